@@ -1,0 +1,401 @@
+"""The values that pass between the stages: frozen, without behaviour beyond what their fields imply.
+
+In the order in which a run makes them: Experiment (what is asked for), Cell, Prompt, Request and Adapted (what one
+model is sent), Trial (one request and its key), Answer (a paid reply, as the ledger keeps it), Reply (the answer decoded),
+Scored or Unscorable (the reply read), Row (a trial's line in results.jsonl).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECORD_VERSION = 1
+"""Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
+
+Json = Any
+"""A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
+SystemRole = Literal["system", "developer", "merge"]
+TemperatureRule = Literal["free", "fixed", "none"]
+Rung = Literal["schema", "tool", "json_object", "prompt"]
+ReplyFormat = Literal["json", "labelled"]
+Route = Literal["live", "batch"]
+Source = Literal["bought", "ledger"]
+Outcome = Literal["scored", "unscorable", "failed"]
+
+
+# ---- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a reply rates. `low` and `high` are the inclusive ends of its scale."""
+
+    name: str
+    """Key in the JSON reply, in `scores` and in MLflow metric names: an identifier."""
+    label: str
+    """Short word shown to people and written in labelled replies, in the prompt's language."""
+    wording: str
+    """The question as the model reads it."""
+    low: float = 0.0
+    high: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Who the model is asked to be."""
+
+    name: str
+    description: Mapping[str, str]
+    """Language code -> how the persona is described to the model. The key "*" serves every language."""
+    temperature: float | None = None
+    """The persona's own temperature, used where the experiment sets none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What the model reads."""
+
+    name: str
+    content: str
+    title: str = ""
+    author: str = ""
+    language: str = ""
+    temperature_shift: float = 0.0
+    """Added to the persona's own temperature for this text."""
+    origin: str = ""
+    """Where the text came from: a path, or the config file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """System and user templates (Jinja) with the questions they ask."""
+
+    name: str
+    language: str
+    system: str
+    user: str
+    questions: tuple[Question, ...]
+    reply: ReplyFormat = "json"
+    reason_max_chars: int = 400
+    """Upper bound for a reason in the reply's JSON schema, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a model takes. Data from its YAML, completed from LiteLLM's map; nothing is guessed from a name."""
+
+    system: SystemRole = "system"
+    """How the persona is carried: a system message, a developer message, or merged into the user message."""
+    temperature: TemperatureRule = "free"
+    """free: sent as asked, up to `temperature_max`; fixed: the API has one value and none is sent; none: refused."""
+    temperature_max: float = 2.0
+    max_tokens: str = "max_tokens"
+    """Name of the parameter that bounds the reply's length."""
+    structure: Rung = "prompt"
+    """Best rung of structured output that the model's API offers."""
+    schema_bounds: bool = False
+    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema."""
+    seed: bool = False
+    """True where the API takes a seed."""
+    batch: str | None = None
+    """Name of the batch API that serves this model, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard one model may be driven. None of it is part of a key."""
+
+    concurrency: int = 8
+    attempts: int = 24
+    """Most attempts a request, the first included."""
+    total_s: float = 900.0
+    """Most seconds that one request may take over all its attempts and waits."""
+    timeout_s: float = 120.0
+    """Most seconds for one attempt, from sending to the last byte."""
+    connect_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars per million tokens; None where unknown (never a zero that means unknown)."""
+
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+    cached_usd_per_mtok: float | None = None
+    source: str = ""
+    """Where the figures are from, and when they were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as an experiment selects it."""
+
+    name: str
+    """Its name in conf/model."""
+    id: str
+    """The provider's own name for it, without LiteLLM's provider prefix."""
+    provider: str
+    """LiteLLM's provider name ("openai", "anthropic", "gemini", ...) or "embedded"."""
+    vendor: str
+    """Folder below replies/, and the group of the verification table: the study's vendors."""
+    key_env: str | None = None
+    """Environment variable that holds the API key; None where none is needed."""
+    api_base: str | None = None
+    """Another address than the provider's own."""
+    capability: Capability = field(default_factory=Capability)
+    limits: Limits = field(default_factory=Limits)
+    prices: Prices = field(default_factory=Prices)
+    temperature: float | None = None
+    """The model's own default temperature, used where neither experiment nor persona sets one."""
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    """Further parameters, sent as they are (reasoning_effort, top_k, ...). Part of the key."""
+    retired: str | None = None
+    """When and why the provider withdrew it; None while it is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Values asked for every trial. None leaves the choice to persona, text and model file, in this order."""
+
+    temperature: float | None = None
+    max_tokens: int = 1024
+    seed: int | None = None
+    """First repetition's seed; repetition n is asked with seed + n - 1."""
+    trials: int = 1
+    """Repetitions of each cell x text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How requests are grouped for a provider's batch API. Not part of a key."""
+
+    mode: Literal["off", "native"] = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Where MLflow runs go. Not part of a key."""
+
+    enabled: bool = True
+    uri: str = "sqlite:///mlruns/mlflow.db"
+    artifacts: str = "mlruns"
+    """Artifact root for a store that this program creates."""
+    experiment: str = "persona-runner"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What one composed config asks for, checked and complete."""
+
+    name: str
+    models: tuple[Model, ...]
+    personas: tuple[Persona, ...]
+    texts: tuple[Text, ...]
+    prompt: PromptTemplate
+    sampling: Sampling
+    batch: Batch
+    tracking: Tracking
+    ledger_url: str
+    strict: bool = False
+
+
+# ---- what is sent ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The same two strings for every model."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the model will take it, in OpenAI's vocabulary whatever the provider.
+
+    `messages` holds {"role", "content"} objects; `params` everything else that shapes the reply (temperature,
+    max_tokens or max_completion_tokens, seed, response_format, tools, tool_choice, and the model's `extra`).
+    """
+
+    model_id: str
+    messages: tuple[Mapping[str, str], ...]
+    params: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A parameter or role that was left out, moved or changed for a model."""
+
+    parameter: str
+    value: Json
+    """What had been asked for."""
+    reason: str
+    """Why, with what was done instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A prompt and its sampling, fitted to one model."""
+
+    request: Request
+    rung: Rung
+    requested: Mapping[str, Json]
+    """Parameters asked for: temperature, max_tokens, seed, system (the role), structure."""
+    sent: Mapping[str, Json]
+    """The same names with what is really sent; a name that is absent was not sent."""
+    dropped: tuple[Dropped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Model x persona x sampling: the unit that is compared, and one MLflow child run."""
+
+    name: str
+    """Unique in its job: `model/persona` as in conf."""
+    model: Model
+    persona: Persona
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Cell x text x repetition: one request. Trials of one cell and text share `adapted` but for the seed."""
+
+    cell: Cell
+    text: Text
+    repetition: int
+    """From 1."""
+    adapted: Adapted
+    key: str
+    """64 hexadecimal digits; see plan.key_of."""
+
+
+# ---- what comes back -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A paid reply as it was received, before anyone looked at it. The ledger's unit."""
+
+    key: str
+    raw: bytes
+    """The provider's response body, byte for byte."""
+    route: Route
+    model_id: str
+    endpoint: str
+    """Identity of the endpoint that answered; see plan.endpoint_of."""
+    attempts: int
+    latency_s: float
+    """Seconds from sending to the last byte, of the attempt that succeeded."""
+    time: str
+    """When it was received: UTC, ISO 8601 with milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a trial has no score. `kind` is a short stable name; `message` is for people."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that ended without a paid reply."""
+
+    key: str
+    problem: Problem
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts as the provider reports them; None where it does not."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer decoded from its provider's format."""
+
+    text: str | None
+    """What the model wrote; None where the provider returned no text."""
+    finish: str | None
+    """OpenAI's vocabulary: stop, length, content_filter, tool_calls; None where not given."""
+    refusal: str | None = None
+    """The provider's own words where it marks the reply as refused."""
+    tokens: Tokens = field(default_factory=Tokens)
+    model_version: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A reply that answers every question within its range.
+
+    `reasons` has a None for each question whose reason is missing: the score still stands.
+    """
+
+    scores: Mapping[str, float]
+    reasons: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Unscorable:
+    """A reply that cannot be read as scores for all questions. What could be read is kept, the rest is None.
+
+    Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, ambiguous, malformed.
+    """
+
+    problem: Problem
+    scores: Mapping[str, float | None]
+    reasons: Mapping[str, str | None]
+
+
+Reading = Scored | Unscorable
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One trial's line in results.jsonl; the field order is the order in the file."""
+
+    run: str
+    job: int
+    cell: str
+    key: str
+    model: str
+    model_id: str
+    provider: str
+    vendor: str
+    persona: str
+    text: str
+    repetition: int
+    route: Route
+    outcome: Outcome
+    scores: Mapping[str, float | None]
+    reasons: Mapping[str, str | None]
+    reply: str | None
+    problem: Problem | None
+    requested: Mapping[str, Json]
+    sent: Mapping[str, Json]
+    dropped: tuple[Dropped, ...]
+    rung: Rung
+    attempts: int
+    latency_s: float | None
+    tokens: Tokens
+    price_usd: float | None
+    """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
+    model_version: str | None
+    fingerprint: str | None
+    time: str | None
+    source: Source | None
+    """bought in this run, or taken from the ledger; None for a failed trial."""
