@@ -1,7 +1,7 @@
 """The values that pass between the stages: frozen, without behaviour beyond what their fields imply.
 
 In the order in which a run makes them: Experiment (what is asked for), Cell, Prompt, Request and Adapted (what one
-model is sent), Trial (one request and its key), Answer (a paid reply, as the ledger keeps it), Reply (the answer decoded),
+model is sent), Trial (one request and its key), Answer (a paid reply, as the ledger keeps it), Reply (it decoded),
 Scored or Unscorable (the reply read), Row (a trial's line in results.jsonl).
 """
 

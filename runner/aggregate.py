@@ -1,0 +1,432 @@
+"""Rows of results -> tables: numbers for summary.csv, the terminal and MLflow.
+
+`Tally.add` takes a run's rows one at a time and keeps numbers and short codes only, never a reply, so that 100,000 rows
+cost a few megabytes. Every table is a function of the tally. What counts, in all of them:
+
+- a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
+  value that is missing;
+- a reply is a trial that did not fail; shares are from 0 to 1, of the replies (`error_rate`: of the trials);
+- tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is.
+
+Unknown is NaN in a table and an empty field in summary.csv. pandas is imported only when a table is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    from rich.table import Table
+
+    from runner.records import Row
+
+LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
+"""Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
+FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd")
+STATISTICS = ("n", "mean", "sd", "min", "max")
+TEXTS_AS_METRICS = 100
+"""Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
+_UNSAFE = re.compile(r"[^\w .-]")
+_LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
+
+
+# ---- collecting ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Labels:
+    """A column of few distinct values, kept as four bytes a row."""
+
+    codes: array[int] = field(default_factory=lambda: array("i"))
+    index: dict[Hashable, int] = field(default_factory=dict)
+
+    def append(self, value: Hashable) -> None:
+        self.codes.append(self.index.setdefault(value, len(self.index)))
+
+
+@dataclass(slots=True)
+class Tally:
+    """Everything that the tables need of the rows added so far."""
+
+    rows: int = 0
+    labels: dict[str, _Labels] = field(default_factory=lambda: {name: _Labels() for name in LABELS})
+    flags: dict[str, bytearray] = field(default_factory=lambda: {name: bytearray() for name in FLAGS})
+    numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
+    scores: dict[str, array[float]] = field(default_factory=dict)
+    """Question -> its score in each row, NaN where there is none."""
+
+    def add(self, row: Row) -> None:
+        """Count one trial."""
+        for name, label in _labels_of(row).items():
+            self.labels[name].append(label)
+        for name, flag in _flags_of(row).items():
+            self.flags[name].append(flag)
+        for name, number in _numbers_of(row).items():
+            self.numbers[name].append(nan if number is None else number)
+        for question in row.scores:
+            self.scores.setdefault(question, array("d", [nan]) * self.rows)
+        for question, column in self.scores.items():
+            score = row.scores.get(question) if row.outcome == "scored" else None
+            column.append(nan if score is None else score)
+        self.rows += 1
+
+
+def tally(rows: Iterable[Row]) -> Tally:
+    """A tally of all rows, which may be an iterator over a file."""
+    counted = Tally()
+    for row in rows:
+        counted.add(row)
+    return counted
+
+
+def _labels_of(row: Row) -> dict[str, Hashable]:
+    temperature = row.sent.get("temperature")
+    labels: dict[str, Hashable] = {name: getattr(row, name) for name in LABELS[:-1]}
+    return {**labels, "temperature": "" if temperature is None else f"{temperature:g}"}
+
+
+def _flags_of(row: Row) -> dict[str, bool]:
+    replied = row.outcome != "failed"
+    out_of_scale = row.problem is not None and row.problem.kind == "out_of_range"
+    return {
+        "replied": replied,
+        "scored": row.outcome == "scored",
+        "in_scale": row.outcome == "scored" or not out_of_scale,
+        "metadata": replied and _is_time(row.time) and all((row.model, row.persona, row.text, row.key)),
+        "reasoned": replied and bool(row.reasons) and all((reason or "").strip() for reason in row.reasons.values()),
+        "bought": row.source == "bought",
+    }
+
+
+def _is_time(time: str | None) -> bool:
+    try:
+        datetime.fromisoformat(time or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers_of(row: Row) -> dict[str, float | None]:
+    return {
+        "latency_s": row.latency_s,
+        "tokens_input": row.tokens.input,
+        "tokens_output": row.tokens.output,
+        "price_usd": row.price_usd,
+    }
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def summary(counted: Tally) -> pd.DataFrame:
+    """One row a cell, in the order of the rows.
+
+    Columns: job, cell, vendor, provider, model, model_id, persona, temperature (as sent; "0.6|0.7" where texts shift
+    it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of a sample: NaN below two
+    scores), `_min` and `_max`, then the columns of `_shares`.
+    """
+    frame, cell = _frame(counted), ["job", "cell"]
+    names = frame.groupby(cell, sort=False, observed=True)[list(LABELS[2:-2])].first()
+    table = names.join(_temperatures(frame)).join(_scores(frame, cell, list(counted.scores))).join(_shares(frame, cell))
+    return _plain(table)
+
+
+def verification(counted: Tally) -> pd.DataFrame:
+    """One row a vendor and model: how much came back, how whole it is, how long it took and what it cost.
+
+    Columns: vendor, provider, model, then those of `_shares`.
+    """
+    return _plain(_shares(_frame(counted), ["vendor", "provider", "model"]).sort_index())
+
+
+def scores_by_model_persona(counted: Tally) -> pd.DataFrame:
+    """One row a model, persona and temperature: `scored`, then each question's n, mean, sd, min and max."""
+    frame = _frame(counted)
+    frame = frame.drop(columns="temperature").join(_temperatures(frame), on=["job", "cell"])
+    by = ["model", "persona", "temperature"]
+    scored = frame.groupby(by, sort=False, observed=True).agg(scored=("scored", "sum"))
+    return _plain(scored.join(_scores(frame, by, list(counted.scores))))
+
+
+def write_summary(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as UTF-8 CSV with one header line; unknown values are empty fields."""
+    table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def _frame(counted: Tally) -> pd.DataFrame:
+    """One row a trial: LABELS as categories, FLAGS, NUMBERS, and a column `score:<question>` for each question."""
+    import numpy as np
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name, labels in counted.labels.items():
+        columns[name] = pd.Categorical.from_codes(np.array(labels.codes), categories=pd.Index(list(labels.index)))
+    columns |= {name: np.frombuffer(bytes(flags), dtype=bool) for name, flags in counted.flags.items()}
+    columns |= {name: np.array(numbers) for name, numbers in counted.numbers.items()}
+    columns |= {f"score:{question}": np.array(scores) for question, scores in counted.scores.items()}
+    return pd.DataFrame(columns)
+
+
+def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Counts, shares, seconds, tokens and money of each group.
+
+    Columns: trials, replies, scored, metadata (share of replies with time, model, persona, text and key), in_range
+    (share with every score there and within its scale), reasons (share with a reason for every question),
+    parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate, latency_mean_s,
+    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought) and spent_usd (by this run).
+    """
+    extra = {
+        "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
+        "unpriced": frame["replied"] & frame["price_usd"].isna(),
+        "spent": frame["price_usd"].where(frame["bought"], 0.0),
+        "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
+    }
+    groups = frame.assign(**extra).groupby(by, sort=False, observed=True)
+    counts = groups[[*FLAGS, *extra]].sum()
+    trials, replies = groups.size(), counts["replied"]
+    known = groups[["tokens_input", "tokens_output", "price_usd"]].sum(min_count=1)
+    out = trials.to_frame("trials").assign(replies=replies, scored=counts["scored"])
+    some = replies.where(replies > 0)
+    shares = {"metadata": "metadata", "in_range": "scored", "reasons": "reasoned", "parse_failure_rate": "unread"}
+    for share, count in shares.items():
+        out[share] = counts[count] / some
+    return out.assign(
+        error_rate=(trials - replies) / trials,
+        latency_mean_s=groups["latency_s"].mean(),
+        latency_p95_s=groups["latency_s"].quantile(0.95),
+        tokens_input=known["tokens_input"],
+        tokens_output=known["tokens_output"],
+        price_usd=known["price_usd"].where(counts["unpriced"] == 0),
+        spent_usd=counts["spent"].where(counts["unpriced_bought"] == 0),
+    )
+
+
+def _scores(frame: pd.DataFrame, by: list[str], questions: list[str]) -> pd.DataFrame:
+    """`<question>_<statistic>` of each group, for every question and each of STATISTICS."""
+    import pandas as pd
+
+    groups = frame.groupby(by, sort=False, observed=True)
+    statistics = dict(zip(STATISTICS, ("count", "mean", "std", "min", "max"), strict=True))
+    columns = {
+        f"{question}_{name}": groups[f"score:{question}"].agg(function)
+        for question in questions
+        for name, function in statistics.items()
+    }
+    return pd.DataFrame(columns, index=groups.size().index)
+
+
+def _temperatures(frame: pd.DataFrame) -> pd.Series[Any]:
+    """The temperatures that each cell's trials were sent with."""
+    pairs = frame[["job", "cell", "temperature"]].drop_duplicates()
+    groups = pairs.groupby(["job", "cell"], sort=False, observed=True)["temperature"]
+    return groups.agg(lambda sent: "|".join(sorted(map(str, sent))))
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The group's labels as ordinary columns of ordinary values."""
+    import pandas as pd
+
+    plain = table.reset_index()
+    for name in plain.columns:
+        if isinstance(plain[name].dtype, pd.CategoricalDtype):
+            plain[name] = plain[name].astype(plain[name].cat.categories.dtype)
+    return plain
+
+
+# ---- MLflow's metrics ------------------------------------------------------------------------------------------------
+
+
+def metric_name(*parts: str) -> str:
+    """The parts joined by "/", each made safe for MLflow: letters, digits, "_", "-", "." and space of any script.
+
+    A part that had to be changed ends in a few digits of its own hash, so that two names never become one.
+    """
+    name = "/".join(_safe(part) for part in parts)
+    return name if len(name) <= _LONGEST_KEY else name[: _LONGEST_KEY - 9] + "-" + _digest(name)
+
+
+def _safe(part: str) -> str:
+    changed = _UNSAFE.sub("_", part)
+    return part if changed == part and part.strip(".") else f"{changed.strip('.')}-{_digest(part)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def total_metrics(counted: Tally) -> dict[str, float]:
+    """Counts, rates, seconds, tokens and money over every row, for a launch's own run. {} without rows."""
+    if not counted.rows:
+        return {}
+    shares = _shares(_frame(counted).assign(all=0), ["all"])
+    return _known(_share_metrics(_records(shares)[0]))
+
+
+def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, float]]:
+    """Metrics of each cell, by its name. Where a sweep's jobs share cell names, give `job` or a tally for each job.
+
+    For every question `score/<question>/{mean,sd,n}`, and `score/<question>/text/<text>/{mean,sd,n}` for up to
+    TEXTS_AS_METRICS texts; over all questions `score/{mean,sd,n}`; then trials, replies, in_range,
+    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd and spent_usd. What is
+    unknown is left out.
+    """
+    frame = _frame(counted)
+    frame = frame if job is None else frame[frame["job"] == job]
+    metrics = {row["cell"]: _share_metrics(row) for row in _records(_shares(frame, ["cell"]).reset_index())}
+    for cell, name, value in _score_metrics(frame, list(counted.scores)):
+        metrics[cell][name] = value
+    return {cell: _known(values) for cell, values in metrics.items()}
+
+
+def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
+    same = ("trials", "replies", "in_range", "parse_failure_rate", "error_rate", "price_usd", "spent_usd")
+    return {
+        **{name: row[name] for name in same},
+        "latency_s/mean": row["latency_mean_s"],
+        "latency_s/p95": row["latency_p95_s"],
+        "tokens/input": row["tokens_input"],
+        "tokens/output": row["tokens_output"],
+    }
+
+
+def _score_metrics(frame: pd.DataFrame, questions: list[str]) -> Iterator[tuple[str, str, float]]:
+    """(cell, metric, value) for all questions together, each question, and each question and text."""
+    columns = {f"score:{question}": question for question in questions}
+    whole = frame.melt(id_vars="cell", value_vars=list(columns), value_name="score:")
+    yield from _three(whole, ["cell"], {"score:": ""}, lambda _key, _question: ("score",))
+    yield from _three(frame, ["cell"], columns, lambda _key, question: ("score", question))
+    if frame["text"].nunique() <= TEXTS_AS_METRICS:
+        names = _three(frame, ["cell", "text"], columns, lambda key, question: ("score", question, "text", key[1]))
+        yield from names
+
+
+def _three(
+    frame: pd.DataFrame,
+    by: list[str],
+    columns: Mapping[str, str],
+    name: Callable[[tuple[str, ...], str], tuple[str, ...]],
+) -> Iterator[tuple[str, str, float]]:
+    groups = frame.groupby(by, sort=False, observed=True)
+    for column, question in columns.items():
+        for key, *values in groups[column].agg(["mean", "std", "count"]).itertuples(name=None):
+            parts = key if isinstance(key, tuple) else (key,)
+            for statistic, value in zip(("mean", "sd", "n"), values, strict=True):
+                yield parts[0], metric_name(*name(parts, question), statistic), value
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
+
+
+def _known(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if isfinite(value)}
+
+
+# ---- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def render_verification(table: pd.DataFrame) -> Table:
+    """The verification table for a terminal of 80 columns or more: a line for each vendor, its models below it."""
+    shares = ("meta-\ndata", "in\nrange", "rea-\nsons", "er-\nrors")
+    headers = ("replies", *shares, "s/trial\nmean p95", "tokens\nin/out", "USD")
+    shown = _table("Verification", "vendor\n  model", headers)
+    for row in _below(shown, table, "vendor", "model"):
+        shown.add_row(
+            row["name"],
+            f"{_short(row['replies'])}/{_short(row['trials'])}",
+            *(_percent(row[share]) for share in ("metadata", "in_range", "reasons", "error_rate")),
+            f"{_seconds(row['latency_mean_s'])} {_seconds(row['latency_p95_s'])}",
+            f"{_short(row['tokens_input'])}/{_short(row['tokens_output'])}",
+            _money(row["price_usd"]),
+        )
+    return shown
+
+
+def render_scores(table: pd.DataFrame) -> Table:
+    """Mean scores for a terminal: a line for each model, its personas below it.
+
+    Standard deviations are shown for up to four questions, which is what 80 columns hold.
+    """
+    questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
+    spread = len(questions) <= 4
+    title = "Mean score by model and persona" + (" (± standard deviation)" if spread else "")
+    shown = _table(title, "model\n  persona", ("temp.", "scored", *questions))
+    for row in _below(shown, table, "model", "persona"):
+        scores = (_score(row[f"{name}_mean"], row[f"{name}_sd"] if spread else nan) for name in questions)
+        shown.add_row(row["name"], row["temperature"] or "-", _short(row["scored"]), *scores)
+    return shown
+
+
+def _table(title: str, names: str, headers: Iterable[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.min_width = len(title)  # or rich folds the title over a narrow table
+    shown.add_column(names, overflow="fold")
+    for header in headers:
+        shown.add_column(Text(header), justify="right", vertical="bottom", overflow="fold")
+    return shown
+
+
+def _below(shown: Table, table: pd.DataFrame, group: str, name: str) -> Iterator[dict[str, Any]]:
+    """Each record, its `name` indented for the first column, after a line of its own for each new `group`."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    last = None
+    for row in _records(table.sort_values(group, kind="stable")):
+        if row[group] != last:
+            last = row[group]
+            shown.add_row(Text(last, style="bold"))
+        yield {**row, "name": Padding(Text(row[name]), (0, 0, 0, 2))}
+
+
+def _percent(share: float) -> str:
+    """Whole per cent; 100% and 0% are said only of all and of none."""
+    if not isfinite(share):
+        return "-"
+    return f"{share:.0%}" if share in {0.0, 1.0} else f"{min(max(round(share * 100), 1), 99)}%"
+
+
+def _seconds(value: float) -> str:
+    if not isfinite(value):
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _short(count: float) -> str:
+    """A count in about five characters: the last digits go from ten thousand on."""
+    if not isfinite(count):
+        return "-"
+    if count < 1e4:
+        return f"{count:.0f}"
+    return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.3g}M"
+
+
+def _money(usd: float) -> str:
+    if not isfinite(usd):
+        return "-"
+    if usd == 0:
+        return "0"
+    if usd < 0.0001:
+        return "<.0001"
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:#.2g}"
+
+
+def _score(mean: float, sd: float) -> str:
+    if not isfinite(mean):
+        return "-"
+    return f"{mean:.1f} ±{sd:.1f}" if isfinite(sd) else f"{mean:.1f}"

@@ -1,0 +1,94 @@
+"""Experiment -> cells -> trials with keys: what would be asked, before anything is sent.
+
+The key of a trial is what makes an answer reusable: two trials with one key are one purchase, whatever job, route or
+day they belong to. Everything here is a pure function of its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import product
+from typing import TYPE_CHECKING
+
+from runner.records import Cell, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runner.records import Adapted, Experiment, Model, Persona, Request, Sampling, Text
+
+    Adapt = Callable[[Cell, Text, float, int | None], Adapted]
+
+KEY_VERSION = 1
+"""Raised only when the same request would get another key; old answers are then no longer found."""
+
+DEFAULT_TEMPERATURE = 0.5
+"""Where neither experiment, persona nor model file sets one."""
+
+
+def endpoint_of(model: Model) -> str:
+    """Who answers: the provider, and the address where it is not the provider's own.
+
+    The embedded model is the same wherever it is served, so its address is left out.
+    """
+    if model.api_base is None or model.provider == "embedded":
+        return model.provider
+    return f"{model.provider}@{model.api_base.rstrip('/')}"
+
+
+def key_of(request: Request, endpoint: str, repetition: int) -> str:
+    """SHA-256, in hexadecimal, of the canonical JSON of the effective request, its endpoint and the repetition.
+
+    Canonical: keys sorted, no white space, escaped to ASCII (so any string has one form, lone surrogates too).
+    """
+    identity = {
+        "version": KEY_VERSION,
+        "endpoint": endpoint,
+        "model": request.model_id,
+        "messages": request.messages,
+        "params": request.params,
+        "repetition": repetition,
+    }
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def temperature_of(sampling: Sampling, persona: Persona, text: Text, model: Model) -> float:
+    """The experiment's temperature, else the persona's plus the text's shift, else the model's, else 0.5.
+
+    A shift cannot take it below zero.
+    """
+    if sampling.temperature is not None:
+        return sampling.temperature
+    if persona.temperature is not None:
+        # Rounded, because 0.1 + 0.2 is not 0.3 and the sum goes into the key.
+        return max(0.0, round(persona.temperature + text.temperature_shift, 6))
+    return model.temperature if model.temperature is not None else DEFAULT_TEMPERATURE
+
+
+def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
+    """Every model with every persona, models outermost."""
+    return tuple(
+        Cell(name=f"{model.name}/{persona.name}", model=model, persona=persona, sampling=experiment.sampling)
+        for model, persona in product(experiment.models, experiment.personas)
+    )
+
+
+def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
+    """All trials in the order of cells, texts, repetitions; made one at a time.
+
+    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model. Repetitions share its result unless a
+    seed sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
+    server reuse what it has already read.
+    """
+    for cell, text in product(cells_of(experiment), experiment.texts):
+        endpoint = endpoint_of(cell.model)
+        temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
+        shared: Adapted | None = None
+        for repetition in range(1, cell.sampling.trials + 1):
+            seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
+            adapted = shared or adapt(cell, text, temperature, seed)
+            shared = adapted if seed is None else None
+            key = key_of(adapted.request, endpoint, repetition)
+            yield Trial(cell, text, repetition, adapted, key)

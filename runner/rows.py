@@ -1,0 +1,125 @@
+"""Trial and answer -> row: the reply decoded, read as scores, and priced. Nothing here sends or stores anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from runner import score
+from runner.codec import codec_for
+from runner.errors import ProviderError
+from runner.records import Failure, Problem, Reply, Row, Scored, Tokens, Unscorable
+
+if TYPE_CHECKING:
+    from runner.codec import Codec, Fallback
+    from runner.records import Answer, Model, PromptTemplate, Reading, Source, Trial
+
+TOKENS_A_PRICE = 1_000_000
+"""Prices are per million tokens."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Makes the rows of one job; keeps a decoder for each model."""
+
+    run: str
+    job: int
+    prompt: PromptTemplate
+    decoders: dict[str, Codec | Fallback] = field(default_factory=dict)
+
+    def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
+        """The row of a trial that has an answer."""
+        reply, reading = self._read(trial, answer)
+        scored = isinstance(reading, Scored)
+        return replace(
+            self._blank(trial),
+            route=answer.route,
+            outcome="scored" if scored else "unscorable",
+            scores=reading.scores,
+            reasons=reading.reasons,
+            reply=reply.text,
+            problem=None if isinstance(reading, Scored) else reading.problem,
+            attempts=answer.attempts,
+            latency_s=answer.latency_s,
+            tokens=reply.tokens,
+            price_usd=price_of(reply.tokens, trial.cell.model),
+            model_version=reply.model_version,
+            fingerprint=reply.fingerprint,
+            time=answer.time,
+            source=source,
+        )
+
+    def failed(self, trial: Trial, failure: Failure) -> Row:
+        """The row of a trial that has none."""
+        return replace(self._blank(trial), problem=failure.problem, attempts=failure.attempts)
+
+    def _read(self, trial: Trial, answer: Answer) -> tuple[Reply, Reading]:
+        try:
+            reply = self._decoder(trial.cell.model).decode(answer.raw, trial.adapted.rung)
+        except ProviderError as error:
+            reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
+            nothing: dict[str, None] = {question.name: None for question in self.prompt.questions}
+            return reply, Unscorable(Problem(error.kind, str(error)), nothing, nothing)
+        return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
+
+    def _decoder(self, model: Model) -> Codec | Fallback:
+        if model.name not in self.decoders:
+            # Decoding needs the provider's format alone: neither its key nor its address.
+            self.decoders[model.name] = codec_for(replace(model, api_base=model.api_base or None), None)
+        return self.decoders[model.name]
+
+    def _blank(self, trial: Trial) -> Row:
+        """A failed trial's row, before its problem is known."""
+        model = trial.cell.model
+        nothing: dict[str, None] = {question.name: None for question in self.prompt.questions}
+        return Row(
+            run=self.run,
+            job=self.job,
+            cell=trial.cell.name,
+            key=trial.key,
+            model=model.name,
+            model_id=model.id,
+            provider=model.provider,
+            vendor=model.vendor,
+            persona=trial.cell.persona.name,
+            text=trial.text.name,
+            repetition=trial.repetition,
+            route="live",
+            outcome="failed",
+            scores=nothing,
+            reasons=nothing,
+            reply=None,
+            problem=None,
+            requested=trial.adapted.requested,
+            sent=trial.adapted.sent,
+            dropped=trial.adapted.dropped,
+            rung=trial.adapted.rung,
+            attempts=0,
+            latency_s=None,
+            tokens=Tokens(),
+            price_usd=None,
+            model_version=None,
+            fingerprint=None,
+            time=None,
+            source=None,
+        )
+
+
+def price_of(tokens: Tokens, model: Model) -> float | None:
+    """US dollars of one reply at the model's live prices; None where a count or a price is unknown.
+
+    Cached input is charged at its own price where one is known, else as any input. Providers count cached tokens
+    within the input and reasoning tokens within the output.
+    """
+    prices = model.prices
+    if tokens.input is None or tokens.output is None:
+        return None
+    if prices.input_usd_per_mtok is None or prices.output_usd_per_mtok is None:
+        return None
+    cached = tokens.cached or 0 if prices.cached_usd_per_mtok is not None else 0
+    usd = (
+        (tokens.input - cached) * prices.input_usd_per_mtok
+        + cached * (prices.cached_usd_per_mtok or 0.0)
+        + tokens.output * prices.output_usd_per_mtok
+    )
+    return usd / TOKENS_A_PRICE

@@ -1,0 +1,175 @@
+"""The schema that Hydra composes against: keys, types and defaults of every config file.
+
+A misspelt key or a wrong type in any file or override fails at composition. What a type cannot say (ranges, choices,
+names, files) is checked by runner.config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from omegaconf import MISSING
+
+# OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
+
+
+@dataclass
+class CapabilityConf:
+    """What a model takes; see records.Capability. null: LiteLLM's map decides, else the safe choice."""
+
+    system: Optional[str] = None
+    temperature: Optional[str] = None
+    temperature_max: Optional[float] = None
+    max_tokens: Optional[str] = None
+    structure: Optional[str] = None
+    schema_bounds: Optional[bool] = None
+    seed: Optional[bool] = None
+    batch: Optional[str] = None
+
+
+@dataclass
+class LimitsConf:
+    """How hard a model may be driven; see records.Limits."""
+
+    concurrency: int = 8
+    attempts: int = 24
+    total_s: float = 900.0
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 10.0
+
+
+@dataclass
+class PricesConf:
+    """US dollars per million tokens, only where LiteLLM's map lacks them; see records.Prices."""
+
+    input_usd_per_mtok: Optional[float] = None
+    output_usd_per_mtok: Optional[float] = None
+    cached_usd_per_mtok: Optional[float] = None
+    source: str = ""
+
+
+@dataclass
+class ModelConf:
+    """One model; see records.Model. `provider: null` takes the part of `id` before its first slash."""
+
+    id: str = MISSING
+    provider: Optional[str] = None
+    vendor: Optional[str] = None
+    key_env: Optional[str] = None
+    api_base: Optional[str] = None
+    capability: CapabilityConf = field(default_factory=CapabilityConf)
+    limits: LimitsConf = field(default_factory=LimitsConf)
+    prices: PricesConf = field(default_factory=PricesConf)
+    temperature: Optional[float] = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    retired: Optional[str] = None
+
+
+@dataclass
+class PersonaConf:
+    """One persona, or (`source: table`) a table with one in each row.
+
+    `description` is a mapping from language to text, or one text for every language.
+    """
+
+    source: str = "inline"
+    description: Any = None
+    temperature: Optional[float] = None
+    path: Optional[str] = None
+    columns: dict[str, str] = field(default_factory=dict)
+    limit: Optional[int] = None
+
+
+@dataclass
+class TextConf:
+    """One text, or (`source: folder, aozora, table`) a place that holds many."""
+
+    source: str = "inline"
+    content: Optional[str] = None
+    title: str = ""
+    author: str = ""
+    language: str = ""
+    temperature_shift: float = 0.0
+    path: Optional[str] = None
+    columns: dict[str, str] = field(default_factory=dict)
+    limit: Optional[int] = None
+
+
+@dataclass
+class QuestionConf:
+    """One rated question; its name is its key under `questions`."""
+
+    label: str = ""
+    wording: str = MISSING
+    low: float = 0.0
+    high: float = 100.0
+
+
+@dataclass
+class PromptConf:
+    """Templates and questions; see records.PromptTemplate."""
+
+    language: str = "en"
+    system: str = MISSING
+    user: str = MISSING
+    questions: dict[str, QuestionConf] = field(default_factory=dict)
+    reply: str = "json"
+    reason_max_chars: int = 400
+
+
+@dataclass
+class SamplingConf:
+    """Values for every trial; see records.Sampling."""
+
+    temperature: Optional[float] = None
+    max_tokens: int = 1024
+    seed: Optional[int] = None
+    trials: int = 1
+
+
+@dataclass
+class BatchConf:
+    """How requests are grouped for batch APIs; see records.Batch."""
+
+    mode: str = "off"
+
+
+@dataclass
+class TrackingConf:
+    """Where MLflow runs go; see records.Tracking."""
+
+    enabled: bool = True
+    uri: str = "sqlite:///mlruns/mlflow.db"
+    artifacts: str = "mlruns"
+    experiment: str = "persona-runner"
+
+
+@dataclass
+class LedgerConf:
+    """Where paid answers are kept: an SQLAlchemy URL."""
+
+    url: str = "sqlite:///outputs/ledger.db"
+
+
+@dataclass
+class RunnerConf:
+    """The whole config. `model`, `persona`, `text` and `prompt` map the name of each selected file to what it holds."""
+
+    name: str = "demo"
+    strict: bool = False
+    model: dict[str, ModelConf] = field(default_factory=dict)
+    persona: dict[str, PersonaConf] = field(default_factory=dict)
+    text: dict[str, TextConf] = field(default_factory=dict)
+    prompt: dict[str, PromptConf] = field(default_factory=dict)
+    sampling: SamplingConf = field(default_factory=SamplingConf)
+    batch: BatchConf = field(default_factory=BatchConf)
+    tracking: TrackingConf = field(default_factory=TrackingConf)
+    ledger: LedgerConf = field(default_factory=LedgerConf)
+
+
+def register() -> None:
+    """Give Hydra the schema under the name that conf/config.yaml's defaults list uses."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="runner_schema", node=RunnerConf)

@@ -1,0 +1,154 @@
+"""Reply text -> Scored | Unscorable: one score and one reason for each question that was asked.
+
+`read` never raises and never makes a score up: each score is a number that stands in the reply, in the place of the
+answer, within its question's range. Two different answers to one question are no answer. A reply in the other format
+than the one asked for is read all the same. tests/corpus/replies.yaml holds examples of every line below.
+
+    what models write                                             how it is read
+    ------------------------------------------------------------  ----------------------------------------------------
+    <think> … </think> before the reply                           left out: drafts are no answers
+    code fences, text before and after                            passed over
+    full-width digits, colons, brackets                           as their ASCII forms
+    a number in quotes or with a unit: "75", 75点, 75 points      75
+    75/100, 75 out of 100, 100点中75点                            75 on a scale from 0 to 100, else not_a_number
+    75%                                                           75 on a scale from 0 to 100, else not_a_number
+    70-80, 70〜80, 70 or 80                                       ambiguous
+    0-100 on a scale from 0 to 100                                the prompt's own placeholder: no answer
+    NaN, Infinity, true, null, "high", 高い, 七十五               not_a_number
+    120, -5                                                       out_of_range, and no score
+    a label, Q1, other case or spacing in place of the name       the same question; a label outweighs its number
+    {"fun": 75, "fun_reason": …}                                  like {"fun": {"score": 75, "reason": …}}
+    {"scores": {"fun": 75}, "reasons": {"fun": …}}                likewise
+    [{"question": "fun", "score": 75, …}, …]                      likewise
+    one object a question; an object without its braces           likewise
+    {"score": 75, "reason": …}, Score: 75, 75                     the answer where exactly one question is asked
+    trailing, missing, full-width commas; comments; bare or       read by a second, tolerant pass
+      single-quoted keys; quotes, line breaks inside a reason
+    Q1. 面白さ(数値): 75 in bold, lists, headings, tables;        the same; order and blank lines do not matter
+      no part word, (value), の評価, レベル, 「面白さ」
+    several answers on one line                                   each read
+    no reason                                                     the score stands, its reason is None
+    a reason over several lines                                   kept whole, up to the next answer
+    the same question twice, two objects                          read where they agree, else ambiguous
+    cut off: finish is "length", or JSON left open                truncated, unless every answer had been closed; a
+                                                                  number at the very end is not trusted
+    refusal set, finish "content_filter", words of refusal        refused
+    nothing; prose; JSON beyond reading; a question left out      empty; no_score; malformed; missing_question
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from runner.records import Json, Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
+from runner.score import lines, objects
+from runner.score.findings import Answers, judged
+from runner.score.names import HALF_WIDTH, sheet_of
+
+if TYPE_CHECKING:
+    from runner.score.names import Sheet
+
+__all__ = ["read"]
+
+_SEVERITY = ("ambiguous", "not_a_number", "out_of_range", "missing_question")
+_BLANK = "\ufeff\u200b\u2060 \t\r\n\u3000\xa0"
+_REFUSAL = re.compile(
+    r"\b(?:can(?:not|'t)|couldn't|won't|will not|unable to|not able to|must decline to|decline to)\s+(?:\w+\s+){0,3}?"
+    r"(?:help|assist|provide|comply|rate|evaluate|analy[sz]e|score|fulfil|answer|complete|engage|participate|continue"
+    r"|do (?:that|this)|respond|discuss|read)"
+    r"|\bmust decline\b|against my (?:guidelines|policy|principles)"
+    r"|(?:お?答え|お応え|回答|対応|評価|採点|お手伝い|協力|提供|応じ)(?:する)?(?:こと)?[はがも]?"
+    r"(?:でき(?:ません|かねます|ない)|いたしかねます|られません)"
+    r"|(?:差し控え|控えさせて|お断りし|お断りいた)",
+    re.IGNORECASE,
+)
+
+
+def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat) -> Reading:
+    """What `reply` says, question by question. `fmt` is what was asked for, and so the reading that is tried first."""
+    text = reply.text or ""
+    refused = reply.refusal is not None or reply.finish == "content_filter"
+    if not refused and (scored := _as_asked(text, questions)) is not None:
+        return scored
+    thought_out = _without_thoughts(text)
+    answers = _best(thought_out, sheet_of(questions), fmt, reply.finish)
+    kind = "refused" if refused else _kind(text, thought_out, answers, reply.finish)
+    if kind is None:
+        return Scored({name: score for name, score in answers.scores.items() if score is not None}, answers.reasons)
+    message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, answers, reply.finish)
+    return Unscorable(Problem(kind, message), answers.scores, answers.reasons)
+
+
+def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
+    """The reply exactly as JSON asks for it, or None: what is unusual in any way goes the long way round."""
+    try:
+        found = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or len(found) != len(questions):
+        return None
+    scores: dict[str, float] = {}
+    reasons: dict[str, str | None] = {}
+    for question in questions:
+        answer = found.get(question.name)
+        if not isinstance(answer, dict) or answer.keys() != {"score", "reason"}:
+            return None
+        score, reason = answer["score"], answer["reason"]
+        if type(score) not in (int, float) or not question.low <= score <= question.high or type(reason) is not str:
+            return None
+        scores[question.name] = float(score) + 0.0
+        reasons[question.name] = reason.strip() or None
+    return Scored(scores, reasons)
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicated key")
+    return found
+
+
+def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None) -> Answers:
+    """The reading in the format that was asked for, unless the other one reads more of the answers."""
+    ways = (objects.find, lines.find) if fmt == "json" else (lines.find, objects.find)
+    first, second = (judged(way(text, sheet, finish), sheet) for way in ways)
+    return second if (second.read, second.found) > (first.read, first.found) else first
+
+
+def _without_thoughts(text: str) -> str:
+    """The reply after its reasoning. An unclosed block hides all that follows it."""
+    if "think" not in text:
+        return text
+    after = re.sub(r"(?is)<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", "", text)
+    return re.split(r"(?i)</think(?:ing)?>", after)[-1]
+
+
+def _kind(text: str, thought_out: str, answers: Answers, finish: str | None) -> str | None:
+    """The kind of problem that the whole reply has, the gravest first; None where every question is answered."""
+    kinds = {problem.kind for problem in answers.problems}
+    missing = "missing_question" in kinds
+    if not text.strip(_BLANK):
+        return "empty"
+    if answers.truncated or (finish == "length" and missing):
+        return "truncated"
+    if not answers.found:
+        refused = _REFUSAL.search(thought_out.translate(HALF_WIDTH))
+        return "refused" if refused else "malformed" if answers.broken else "no_score"
+    if answers.broken and missing:
+        return "malformed"
+    return next((kind for kind in _SEVERITY if kind in kinds), None)
+
+
+def _message(kind: str, answers: Answers, finish: str | None) -> str:
+    match kind:
+        case "empty":
+            limit = ": the token limit was used up before it wrote any" if finish == "length" else ""
+            return f"the model returned no text{limit}"
+        case "refused":
+            return "the provider's filter stopped the reply" if finish == "content_filter" else "the model declined"
+        case "no_score":
+            return "the reply holds no score"
+    lead = {"truncated": "the reply was cut off", "malformed": "the JSON cannot be read"}.get(kind)
+    return "; ".join(filter(None, (lead, *(problem.message for problem in answers.problems))))

@@ -1,0 +1,226 @@
+"""Answers in JSON, and in what is meant as JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+from runner.score.findings import Findings
+from runner.score.names import GROUPS, HALF_WIDTH, NAMING, WORDS, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.records import Json
+    from runner.score.names import Part, Sheet
+
+_CUT: Final = object()
+"""In the place of a value that the reply's end cut off."""
+
+
+# ---- from values to answers ------------------------------------------------------------------------------------------
+
+
+def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
+    """Every answer in every object of `text`."""
+    findings = Findings()
+    all_json = text.lstrip("` \t\r\njson").startswith(("{", "["))
+    for document, state in Scanner(text).documents():
+        before = len(findings.scores) + len(findings.open)
+        _collect(document, sheet, findings, "both")
+        meant = all_json or len(findings.scores) + len(findings.open) > before
+        findings.cut |= state == "cut" and (meant or finish == "length")
+        findings.broken |= state == "broken" and meant
+    return findings
+
+
+def _collect(node: Json, sheet: Sheet, findings: Findings, group: Part) -> None:
+    """Every answer in `node`. `group` is the part that a wrapper such as {"reasons": {…}} names for all below it."""
+    if isinstance(node, list):
+        for item in node:
+            _collect(item, sheet, findings, group)
+    if not isinstance(node, tuple):
+        return
+    subject = _subject(node, sheet)
+    for key, value in node:
+        if subject is not None and (part := WORDS.get(fold(key))):
+            _note(subject, part, value, findings)
+        elif subject is not None and value is _CUT:
+            findings.open.add(subject)
+        elif place := sheet.find(key):
+            _note(place[0], group if place[1] == "both" else place[1], value, findings)
+        elif isinstance(value, tuple | list):
+            _collect(value, sheet, findings, GROUPS.get(fold(key), group))
+
+
+def _subject(node: tuple[tuple[str, Json], ...], sheet: Sheet) -> int | None:
+    """The question that a {"question": …, "score": …} object is about; the only one, where only one is asked."""
+    for key, value in node:
+        if isinstance(value, str) and fold(key) in NAMING and (place := sheet.find(value)):
+            return place[0]
+    only = len(sheet.questions) == 1 and not any(sheet.find(key) for key, _ in node)
+    return 0 if only else None
+
+
+def _note(index: int, part: Part, value: Json, findings: Findings) -> None:
+    if isinstance(value, tuple):
+        for key, inner in value:
+            if word := WORDS.get(fold(key)):
+                _note(index, word, inner, findings)
+            elif inner is _CUT:
+                findings.open.add(index)
+    elif value is _CUT:
+        findings.open.add(index)
+    elif part != "reason":
+        findings.scores.append((index, value))
+    elif reason := _reason(value):
+        findings.reasons.append((index, reason))
+
+
+def _reason(value: Json) -> str | None:
+    if isinstance(value, list):
+        value = "\n".join(item for item in value if isinstance(item, str))
+    return value.strip() or None if isinstance(value, str) else None
+
+
+# ---- from text to values ---------------------------------------------------------------------------------------------
+
+_QUOTES = {'"': '"', "'": "'", "“": "”“", "”": "”", "＂": "＂", "「": "」", "『": "』", "`": "`"}
+_START = re.compile(r"\{|\[(?=\s*\{)")
+_BARE_BODY = re.compile(r"\s*(?:```\w*\s*)?(?=[\"“'][^\"”'\n]{1,80}[\"”']\s*:\s*[{\"0-9])")
+_SKIP = re.compile(r"(?:[\s\ufeff]|//[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
+_COLON = re.compile(r"\s*(?:=>|[:=])")
+_BARE_KEY = re.compile(r"[^\s:={}\[\],\"][^:={}\[\],\"\n]*")
+_BARE_VALUE = re.compile(r"(?:(?!//|/\*)[^,{}\[\]\n\"])*")
+_KEY_ENDS = re.compile(r"\s*(?:\Z|=>|[:=])")
+_VALUE_ENDS = re.compile(
+    r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])"
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
+_LITERALS: dict[str, Json] = {"null": None, "none": None, "true": True, "false": False}
+_MAX_DEPTH = 12
+
+
+class Scanner:
+    """Reads JSON-like values one after another, forgiving what models get wrong.
+
+    Objects become tuples of pairs, so that a key that comes twice is seen twice; numbers stay text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.plain = text.translate(HALF_WIDTH)
+        self.at = 0
+        self.state: Literal["ok", "cut", "broken"] = "ok"
+
+    def documents(self) -> Iterator[tuple[Json, str]]:
+        """Each outermost object or list of objects, with the state in which it ended."""
+        if body := _BARE_BODY.match(self.plain):
+            # An object without its braces: a reply that was begun for the model, or a careless one.
+            self.at = body.end()
+            yield self._object(0), self.state
+        while start := _START.search(self.plain, self.at):
+            self.at, self.state = start.start(), "ok"
+            yield self._value(0), self.state
+
+    def _value(self, depth: int) -> Json:
+        self.at = self._after(_SKIP)
+        if self.at >= len(self.text):
+            self.state = "cut"
+            return _CUT
+        if self.text[self.at] in _QUOTES:
+            return self._string(_VALUE_ENDS)
+        opening = self.plain[self.at]
+        if opening not in "{[":
+            return self._bare()
+        self.at += 1
+        if depth == _MAX_DEPTH:
+            self.state = "broken"
+            return None
+        return self._object(depth) if opening == "{" else self._array(depth)
+
+    def _object(self, depth: int) -> Json:
+        pairs: list[tuple[str, Json]] = []
+        while self.state == "ok" and not self._closed("}"):
+            quoted = self.text[self.at] in _QUOTES
+            key = self._string(_KEY_ENDS) if quoted else self._bare_key()
+            colon = _COLON.match(self.plain, self.at)
+            if self.state == "ok" and colon:
+                self.at = colon.end()
+                pairs.append((str(key), self._value(depth + 1)))
+            elif self.state == "ok":
+                self.state = "broken" if self.plain[self.at :].strip() else "cut"
+        if self.state == "cut":
+            pairs.append(("", _CUT))
+        return tuple(pairs)
+
+    def _array(self, depth: int) -> Json:
+        items: list[Json] = []
+        while self.state == "ok" and not self._closed("]"):
+            if self.plain[self.at] == "}":
+                self.state = "broken"
+            else:
+                items.append(self._value(depth + 1))
+        return items
+
+    def _closed(self, end: str) -> bool:
+        """Moves to the next entry. True where the container ends instead, by `end` or with the reply."""
+        self.at = self._after(_SKIP)
+        while self.plain.startswith(",", self.at):
+            self.at += 1
+            self.at = self._after(_SKIP)
+        if self.at >= len(self.text):
+            self.state = "cut"
+            return True
+        if self.plain[self.at] == end:
+            self.at += 1
+            return True
+        return False
+
+    def _string(self, ends: re.Pattern[str]) -> Json:
+        """A string; it ends at the first closing quote with something behind it that may follow a string."""
+        start = self.at + 1
+        closing = re.compile(rf"\\.|[{_QUOTES[self.text[self.at]]}]", re.DOTALL)
+        for quote in closing.finditer(self.text, start):
+            if not quote[0].startswith("\\") and ends.match(self.plain, quote.end()):
+                self.at = quote.end()
+                return _unescaped(self.text[start : quote.start()])
+        self.at, self.state = len(self.text), "cut"
+        return _CUT
+
+    def _bare_key(self) -> str:
+        found = _BARE_KEY.match(self.plain, self.at)
+        if not found:
+            self.state = "broken"
+            self.at += 1
+            return ""
+        self.at = found.end()
+        return self.text[found.start() : found.end()].strip(" \t'")
+
+    def _bare(self) -> Json:
+        start, self.at = self.at, self._after(_BARE_VALUE)
+        if self.at >= len(self.text):
+            self.state = "cut"
+            return _CUT
+        if self.at == start:
+            # Neither a value nor the end of one: without a step ahead this would never end.
+            self.at += self.plain[start] not in ",}]"
+        word = self.text[start : self.at].strip()
+        return _LITERALS.get(word.casefold(), word)
+
+    def _after(self, pattern: re.Pattern[str]) -> int:
+        found = pattern.match(self.plain, self.at)
+        return found.end() if found else self.at
+
+
+def _unescaped(words: str) -> str:
+    if "\\" not in words:
+        return words
+    words = re.sub(r"\\(u[0-9a-fA-F]{4}|.)", _escape, words, flags=re.DOTALL)
+    # Two escapes may be the two halves of one character.
+    return words.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = found[1]
+    return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
