@@ -7,7 +7,7 @@ complete: texts and personas are read, and what a model's file leaves open is fi
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ LENGTH_PARAMETERS = ("max_tokens", "max_completion_tokens")
 
 def load(cfg: DictConfig) -> Experiment:
     """Check a composed config and read what it names. ConfigError on the first thing that is wrong."""
+    _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
     return Experiment(
@@ -46,6 +47,19 @@ def load(cfg: DictConfig) -> Experiment:
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
     )
+
+
+def _refuse_unknown(cfg: DictConfig) -> None:
+    """Refuse keys that `+key=value` added where the schema has none: they would change nothing, silently."""
+    from omegaconf import DictConfig, OmegaConf
+
+    kind = OmegaConf.get_type(cfg)
+    for key in cfg:
+        if is_dataclass(kind) and key not in (valid := [item.name for item in fields(kind)]):
+            message = f"no such key; {nearest(str(key), valid)}"
+            raise ConfigError(message, where="command line", key=cfg._get_full_key(key))  # noqa: SLF001  no public name
+        if not OmegaConf.is_missing(cfg, key) and isinstance(inner := cfg[key], DictConfig):
+            _refuse_unknown(inner)
 
 
 def _typed(cfg: DictConfig) -> schema.RunnerConf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.score.findings import Findings
@@ -32,9 +33,11 @@ _VALUE = re.compile(
 )
 """The begin of a value. A number with a plain word behind it is a sentence: 面白さ: 3つの理由があります."""
 _CHAINED = re.compile(
-    r"([\s*_`\"']*[-+]?\.?[0-9]+(?:\.[0-9]+)?\s*(?:点|points?|%)?(?:\s*/\s*[0-9]+\s*点?)?[\s*_`\"']*)[\s,、;|/。]+(?=\S)"
+    r"([\s*_`\"']*[-+]?\.?[0-9]+(?:\.[0-9]+)?\s*(?:点|points?|%)?(?:\s*(?:/|out of)\s*[0-9]+\s*点?)?[\s*_`\"']*)"
+    r"(?:[\s,、;|/。]+(?=\S)|(?=[(\[]))"
 )
 _MAX_BARE = 40
+_MAX_HEAD = 160
 
 
 @dataclass(slots=True)
@@ -48,9 +51,9 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """The begin of a line that names a part of an answer; `index` is None where the line above says whose."""
+    """The begin of a line that names a part of an answer; a part word alone belongs to the question above it."""
 
-    index: int | None
+    index: int
     part: Part
     tail: str
 
@@ -80,10 +83,10 @@ def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
 def _distrust_end(findings: Findings, segments: list[_Segment], text: str) -> None:
     """A reply stopped by the token limit: its last answer may go on, its last number may lack digits."""
     findings.cut = True
-    last = segments[-1].index if segments else 0
-    findings.open.add(last)
-    ends_in_number = re.search(r"[0-9.０-９．]\Z", text) and (not segments or segments[-1].part != "reason")
-    if ends_in_number and findings.scores:
+    last = segments[-1] if segments else None
+    findings.open.add(last.index if last else 0)
+    value, below = _value_and_below(last) if last and last.part != "reason" else (None, [])
+    if findings.scores and (last is None or (value and not below and text.endswith(value))):
         findings.scores.pop()
 
 
@@ -144,19 +147,73 @@ class _Reader:
 
     def _line(self, line: str) -> None:
         head = self._head(line)
-        if head is None:
-            if self.open is not None:
-                self.open.lines.append(line)
-            return
-        tail = head.tail
+        if head is None and self.open is not None:
+            self.open.lines.append(line)
         while head is not None:
-            if head.index is not None:
-                self.current = head.index
-            if self.current is None:
-                return
-            tail, head = self._chained(head)
-            self._begin(self.current, self._part, tail)
+            self.current = head.index
+            own, rest = self._chained(head)
+            self._begin(head.index, head.part, own)
+            head = self._head(rest) if rest else None
 
     def _begin(self, index: int, part: Part, first_line: str) -> None:
         self.open = _Segment(index, part, [first_line])
         self.found.append(self.open)
+
+    def _chained(self, head: _Head) -> tuple[str, str]:
+        """A score's tail, and what follows on the same line where that is another answer: `75, 驚き: 60`."""
+        value = _CHAINED.match(_plain(head.tail[:_MAX_HEAD])) if head.part != "reason" else None
+        if value is None:
+            return head.tail, ""
+        rest = head.tail[value.end() :]
+        if rest.startswith(("(", "（", "[")):
+            rest = rest[1:].rstrip(" )）]")
+        return (head.tail[: value.end(1)], rest) if self._head(rest) else (head.tail, "")
+
+    def _head(self, words: str, *, nested: bool = False) -> _Head | None:
+        """The answer that `words` begin, if they begin with the name of one."""
+        plain = _plain(words[:_MAX_HEAD])
+        decoration = _DECORATION.match(plain)
+        start = decoration.end() if decoration else 0
+        for end, after in _splits(plain, start):
+            if head := self._named(words[start:end], words[after:], nested=nested):
+                return head
+        return self._named(words[start:].rstrip(" \t*_#`"), "", nested=nested) if len(words) <= _MAX_HEAD else None
+
+    def _named(self, name: str, tail: str, *, nested: bool) -> _Head | None:
+        place = self.sheet.find(name)
+        if place is None:
+            part = WORDS.get(fold(name))
+            known = self.current is None or part is None or self._has(self.current, part)
+            return None if known or self.current is None or part is None else _Head(self.current, part, tail)
+        index, part = place
+        if part == "both" and tail.strip(" \t*_`:："):
+            before, self.current = self.current, index
+            inner = None if nested else self._head(tail, nested=True)
+            self.current = before
+            if inner and inner.index == index:
+                return inner
+            if not _VALUE.match(_plain(tail[:_MAX_HEAD])):
+                return None
+        return _Head(index, part, tail)
+
+    def _has(self, index: int, part: Part) -> bool:
+        """True where this part of the answer was given already: a second one is a line of the reason."""
+        return any(
+            segment.index == index and (segment.part == part or (part == "score" and segment.part == "both"))
+            for segment in self.found
+            if any(line.strip(" \t*_`") for line in segment.lines)
+        )
+
+
+def _splits(plain: str, start: int) -> Iterator[tuple[int, int]]:
+    """Where a name may end and what it names begin, the likeliest first: at a colon, a bracket, a number."""
+    for colon in islice(_COLON.finditer(plain, start), 3):
+        yield colon.start(), colon.end()
+    for bracket in islice(_CLOSING.finditer(plain, start), 2):
+        yield bracket.end(), bracket.end()
+    if found := _BEFORE_NUMBER.match(plain, start):
+        yield found.end(1), found.end()
+
+
+def _plain(words: str) -> str:
+    return words.translate(HALF_WIDTH)

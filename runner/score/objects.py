@@ -93,9 +93,7 @@ _COLON = re.compile(r"\s*(?:=>|[:=])")
 _BARE_KEY = re.compile(r"[^\s:={}\[\],\"][^:={}\[\],\"\n]*")
 _BARE_VALUE = re.compile(r"(?:(?!//|/\*)[^,{}\[\]\n\"])*")
 _KEY_ENDS = re.compile(r"\s*(?:\Z|=>|[:=])")
-_VALUE_ENDS = re.compile(
-    r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])"
-)
+_VALUE_ENDS = re.compile(r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _LITERALS: dict[str, Json] = {"null": None, "none": None, "true": True, "false": False}
 _MAX_DEPTH = 12
