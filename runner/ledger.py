@@ -99,7 +99,7 @@ _CAUSES = (
 
 
 def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
-    """The ledger at an SQLAlchemy sa.URL, made where there is none yet.
+    """The ledger at an SQLAlchemy URL, made where there is none yet.
 
     `busy_s` is how long SQLite waits for another process's write. LedgerError where the place cannot be used.
     """
@@ -107,7 +107,8 @@ def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
         address = sa.make_url(url)
         _check_address(address)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise LedgerError(f"ledger.url '{url}': {error}", advice=_ELSEWHERE) from error
+        # Without the URL itself: it may hold a password.
+        raise LedgerError(f"ledger.url: {error}", advice=_ELSEWHERE) from error
     place = address.render_as_string(hide_password=True)
     with _explained(place):
         engine = _engine(address, busy_s)
@@ -400,8 +401,9 @@ def _begin(connection: sa.Connection) -> None:
 def _prepare(engine: sa.Engine, place: str) -> None:
     """Make the tables where there are none; refuse those of a newer version of this program."""
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table(_VERSION.name):
-            _make_tables(engine)
+        is_new = not sa.inspect(connection).has_table(_VERSION.name)
+    if is_new:
+        _make_tables(engine)
     with engine.connect() as connection:
         version = connection.scalar(sa.select(_VERSION.c.version))
     if version != SCHEMA_VERSION:

@@ -49,7 +49,7 @@ HOST_TAG, PID_TAG, STARTED_TAG = "runner.host", "runner.pid", "runner.started"
 TEXTS_AS_DATASETS = 100
 """Most texts that are dataset inputs one by one; more become a single one, or every cell would repeat them all."""
 FIRST_CONTACT_S = 10
-HTTP_THREADS = 8
+HTTP_THREADS = 4
 _MOST_METRICS, _MOST_OTHERS, _MOST_BYTES = 800, 90, 400_000
 """One log_batch: below MLflow's 1,000 entities, 100 params, 100 tags and 1 MB of JSON (mlflow.utils.validation)."""
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
@@ -135,6 +135,7 @@ def log(launch: Launch, tracking: Tracking) -> LoggedRuns:
         own = {**_own_tags(launch.id), **launch.tags}
         parent = CellRun(launch.name, launch.params, launch.metrics, own)
         parent_id = store.ensure(found.get(""), parent, launch.start_ms)
+        store.add_datasets(parent_id, datasets)  # first and alone: threads that add the same new one collide
 
         def child(cell: CellRun) -> str:
             tags = {**own, **cell.tags, CELL_TAG: cell.name, "mlflow.parentRunId": parent_id}
@@ -233,11 +234,19 @@ class _Store:
         digest = _content_digest(run, launch, datasets)
         if existing and existing.data.tags.get(LOGGED_TAG) == digest and existing.info.status == launch.status:
             return
-        if datasets:
-            self.client.log_inputs(run_id, datasets)
+        self.add_datasets(run_id, datasets)
         for batch in _batches(_missing(existing, run, launch, digest)):
             self.client.log_batch(run_id, **batch)
         self.client.set_terminated(run_id, launch.status, end_time=launch.end_ms)
+
+    def add_datasets(self, run_id: str, datasets: list[DatasetInput]) -> None:
+        """Log the texts as inputs. Another launch may be adding the same ones; then the second try finds them there."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):
+            self.client.log_inputs(run_id, datasets)
+            return
+        self.client.log_inputs(run_id, datasets)
 
     def add_artifacts(self, run_id: str, paths: Iterable[Path]) -> None:
         for path in paths:

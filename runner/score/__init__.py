@@ -111,9 +111,16 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None) -> Answers:
-    """The reading in the format that was asked for, unless the other one reads more of the answers."""
+    """The reading in the format that was asked for, unless it lacks answers that the other one has.
+
+    An answer that is there and wrong, or there twice, is not mended by what else the reply says.
+    """
     ways = (objects.find, lines.find) if fmt == "json" else (lines.find, objects.find)
     first, second = (judged(way(text, sheet, finish), sheet) for way in ways)
+    if any(problem.kind != "missing_question" for problem in first.problems):
+        return first
+    if not (first.found or second.found):
+        return second if second.truncated or second.broken else first
     return second if (second.read, second.found) > (first.read, first.found) else first
 
 

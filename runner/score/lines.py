@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BREAK = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r"\s*(?:```|~~~|(?:[-*_=]\s*){3,}$)")
+_JSON = re.compile(r"\s*[{}\"'“]")
+"""A line of JSON, which is not for this module."""
 _DECORATION = re.compile(r"[\s>*_#\-•・●○◆◇■□▼|`]*")
 _COLON = re.compile(r"[:=→]")
 _CLOSING = re.compile(r"[)\]】」』]")
@@ -25,7 +27,10 @@ _BEFORE_NUMBER = re.compile(
     r"(?:[\s=→は]|[–—-](?=\s))*(?=[-+]?\.?[0-9])",
     re.IGNORECASE,
 )
-_UNIT = r"点|points?\b|pts?\b|percent|パーセント|ポイント|out of|です|だ|である|くらい|ぐらい|程度|前後|ほど|to\b|or\b|か|以上|以下"
+_UNIT = (
+    r"点|points?\b|pts?\b|percent|パーセント|ポイント|out of|です|だ|である|くらい|ぐらい|程度|前後|ほど"
+    r"|to\b|or\b|か|以上|以下"
+)
 _VALUE = re.compile(
     r"[\s*_`\"'“「『\[(<]*(?:(?:約|およそ|だいたい|about|around|approximately|roughly|~|≈)\s*)?"
     rf"[-+]?\.?[0-9]+(?![0-9])(?:\.[0-9]+)?(?!\s*(?!{_UNIT})[^\W\d_])",
@@ -38,6 +43,7 @@ _CHAINED = re.compile(
 )
 _MAX_BARE = 40
 _MAX_HEAD = 160
+_MAX_CHAIN = 4_000
 
 
 @dataclass(slots=True)
@@ -127,7 +133,7 @@ class _Reader:
         for line in _BREAK.split(text):
             if _FENCE.match(line):
                 self.open = None
-            elif not self._row(line):
+            elif not _JSON.match(line) and not self._row(line):
                 self._line(line)
         return self.found, self.open is not None
 
@@ -161,7 +167,8 @@ class _Reader:
 
     def _chained(self, head: _Head) -> tuple[str, str]:
         """A score's tail, and what follows on the same line where that is another answer: `75, 驚き: 60`."""
-        value = _CHAINED.match(_plain(head.tail[:_MAX_HEAD])) if head.part != "reason" else None
+        one_value = head.part == "reason" or len(head.tail) > _MAX_CHAIN
+        value = None if one_value else _CHAINED.match(_plain(head.tail[:_MAX_HEAD]))
         if value is None:
             return head.tail, ""
         rest = head.tail[value.end() :]

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,8 @@ HALF_WIDTH = {full: full - 0xFEE0 for full in range(0xFF01, 0xFF5F)} | {0x3000: 
 """One character for one, so that a position in the plain form is the same position in the reply. Not NFKC, which would
 turn 7⁵ into 75."""
 
+_SCORE: Final[Part] = "score"
+_REASON: Final[Part] = "reason"
 _SCORE_WORDS = (
     *("score", "value", "rating", "points", "point", "level", "number"),
     *("数値", "値", "点数", "スコア", "評価", "評価値", "得点", "度", "レベル"),
@@ -31,14 +33,18 @@ _REASON_WORDS = (
     *("reason", "reasons", "reasoning", "explanation", "rationale", "justification", "comment", "why"),
     *("理由", "根拠", "説明", "コメント"),
 )
-WORDS: Mapping[str, Part] = dict.fromkeys(_SCORE_WORDS, "score") | dict.fromkeys(_REASON_WORDS, "reason")  # type: ignore[operator]
+WORDS: Mapping[str, Part] = {
+    **dict.fromkeys(_SCORE_WORDS, _SCORE),
+    **dict.fromkeys(_REASON_WORDS, _REASON),
+}
 GROUPS: Mapping[str, Part] = {"scores": "score", "ratings": "score", "values": "score", **WORDS}
 """Keys of wrappers around many answers."""
 NAMING = frozenset(("question", "name", "label", "emotion", "item", "id", "質問", "項目", "感情"))
 """Keys whose value names the question that an object answers."""
 
 _SCALE_NOTE = re.compile(
-    r"[(\[<]?\s*-?[0-9]+\s*点?\s*(?:-|~|〜|–|—|to|から)\s*-?[0-9]+\s*点?\s*[)\]>]?|/\s*[0-9]+|[0-9]+点満点|out of [0-9]+"
+    r"[(\[<]?\s*-?[0-9]+\s*点?\s*(?:-|~|〜|–|—|to|から)\s*-?[0-9]+\s*点?\s*[)\]>]?"
+    r"|/\s*[0-9]+|[0-9]+点満点|out of [0-9]+"
 )
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
 _MAX_HEAD = 120

@@ -68,5 +68,8 @@ def _fits(found: re.Match[str], question: Question) -> bool:
 
 
 def _shown(value: Json) -> str:
-    words = " ".join(str(value).split())
-    return words if len(words) <= 40 else words[:39] + "…"
+    """`value` for a message: on one line, not long, and in JSON's words where they are short."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    words = " ".join(value.split()) if isinstance(value, str) else "an object or a list"
+    return f"'{words if len(words) <= 40 else words[:39] + '…'}'" if isinstance(value, str) else words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -24,6 +25,7 @@ _CUT: Final = object()
 def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
     """Every answer in every object of `text`."""
     findings = Findings()
+    text = _unwrapped(text)
     all_json = text.lstrip("` \t\r\njson").startswith(("{", "["))
     for document, state in Scanner(text).documents():
         before = len(findings.scores) + len(findings.open)
@@ -32,6 +34,17 @@ def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
         findings.cut |= state == "cut" and (meant or finish == "length")
         findings.broken |= state == "broken" and meant
     return findings
+
+
+def _unwrapped(text: str) -> str:
+    """JSON that was written into a JSON string; any other text as it is."""
+    if not text.lstrip().startswith('"{'):
+        return text
+    try:
+        inner = json.loads(text, strict=False)
+    except ValueError:
+        return text
+    return inner if isinstance(inner, str) else text
 
 
 def _collect(node: Json, sheet: Sheet, findings: Findings, group: Part) -> None:
@@ -63,7 +76,7 @@ def _subject(node: tuple[tuple[str, Json], ...], sheet: Sheet) -> int | None:
 
 
 def _note(index: int, part: Part, value: Json, findings: Findings) -> None:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and (part == "both" or any(fold(key) in WORDS for key, _ in value)):
         for key, inner in value:
             if word := WORDS.get(fold(key)):
                 _note(index, word, inner, findings)
@@ -92,7 +105,7 @@ _SKIP = re.compile(r"(?:[\s\ufeff]|//[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _COLON = re.compile(r"\s*(?:=>|[:=])")
 _BARE_KEY = re.compile(r"[^\s:={}\[\],\"][^:={}\[\],\"\n]*")
 _BARE_VALUE = re.compile(r"(?:(?!//|/\*)[^,{}\[\]\n\"])*")
-_KEY_ENDS = re.compile(r"\s*(?:\Z|=>|[:=])")
+_KEY_ENDS = re.compile("")
 _VALUE_ENDS = re.compile(r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _LITERALS: dict[str, Json] = {"null": None, "none": None, "true": True, "false": False}

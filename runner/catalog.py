@@ -1,0 +1,103 @@
+"""LiteLLM's map of models: prices and abilities, read from its file without importing LiteLLM (which takes seconds).
+
+The map fills what a model's YAML leaves open, never the other way round. In it an absent flag means unknown, not False,
+and a price of zero means unknown, not free.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.records import Capability, Prices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAP_FILE = "model_prices_and_context_window_backup.json"
+TOKENS_A_PRICE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the map says of one model; None where it says nothing."""
+
+    prices: Prices
+    supports_schema: bool | None
+    """Whether the API takes a JSON schema for its reply."""
+    max_output_tokens: int | None
+    max_input_tokens: int | None
+    deprecated: str | None
+    """Day on which the provider stops serving it, ISO 8601."""
+
+
+def lookup(provider: str, model_id: str) -> Entry | None:
+    """The map's entry for a provider's model, or None. Keys are `provider/id`, for some providers `id` alone."""
+    models = _models()
+    found = models.get(f"{provider}/{model_id}") or models.get(model_id)
+    if found is None or found.get("litellm_provider") != provider:
+        return None
+    return Entry(
+        prices=_prices(found),
+        supports_schema=found.get("supports_response_schema"),
+        max_output_tokens=_count(found.get("max_output_tokens")),
+        max_input_tokens=_count(found.get("max_input_tokens")),
+        deprecated=found.get("deprecation_date"),
+    )
+
+
+def fill_capability(stated: Mapping[str, object], entry: Entry | None) -> Capability:
+    """What a YAML states, completed: from the map where it positively says so, else with the safe choice.
+
+    `stated` has a key for each field of records.Capability; None leaves it open.
+    """
+    known = {name: value for name, value in stated.items() if value is not None}
+    if entry is not None and entry.supports_schema:
+        known.setdefault("structure", "schema")
+    return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
+
+
+def fill_prices(stated: Prices, entry: Entry | None) -> Prices:
+    """Stated prices, each one that is open filled from the map."""
+    if entry is None:
+        return stated
+    names = [item.name for item in fields(Prices) if item.name != "source"]
+    missing = {name: getattr(entry.prices, name) for name in names if getattr(stated, name) is None}
+    if all(value is None for value in missing.values()):
+        return stated
+    source = "; ".join(part for part in (stated.source, entry.prices.source) if part)
+    return replace(stated, **missing, source=source)
+
+
+@cache
+def _models() -> Mapping[str, Mapping[str, Any]]:
+    spec = find_spec("litellm")
+    for folder in (spec.submodule_search_locations if spec is not None else None) or ():
+        path = Path(folder) / MAP_FILE
+        if path.is_file():
+            loaded: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+            return loaded
+    return {}
+
+
+def _prices(found: Mapping[str, Any]) -> Prices:
+    return Prices(
+        input_usd_per_mtok=_per_million(found.get("input_cost_per_token")),
+        output_usd_per_mtok=_per_million(found.get("output_cost_per_token")),
+        cached_usd_per_mtok=_per_million(found.get("cache_read_input_token_cost")),
+        source=f"LiteLLM {version('litellm')}'s map",
+    )
+
+
+def _per_million(usd: float | None) -> float | None:
+    # Rounded, because 2.5e-06 times a million is not 2.5.
+    return round(float(usd) * TOKENS_A_PRICE, 9) if usd else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
