@@ -1,4 +1,4 @@
-"""Launches logged to real MLflow stores: SQLite files and a server on loopback; everything is read back by MlflowClient."""
+"""Launches logged to real MLflow stores, SQLite files and a server on loopback, and read back by MlflowClient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import inf, nan
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,6 +34,10 @@ from runner.tracking import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+# MLflow 3.17 uses a loader option that SQLAlchemy 2.1 deprecates; it says so when MLflow first maps its tables.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 TEXTS = (
     Text("lighthouse", "The lamp turned.", origin="conf/text/lighthouse.yaml"),
@@ -75,7 +78,7 @@ def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _environment() -> dict[str, str]:
-    # Without the local map, litellm (which the server imports if it is installed) fetches it and hangs where no network is.
+    # The server imports litellm, which without this asks the network for prices, and hangs where there is none.
     return {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
@@ -307,6 +310,8 @@ def test_processes_that_meet_at_a_fresh_store_all_log(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Unreachable:
+    """A tracking URI behind which there is nothing."""
+
     id: str
     uri: str
 
