@@ -21,6 +21,8 @@ BOUNDS = frozenset(
     {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern"}
 )
 """Keywords that strict modes refuse or ignore. Replies are checked here in any case."""
+NOT_EXTRA = frozenset({"model", "messages", "stream", "n"})
+"""Keys that `extra` may not hold: one whole reply to these messages is what every later stage reads."""
 
 
 def adapt(
@@ -40,8 +42,10 @@ def adapt(
     able = model.capability
     dropped: list[Dropped] = []
     params: dict[str, Json] = {}
-    sent: dict[str, Json] = {"system": able.system, able.max_tokens: max_tokens}
-    requested: dict[str, Json] = {"system": "system", "temperature": temperature, "max_tokens": max_tokens}
+    sent: dict[str, Json] = {"max_tokens": max_tokens}
+    requested: dict[str, Json] = {"temperature": temperature, "max_tokens": max_tokens}
+    if prompt.system:
+        requested["system"], sent["system"] = "system", able.system
 
     kept = _temperature(model, temperature, dropped)
     if kept is not None:
@@ -60,7 +64,7 @@ def adapt(
         params |= _structure(rung, schema if able.schema_bounds else without_bounds(schema))
         if rung != "schema":
             dropped.append(Dropped("structure", "schema", _WEAKER[rung]))
-    if able.system == "merge":
+    if prompt.system and able.system == "merge":
         dropped.append(Dropped("system", "system", "no system role: the persona opens the user message"))
     if strict and dropped:
         _refuse(model, dropped[0])
@@ -126,17 +130,21 @@ def _structure(rung: Rung, schema: Mapping[str, Json]) -> dict[str, Json]:
 
 def _request(prompt: Prompt, model: Model, params: dict[str, Any]) -> Request:
     for name in model.extra:
-        if name in params:
-            message = f"'{name}' is set by the sampling already"
-            raise ConfigError(message, where=f"model/{model.name}.yaml", key=f"extra.{name}")
+        if name in params or name in NOT_EXTRA:
+            message = f"'{name}' is set by the runner already"
+            where, key = f"model/{model.name}.yaml", f"extra.{name}"
+            raise ConfigError(message, where=where, key=key, advice=f"runner '~model.{model.name}.{key}'")
+    return Request(model.id, _messages(prompt, model), {**params, **model.extra})
+
+
+def _messages(prompt: Prompt, model: Model) -> tuple[dict[str, str], ...]:
+    # An empty system message is left out: some APIs refuse one.
+    user = {"role": "user", "content": prompt.user}
+    if not prompt.system:
+        return (user,)
     if model.capability.system == "merge":
-        messages: tuple[dict[str, str], ...] = ({"role": "user", "content": f"{prompt.system}\n\n{prompt.user}"},)
-    else:
-        messages = (
-            {"role": model.capability.system, "content": prompt.system},
-            {"role": "user", "content": prompt.user},
-        )
-    return Request(model.id, messages, {**params, **model.extra})
+        return ({"role": "user", "content": f"{prompt.system}\n\n{prompt.user}"},)
+    return ({"role": model.capability.system, "content": prompt.system}, user)
 
 
 def _refuse(model: Model, dropped: Dropped) -> None:

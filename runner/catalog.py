@@ -30,6 +30,12 @@ class Entry:
     prices: Prices
     supports_schema: bool | None
     """Whether the API takes a JSON schema for its reply."""
+    supports_temperature: bool | None
+    """Whether the API takes a temperature."""
+    supports_system: bool | None
+    """Whether the API takes a system message."""
+    openai_reasoning: bool
+    """Whether it is one of OpenAI's own models that reason on every request: see `_openai_reasoning`."""
     max_output_tokens: int | None
     max_input_tokens: int | None
     deprecated: str | None
@@ -40,11 +46,15 @@ def lookup(provider: str, model_id: str) -> Entry | None:
     """The map's entry for a provider's model, or None. Keys are `provider/id`, for some providers `id` alone."""
     models = _models()
     found = models.get(f"{provider}/{model_id}") or models.get(model_id)
-    if found is None or found.get("litellm_provider") != provider:
+    if found is None or not _serves(provider, str(found.get("litellm_provider"))):
         return None
+    reasoning = _openai_reasoning(found)
     return Entry(
         prices=_prices(found),
         supports_schema=found.get("supports_response_schema"),
+        supports_temperature=False if reasoning else found.get("supports_sampling_params"),
+        supports_system=found.get("supports_system_messages"),
+        openai_reasoning=reasoning,
         max_output_tokens=_count(found.get("max_output_tokens")),
         max_input_tokens=_count(found.get("max_input_tokens")),
         deprecated=found.get("deprecation_date"),
@@ -57,8 +67,9 @@ def fill_capability(stated: Mapping[str, object], entry: Entry | None) -> Capabi
     `stated` has a key for each field of records.Capability; None leaves it open.
     """
     known = {name: value for name, value in stated.items() if value is not None}
-    if entry is not None and entry.supports_schema:
-        known.setdefault("structure", "schema")
+    if entry is not None:
+        for name, value in _stated_by(entry).items():
+            known.setdefault(name, value)
     return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
 
 
@@ -72,6 +83,38 @@ def fill_prices(stated: Prices, entry: Entry | None) -> Prices:
         return stated
     source = "; ".join(part for part in (stated.source, entry.prices.source) if part)
     return replace(stated, **missing, source=source)
+
+
+def _stated_by(entry: Entry) -> dict[str, object]:
+    said: dict[str, object] = {}
+    if entry.supports_schema:
+        said["structure"] = "schema"
+    if entry.supports_temperature is False:
+        said["temperature"] = "fixed"
+    if entry.supports_system is False:
+        said["system"] = "merge"
+    if entry.openai_reasoning:
+        said |= {"system": "developer", "max_tokens": "max_completion_tokens"}
+    return said
+
+
+def _serves(provider: str, stated: str) -> bool:
+    # The map splits some providers by maker or route: vertex_ai-language-models, bedrock_converse, cohere_chat.
+    return (
+        stated == provider
+        or stated.startswith(f"{provider}-")
+        or stated in (f"{provider}_converse", f"{provider}_chat")
+    )
+
+
+def _openai_reasoning(found: Mapping[str, Any]) -> bool:
+    """True for OpenAI's o-series and gpt-5 onward, but for those whose default is not to reason.
+
+    They take max_completion_tokens and a developer message, and no temperature while they reason (OpenAI's reasoning
+    guide). The map has no flag for it, only `supports_reasoning` and `default_reasoning_effort`.
+    """
+    reasons = found.get("litellm_provider") == "openai" and found.get("supports_reasoning") is True
+    return reasons and found.get("default_reasoning_effort") != "none"
 
 
 @cache
@@ -90,8 +133,13 @@ def _prices(found: Mapping[str, Any]) -> Prices:
         input_usd_per_mtok=_per_million(found.get("input_cost_per_token")),
         output_usd_per_mtok=_per_million(found.get("output_cost_per_token")),
         cached_usd_per_mtok=_per_million(found.get("cache_read_input_token_cost")),
-        source=f"LiteLLM {version('litellm')}'s map",
+        source=_source(),
     )
+
+
+@cache
+def _source() -> str:
+    return f"LiteLLM {version('litellm')}'s map"
 
 
 def _per_million(usd: float | None) -> float | None:

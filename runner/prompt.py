@@ -7,13 +7,14 @@ Templates are Jinja in a sandbox. They see, and nothing else:
     questions      for each: number (from 1), name, label, wording, low, high
     reply_format   how to write the answers; added below the user template where neither template places it
 
-Every name in a template is checked when the manager is made, so a typo costs no request. A text is a value, never a template:
-braces in it stay as they are. Nothing random is offered, so that equal inputs give equal strings, and equal keys.
+Every name in a template is checked when the manager is made, so a typo costs no request. A text is a value, never a
+template: braces in it stay as they are. Nothing random is offered, so that equal inputs give equal strings and keys.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from runner.records import Json, Persona, PromptTemplate, Question, Text
 
 VARIABLES = ("persona", "text", "questions", "reply_format")
+KEPT = 1024
+"""Rendered strings that a manager keeps: its personas' systems and, mostly, its texts' users."""
 RENDERING_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What a template of the user's can raise. Jinja lets Python's own errors through as they are."""
 
@@ -90,7 +93,8 @@ WORDS: Mapping[str, Words] = {
 class PromptManager:
     """One prompt's templates, checked and compiled: get_prompt for each persona and text, reply_schema for all.
 
-    ConfigError, naming the prompt's file and the key, for a syntax error, a name that does not exist, or a template that cannot be rendered.
+    ConfigError, naming the prompt's file and the key, for a syntax error, an unknown name, or a template that cannot
+    be rendered.
     """
 
     def __init__(self, template: PromptTemplate) -> None:
@@ -100,9 +104,11 @@ class PromptManager:
         self.reply_format = reply_format(template)
         environment = _environment()
         trees = {key: self._parsed(environment, key) for key in ("system", "user")}
-        placed = any("reply_format" in meta.find_undeclared_variables(tree) for tree in trees.values())
+        self._names = {key: meta.find_undeclared_variables(tree) for key, tree in trees.items()}
+        placed = any("reply_format" in names for names in self._names.values())
         self._suffix = "" if placed else f"\n\n{self.reply_format}"
         self._compiled = {key: environment.from_string(tree) for key, tree in trees.items()}
+        self._render_once = lru_cache(KEPT)(self._render)
         self._try_out()
 
     def get_prompt(self, persona: Persona, text: Text) -> Prompt:
@@ -118,8 +124,8 @@ class PromptManager:
     def reply_schema(self) -> dict[str, Json] | None:
         """JSON schema of the reply; None where labelled lines are asked for. The same shape for one question or many.
 
-        All keys are required and no others allowed, as OpenAI's strict mode wants. The score comes before its reason, as in the labelled lines:
-        the two formats then measure the same thing (a first rating, then its grounds), and a reply cut short still holds more scores.
+        All keys are required and no others allowed, as OpenAI's strict mode wants. The score precedes its reason, as in
+        the labelled lines: both formats then measure the same thing, a first rating and then its grounds.
         """
         if self.template.reply == "labelled":
             return None
@@ -133,23 +139,30 @@ class PromptManager:
             return description
         has = ", ".join(sorted(persona.description)) or "none"
         raise ConfigError(
-            f"persona '{persona.name}' has no description in '{language}', the language of prompt '{self.template.name}' (it has: {has})",
+            f"persona '{persona.name}' has no description in '{language}', which prompt '{self.template.name}' is in; "
+            f"it has: {has}",
             where=f"persona/{persona.name}.yaml",
             key=f"description.{language}",
-            advice=f"runner 'persona.{persona.name}.description.{language}=\"...\"'",
+            advice=f"runner '++persona.{persona.name}.description.{language}=\"...\"'",
         )
 
     def _rendered(self, persona: str, text: TextView) -> Prompt:
-        values = {"persona": persona, "text": text, "questions": self.questions, "reply_format": self.reply_format}
-        user = self._render("user", values).rstrip("\n") if self._suffix else self._render("user", values)
-        return Prompt(system=self._render("system", values), user=user + self._suffix)
+        return Prompt(system=self._string("system", persona, text), user=self._string("user", persona, text))
 
-    def _render(self, key: str, values: Mapping[str, object]) -> str:
+    def _string(self, key: str, persona: str, text: TextView) -> str:
+        """One template rendered, once for all personas or texts that it does not name."""
+        names = self._names[key]
+        return self._render_once(key, persona if "persona" in names else "", text if "text" in names else None)
+
+    def _render(self, key: str, persona: str, text: TextView | None) -> str:
         compiled: Template = self._compiled[key]
         try:
-            return compiled.render(values)
+            rendered = compiled.render(
+                persona=persona, text=text, questions=self.questions, reply_format=self.reply_format
+            )
         except RENDERING_ERRORS as error:
             self._refuse(key, f"the template cannot be rendered: {error}", error)
+        return rendered + self._suffix if key == "user" else rendered
 
     def _try_out(self) -> None:
         """Render with every field filled and with every optional one empty, to meet both sides of most conditions."""
@@ -179,7 +192,9 @@ def reply_format(template: PromptTemplate) -> str:
     words = WORDS.get(template.language, WORDS["en"])
     questions = [_question_view(number, question) for number, question in enumerate(template.questions, start=1)]
     if template.reply == "labelled":
-        return "\n".join([words.labelled, *(line for question in questions for line in _labelled_lines(question, words))])
+        return "\n".join(
+            [words.labelled, *(line for question in questions for line in _labelled_lines(question, words))]
+        )
     shapes = ",\n ".join(
         f'"{q.name}": {{"score": <{q.low}-{q.high}>, "reason": "<{words.sentence}>"}}' for q in questions
     )
@@ -213,7 +228,7 @@ def _object(properties: dict[str, Json]) -> dict[str, Json]:
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701  plain text for a model: escaping would change what it reads
+        autoescape=False,  # plain text for a model: escaping would change what it reads
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -229,13 +244,12 @@ def _unknown_attributes(tree: nodes.Template) -> Iterator[tuple[str, int, str, t
     Found in the syntax tree, since a try-out reaches only the branches that its values open.
     """
     known = _fields_by_name(tree)
-    for access in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if not isinstance(access.node, nodes.Name):
-            continue
+    accesses: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+    for access in accesses:
+        owner = access.node.name if isinstance(access.node, nodes.Name) else ""
         attribute = _attribute(access)
-        valid = known.get(access.node.name)
-        if attribute is not None and valid is not None and attribute not in valid:
-            yield attribute, access.lineno, access.node.name, valid
+        if owner in known and attribute is not None and attribute not in known[owner]:
+            yield attribute, access.lineno, owner, known[owner]
 
 
 def _fields_by_name(tree: nodes.Template) -> dict[str, tuple[str, ...]]:

@@ -109,6 +109,8 @@ def test_a_request_is_what_the_model_takes(case: Case) -> None:
     assert all(item.reason for item in adapted.dropped)
     assert adapted.requested["temperature"] == 0.7
     assert adapted.sent.get("temperature") == case.params.get("temperature")
+    assert adapted.sent["max_tokens"] == adapted.requested["max_tokens"] == 100
+    assert set(adapted.sent) <= set(adapted.requested)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.dropped], ids=lambda case: case.id)
@@ -142,6 +144,22 @@ def test_extra_is_sent_and_cannot_repeat() -> None:
     assert sent["reasoning_effort"] == "low"
     with pytest.raises(ConfigError, match=r"extra\.temperature"):
         adapt(PROMPT, replace(able, extra={"temperature": 1}), temperature=0.7, max_tokens=1, seed=None, schema=None)
+
+
+@pytest.mark.parametrize("name", ["messages", "model", "stream", "n"])
+def test_extra_cannot_replace_what_is_asked(name: str) -> None:
+    """What is asked, of whom, and that one whole reply comes back is not for `extra` to change."""
+    with pytest.raises(ConfigError, match=rf"extra\.{name}"):
+        adapt(PROMPT, replace(model(), extra={name: 1}), temperature=0.7, max_tokens=1, seed=None, schema=None)
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "merge"])
+def test_an_empty_system_prompt_is_no_message(role: str) -> None:
+    """Without a system prompt the user message stands alone, and nothing counts as moved."""
+    alone = replace(PROMPT, system="")
+    adapted = adapt(alone, model(system=role), temperature=0.7, max_tokens=1, seed=None, schema=None, strict=True)
+    assert adapted.request.messages == ({"role": "user", "content": "Rate this."},)
+    assert "system" not in adapted.requested
 
 
 def test_a_property_named_like_a_bound_stays() -> None:

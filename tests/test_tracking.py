@@ -47,9 +47,14 @@ TEXTS = (
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite store as MLflow makes it in some seconds; tests copy it in milliseconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    close_stale(Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder), experiment="template"))
+    """A new store, made by two processes at once, each of which dies with its launch RUNNING. Tests copy it."""
+    folder = tmp_path_factory.mktemp("fresh")
+    script = (
+        "import sys; from runner.records import Tracking; from runner.tracking import start;"
+        "start(sys.argv[1], sys.argv[1], {}, Tracking(uri='sqlite:///mlflow.db', experiment='fresh'))"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, f"dead-{n}"], cwd=folder) for n in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     return folder / "mlflow.db"
 
 
@@ -293,19 +298,11 @@ def test_a_relative_store_is_made_in_the_working_folder(tmp_path: Path, monkeypa
     assert len(_runs(Tracking(uri=logged.uri))) == 2
 
 
-def test_processes_that_meet_at_a_fresh_store_all_log(tmp_path: Path) -> None:
-    """Three processes that open one SQLite file that does not exist yet leave three parent runs in it."""
-    script = (
-        "import sys; from runner.records import Tracking; from runner.tracking import start;"
-        "start(sys.argv[1], sys.argv[1], {}, Tracking(uri='sqlite:///fresh/mlflow.db', experiment='study'))"
-    )
-    processes = [subprocess.Popen([sys.executable, "-c", script, f"launch-{n}"], cwd=tmp_path) for n in range(3)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
-    assert set(_runs(Tracking(uri=f"sqlite:///{tmp_path}/fresh/mlflow.db", experiment="study"))) == {
-        "launch-0",
-        "launch-1",
-        "launch-2",
-    }
+def test_processes_that_meet_at_a_fresh_store_both_log(migrated: Path) -> None:
+    """Two processes that make one SQLite store at once leave both their runs in it, and no other file beside it."""
+    runs = _runs(Tracking(uri=f"sqlite:///{migrated}", experiment="fresh"))
+    assert set(runs) == {"dead-0", "dead-1"}
+    assert [path.name for path in migrated.parent.iterdir()] == ["mlflow.db"]
 
 
 @dataclass(frozen=True)
@@ -337,19 +334,16 @@ def test_an_unreachable_store_is_a_tracking_error_within_seconds(case: Unreachab
 
 
 def test_only_runs_of_dead_processes_are_closed(tracking: Tracking) -> None:
-    """Runs of a dead process and of a reused process id become KILLED; a living one's and another machine's stay."""
-    script = (
-        "import sys; from runner.records import Tracking; from runner.tracking import start;"
-        "start('dead', 'dead', {}, Tracking(uri=sys.argv[1], experiment='study'))"
-    )
-    subprocess.run([sys.executable, "-c", script, tracking.uri], check=True)
-    start("living", "living", {}, tracking)
-    start("reused", "reused", {STARTED_TAG: "another boot/1"}, tracking)
-    start("elsewhere", "elsewhere", {"runner.host": "another", PID_TAG: "4194304"}, tracking)
-    assert close_stale(tracking) == 2
-    assert close_stale(tracking) == 0
-    assert {name: run.info.status for name, run in _runs(tracking).items()} == {
-        "dead": "KILLED",
+    """Runs of dead processes and of a reused process id become KILLED; a living one's and another machine's stay."""
+    fresh = replace(tracking, experiment="fresh")
+    start("living", "living", {}, fresh)
+    start("reused", "reused", {STARTED_TAG: "another boot/1"}, fresh)
+    start("elsewhere", "elsewhere", {"runner.host": "another", PID_TAG: "4194304"}, fresh)
+    assert close_stale(fresh) == 3
+    assert close_stale(fresh) == 0
+    assert {name: run.info.status for name, run in _runs(fresh).items()} == {
+        "dead-0": "KILLED",
+        "dead-1": "KILLED",
         "reused": "KILLED",
         "living": "RUNNING",
         "elsewhere": "RUNNING",

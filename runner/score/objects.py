@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _CUT: Final = object()
 """In the place of a value that the reply's end cut off."""
+_WRAPPERS = frozenset(("answer", "answers", "result", "results", "response", "output", "data", "回答", "結果"))
+"""Keys around an answer that say nothing about what it answers."""
 
 
 # ---- from values to answers ------------------------------------------------------------------------------------------
@@ -47,31 +49,37 @@ def _unwrapped(text: str) -> str:
     return inner if isinstance(inner, str) else text
 
 
-def _collect(node: Json, sheet: Sheet, findings: Findings, group: Part) -> None:
-    """Every answer in `node`. `group` is the part that a wrapper such as {"reasons": {…}} names for all below it."""
+def _collect(node: Json, sheet: Sheet, findings: Findings, group: Part, *, nameless: bool = True) -> None:
+    """Every answer in `node`.
+
+    `group` is the part that a wrapper such as {"reasons": {…}} names for all below it. `nameless` is False below a key
+    that names something else than a question: its score is not an answer to ours.
+    """
     if isinstance(node, list):
         for item in node:
-            _collect(item, sheet, findings, group)
+            _collect(item, sheet, findings, group, nameless=nameless)
     if not isinstance(node, tuple):
         return
-    subject = _subject(node, sheet)
+    subject = _subject(node, sheet, nameless=nameless)
     for key, value in node:
-        if subject is not None and (part := WORDS.get(fold(key))):
-            _note(subject, part, value, findings)
+        word = fold(key)
+        if subject is not None and word in WORDS:
+            _note(subject, WORDS[word], value, findings)
         elif subject is not None and value is _CUT:
             findings.open.add(subject)
         elif place := sheet.find(key):
             _note(place[0], group if place[1] == "both" else place[1], value, findings)
         elif isinstance(value, tuple | list):
-            _collect(value, sheet, findings, GROUPS.get(fold(key), group))
+            _collect(value, sheet, findings, GROUPS.get(word, group), nameless=nameless and word in _WRAPPERS)
 
 
-def _subject(node: tuple[tuple[str, Json], ...], sheet: Sheet) -> int | None:
+def _subject(node: tuple[tuple[str, Json], ...], sheet: Sheet, *, nameless: bool) -> int | None:
     """The question that a {"question": …, "score": …} object is about; the only one, where only one is asked."""
     for key, value in node:
-        if isinstance(value, str) and fold(key) in NAMING and (place := sheet.find(value)):
-            return place[0]
-    only = len(sheet.questions) == 1 and not any(sheet.find(key) for key, _ in node)
+        if isinstance(value, str) and fold(key) in NAMING:
+            place = sheet.find(value)
+            return place[0] if place else None
+    only = nameless and len(sheet.questions) == 1 and not any(sheet.find(key) for key, _ in node)
     return 0 if only else None
 
 
@@ -106,6 +114,7 @@ _COLON = re.compile(r"\s*(?:=>|[:=])")
 _BARE_KEY = re.compile(r"[^\s:={}\[\],\"][^:={}\[\],\"\n]*")
 _BARE_VALUE = re.compile(r"(?:(?!//|/\*)[^,{}\[\]\n\"])*")
 _KEY_ENDS = re.compile("")
+"""A key ends at its first closing quote, whatever follows: without a colon there the object is broken."""
 _VALUE_ENDS = re.compile(r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _LITERALS: dict[str, Json] = {"null": None, "none": None, "true": True, "false": False}
