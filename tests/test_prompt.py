@@ -49,7 +49,7 @@ class Case:
 
 REFUSED = (
     Case("syntax", "one\n{% if text %}", ("line 2", "end of template")),
-    Case("unclosed", "{{ persona", ("line 1", "expected token 'end of print statement'"), key="system"),
+    Case("unclosed", "{{ persona", ("line 1", "end of print statement"), key="system"),
     Case("unknown variable", "{{ txt.content }}", ("unknown variable 'txt'", "did you mean 'text'?")),
     Case("in a branch not taken", "{% if not text.content %}{{ persoma }}{% endif %}", ("did you mean 'persona'?",)),
     Case("text's field", "a\n{{ text.contents }}", ("line 2", "'text' has no 'contents'", "did you mean 'content'?")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import timeit
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_the_providers_own_words_of_refusal_are_kept() -> None:
 )
 def test_a_hostile_reply_is_read_in_time(text: str) -> None:
     """A reply of 100,000 characters made to be slow or to nest deeply neither raises nor takes a second."""
-    taken_s = timeit.timeit(lambda: _read(text, "pair"), number=1)
+    taken_s = timeit.timeit(lambda: _read(text, "pair"), number=1, timer=time.process_time)
     assert taken_s < 1.0
 
 
@@ -151,5 +152,7 @@ def test_a_reply_as_asked_for_is_read_within_fifty_microseconds() -> None:
     answers = {q.name: {"score": 75, "reason": "心温まる話で、最後に驚きがあった。" * 4} for q in ASKED["study"]}
     reply = Reply(json.dumps(answers, ensure_ascii=False), "stop")
     assert isinstance(score.read(reply, ASKED["study"], "json"), Scored)
-    best_s = min(timeit.repeat(lambda: score.read(reply, ASKED["study"], "json"), number=200, repeat=5)) / 200
+    best_s = (
+        min(timeit.repeat(lambda: score.read(reply, ASKED["study"], "json"), timer=time.process_time, number=500)) / 500
+    )
     assert best_s < 50e-6

@@ -187,14 +187,15 @@ def test_start_and_log_share_the_parent(tracking: Tracking) -> None:
 
 
 def test_a_half_logged_launch_is_completed(tracking: Tracking) -> None:
-    """Missing cells, an empty child, a child cut off before its end and a parent left RUNNING are all made right."""
+    """Missing cells, an ended child without content, children cut off and a parent left RUNNING are all made right."""
     log(_launch(n_cells=3, status="KILLED"), tracking)
     client, runs = _client(tracking), _runs(tracking)
     client.delete_tag(runs["model-0/poet"].info.run_id, LOGGED_TAG)
     for name in ("demo", "model-1/poet"):
         client.update_run(runs[name].info.run_id, "RUNNING")
     empty = {"runner.run": "2026-01-01-abc", "runner.cell": "model-3/poet"}
-    client.create_run(runs["demo"].info.experiment_id, tags=empty, run_name="model-3/poet")
+    cut_off = client.create_run(runs["demo"].info.experiment_id, tags=empty, run_name="model-3/poet")
+    client.set_terminated(cut_off.info.run_id, "FINISHED")
     log(_launch(n_cells=5), tracking)
     completed = _runs(tracking)
     assert set(completed) == {"demo", *(f"model-{n}/poet" for n in range(5))}
@@ -230,9 +231,9 @@ def test_launches_logged_from_threads_keep_their_own_scores(tracking: Tracking) 
 
 def test_a_server_gets_ten_cells_right(server: str, tmp_path: Path) -> None:
     """Ten cells logged to a server at once, twice, read back with their own scores, once; artifacts arrive by HTTP."""
-    tracking = Tracking(uri=server, artifacts=str(tmp_path / "unused"), experiment="study")
+    tracking = Tracking(uri=server, artifacts=str(tmp_path / "unused"), experiment="ten cells")
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
-    launch = _launch(n_cells=10, artifacts=[tmp_path / "run.json"])
+    launch = _launch(n_cells=10, experiment="ten cells", artifacts=[tmp_path / "run.json"])
     logged = log(launch, tracking)
     assert log(launch, tracking) == logged
     runs = _runs(tracking)
@@ -263,12 +264,13 @@ def test_files_and_folders_become_artifacts(tracking: Tracking, tmp_path: Path) 
     assert len(_client(tracking).list_artifacts(parent_id)) == 2
 
 
-def test_mlflows_limits_are_kept(tracking: Tracking) -> None:
+def test_mlflows_limits_are_kept(server: str) -> None:
     """More params, metrics and bytes than one call takes, unsafe names, long values and NaN are all logged or cut."""
+    tracking = Tracking(uri=server, experiment="study")
     params = {f"p{n}": "雨" * 7000 for n in range(150)}
     metrics = {f"m{n}": float(n) for n in range(2500)} | {"score@joy=": 1.0, "none": nan, "endless": inf}
-    log(_launch(cells=[CellRun("cell", params, metrics, {"long": "x" * 9000})]), tracking)
-    run = _client(tracking).get_run(_runs(tracking)["cell"].info.run_id)
+    launch = _launch(id="long", name="long", cells=[CellRun("cell", params, metrics, {"long": "x" * 9000})])
+    run = _client(tracking).get_run(log(launch, tracking).cells["cell"])
     assert len(run.data.params) == 150
     assert set(run.data.params.values()) == {"雨" * 6000}
     assert len(run.data.metrics) == 2501
