@@ -30,15 +30,15 @@ test: .venv/.ready-test  ## everything that must hold: format, lint, types, laye
 	$(MAKE) --no-print-directory check
 
 check: .venv/.ready-test
-	$(BIN)/ruff format --check runner hydra_plugins tests benchmarks
-	$(BIN)/ruff check runner hydra_plugins tests benchmarks
+	$(BIN)/ruff format --check runner tests benchmarks packaging
+	$(BIN)/ruff check runner tests benchmarks packaging
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
 format: .venv/.ready-test  ## put the code in the project's format
-	$(BIN)/ruff format runner hydra_plugins tests benchmarks
-	$(BIN)/ruff check --fix runner hydra_plugins tests benchmarks
+	$(BIN)/ruff format runner tests benchmarks packaging
+	$(BIN)/ruff check --fix runner tests benchmarks packaging
 
 bench: .venv/.ready-test  ## the benchmarks, side by side with what they are compared to
 	$(BIN)/python benchmarks/start.py

@@ -199,10 +199,10 @@ def _buy(this: Launch, purchase: _Purchase, ledger: Ledger, observer: Observer |
     _check_keys(model for model, _ in purchase.models)
     with ExitStack() as stack:
         lanes = [(_reach(model, stack), purchase.trials(model, index)) for model, index in purchase.models]
-        if observer is not None:
-            for model, index in purchase.models:
-                observer.planned(model, len(purchase.left[index]))
-        _dispatch(this, lanes, ledger, observer)
+        counting = _Counting(this, observer)
+        for model, index in purchase.models:
+            counting.planned(model, len(purchase.left[index]))
+        _dispatch(this, lanes, ledger, counting)
     ledger.flush()
 
 
@@ -223,15 +223,12 @@ def _reach(model: Model, stack: ExitStack) -> Model:
     return replace(model, api_base=stack.enter_context(embedded.serve(model, threads=os.cpu_count() or 1)))
 
 
-def _dispatch(
-    this: Launch, lanes: Sequence[tuple[Model, Iterator[Trial]]], ledger: Ledger, observer: Observer | None
-) -> None:
+def _dispatch(this: Launch, lanes: Sequence[tuple[Model, Iterator[Trial]]], ledger: Ledger, observer: Observer) -> None:
     stop = live.Stop()
-    counting = _Counting(this, observer)
 
     async def run() -> None:
         with _first_interrupt_drains(stop):
-            this.failures.update(await live.dispatch(lanes, ledger.put, counting, stop))
+            this.failures.update(await live.dispatch(lanes, ledger.put, observer, stop))
 
     try:
         asyncio.run(run())
@@ -268,6 +265,10 @@ class _Counting:
         self.this = this
         self.observer = observer
 
+    def planned(self, model: Model, count: int) -> None:
+        if self.observer is not None:
+            self.observer.planned(model, count)
+
     def sent(self, trial: Trial) -> None:
         self.this.requests_sent += 1
         if self.this.first_sent_s is None:
@@ -297,7 +298,8 @@ def _write(this: Launch, job: Job, asker: _Asker, ledger: Ledger, seen: set[str]
     """Score a job's answers and write its folder. `seen` holds the keys that earlier trials of the launch used."""
     result = JobResult(job, Counts(), aggregate.Tally())
     reader = Reader(this.id, job.index, asker.experiment.prompt)
-    with transcript.RunFolder(job.folder, asker.experiment.prompt) as folder:
+    prices = {model.name: model.prices for model in asker.experiment.models}
+    with transcript.RunFolder(job.folder, asker.experiment.prompt, prices) as folder:
         for trial, answer in _with_answers(asker.trials(), ledger):
             again = trial.key in seen
             row = _row(this, reader, trial, answer, again=again)

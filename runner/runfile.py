@@ -145,7 +145,8 @@ def _load(folder: Path, name: str) -> dict[str, Any]:
 def _launch_of(
     folder: Path, run: Mapping[str, Any], experiment: Mapping[str, Any], settings: Tracking
 ) -> tracking.Launch:
-    counted, first = aggregate.Tally(), {}
+    counted = aggregate.Tally()
+    first: dict[str, Row] = {}
     for row in transcript.read_rows(folder / "results.jsonl"):
         counted.add(row)
         first.setdefault(row.cell, row)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -57,7 +58,12 @@ def prepare() -> Any:
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS="True")
     # Otherwise the import reads a .env file of the working folder into this process.
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    import litellm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import litellm
+
+        # Its types are built on first use, and pydantic warns about some.
+        litellm.ModelResponse()
 
     litellm.suppress_debug_info = True
     litellm.telemetry = False

@@ -226,7 +226,9 @@ def test_the_environment_is_not_read(provider: str, monkeypatch: pytest.MonkeyPa
     assert made.url == ADDRESSES[provider]
     assert not {"Authorization", "X-Api-Key", "X-Goog-Api-Key"} & set(made.headers)
     assert "from-outside" not in str(made.headers)
-    assert any("given" in value for value in codec_for(Model("m", "m", provider, "v"), "given").headers.values())
+    keyed = codec_for(Model("m", "m", provider, "v"), "given")
+    assert isinstance(keyed, Codec)
+    assert any("given" in value for value in keyed.headers.values())
 
 
 @pytest.mark.parametrize("provider", [name for name, service in SERVICES.items() if service.format == "chat_variant"])
@@ -270,15 +272,15 @@ def google(message: str, *details: dict[str, Any], status: str = "INVALID_ARGUME
     return {"error": {"code": 400, "message": message, "status": status, "details": list(details)}}
 
 
+THEN = "Fri, 31 Dec 1999 23:59:59 GMT"
+ODD = '{"error": {"message": 3, "details": 4}}'
 SOON = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
 REFUSALS = (
     Refusal("rate", 429, "rate_limit", openai("no"), {"Retry-After": "2"}, wait_s=2),
     Refusal("rate in fractions", 429, "rate_limit", openai("no"), {"retry-after": "1.5"}, wait_s=1.5),
     Refusal("rate in ms", 429, "rate_limit", openai("no"), {"Retry-After-Ms": "250", "Retry-After": "1"}, wait_s=0.25),
     Refusal("rate until", 429, "rate_limit", openai("no"), {"retry-after": SOON}, wait_s=7200),
-    Refusal(
-        "rate until then", 429, "rate_limit", openai("no"), {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT"}, wait_s=0
-    ),
+    Refusal("rate until then", 429, "rate_limit", openai("no"), {"retry-after": THEN}, wait_s=0),
     Refusal("rate until whenever", 429, "rate_limit", openai("no"), {"retry-after": "soon"}),
     Refusal("rate for ever", 429, "rate_limit", openai("no"), {"retry-after": "inf"}),
     Refusal("rate before", 429, "rate_limit", openai("no"), {"retry-after": "-3"}),

@@ -143,7 +143,7 @@ def test_what_makes_another_key(change: Change) -> None:
 
 def test_the_order_of_parameters_is_no_difference() -> None:
     """The same parameters written in another order are the same purchase."""
-    turned = replace(REQUEST, params=dict(reversed(REQUEST.params.items())))
+    turned = replace(REQUEST, params=dict(reversed(list(REQUEST.params.items()))))
     assert plan.key_of(turned, "openai", 1) == plan.key_of(REQUEST, "openai", 1)
 
 

