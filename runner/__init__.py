@@ -16,10 +16,12 @@ providers     how models are reached that need more than an address
 plan          Experiment -> cells -> trials with keys
 prompt        persona and text -> the prompt
 capability    prompt and sampling -> the request that a model takes
-codec         request <-> the provider's format
+codec         a model's address, headers and wire format
 score         reply -> scores, or why there are none
 ledger        paid answers by key
 retry         the one retry policy
+translation   request <-> a provider's JSON, by LiteLLM's configs
+reply         a provider's JSON or error -> Reply or ProviderError
 config        a composed config -> Experiment, with every check
 hydra_errors  Hydra's complaints, said clearly
 catalog       LiteLLM's map of prices and abilities

@@ -235,7 +235,7 @@ class _Store:
         if existing and existing.data.tags.get(LOGGED_TAG) == digest and existing.info.status == launch.status:
             return
         self.add_datasets(run_id, datasets)
-        for batch in _batches(_missing(existing, run, launch, digest)):
+        for batch in batches(_missing(existing, run, launch, digest)):
             self.client.log_batch(run_id, **batch)
         self.client.set_terminated(run_id, launch.status, end_time=launch.end_ms)
 
@@ -350,7 +350,7 @@ def _missing(existing: Run | None, run: CellRun, launch: Launch, digest: str) ->
     ]
 
 
-def _batches(entities: Iterable[Param | Metric | RunTag]) -> Iterator[dict[str, list[Any]]]:
+def batches(entities: Iterable[Param | Metric | RunTag]) -> Iterator[dict[str, list[Any]]]:
     """Arguments for log_batch, in order, each within MLflow's limits for one call."""
     from mlflow.entities import Metric, Param
 

@@ -12,7 +12,7 @@ import yaml
 from runner import score
 from runner.errors import ConfigError
 from runner.prompt import PromptManager, reply_format
-from runner.records import Persona, PromptTemplate, Question, Reply, Scored, Text
+from runner.records import Persona, PromptTemplate, Question, Reply, ReplyFormat, Scored, Text
 
 CONF = Path(__file__).parent.parent / "conf"
 FUN = Question("fun", "fun", "How funny is it?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from runner.tracking import (
     TEXTS_AS_DATASETS,
     CellRun,
     Launch,
+    batches,
     close_stale,
     log,
     start,
@@ -278,6 +280,29 @@ def test_mlflows_limits_are_kept(server: str) -> None:
     (renamed,) = (name for name in run.data.metrics if name.startswith("score"))
     assert run.data.metrics[renamed] == 1.0
     assert len(run.data.tags["long"]) == 8000
+
+
+def test_each_call_is_within_mlflows_limits() -> None:
+    """Calls keep to MLflow's counts and megabyte, lose nothing, change no order, and the last ends as the list does."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    params = [Param(f"p{n}", "雨" * 6000) for n in range(150)]
+    metrics = [Metric(f"m{n}", float(n), 0, 0) for n in range(2500)]
+    tags = [RunTag(f"t{n}", "t") for n in range(150)]
+    calls = list(batches([*params, *metrics, *tags]))
+    for call in calls:
+        values = [
+            {key.strip("_"): value for key, value in vars(each).items()} for kind in call.values() for each in kind
+        ]
+        assert len(json.dumps(values, indent=2)) < 1_000_000
+        assert len(values) <= 1000
+        assert max(len(call["params"]), len(call["tags"])) <= 100
+    assert [[each for call in calls for each in call[kind]] for kind in ("params", "metrics", "tags")] == [
+        params,
+        metrics,
+        tags,
+    ]
+    assert calls[-1]["tags"][-1] is tags[-1]
 
 
 def test_many_texts_are_one_dataset(tracking: Tracking) -> None:

@@ -95,6 +95,7 @@ class Recorder:
 
     def _serve(self) -> None:
         runner = self._loop.run_until_complete(self._start())
+        self._loop.call_soon(self._ready.set)
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
@@ -106,7 +107,6 @@ class Recorder:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
         return runner
 
     async def _answer(self, request: web.Request) -> web.Response:
