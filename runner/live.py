@@ -121,7 +121,8 @@ class _Lane:
 
     async def run(self) -> None:
         try:
-            codec = codec_for(self.model, api_key_of(self.model))
+            # In a thread: a first codec may import LiteLLM, which takes seconds that other lanes can use.
+            codec = await asyncio.to_thread(codec_for, self.model, api_key_of(self.model))
         except ProviderError as error:
             self._abandon(Problem(error.kind, str(error)))
             return

@@ -65,6 +65,7 @@ class Words:
     """The fixed words of the reply format in one language."""
 
     json: str
+    number: str
     labelled: str
     value: str
     reason: str
@@ -74,6 +75,7 @@ class Words:
 WORDS: Mapping[str, Words] = {
     "en": Words(
         json="Reply with one JSON object and nothing else, in this form:",
+        number="number from {} to {}",
         labelled="Reply with these lines and nothing else:",
         value="value",
         reason="reason",
@@ -81,6 +83,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "ja": Words(
         json="次の形のJSONオブジェクトを一つだけ返し、ほかには何も書かないでください。理由は日本語で書いてください。",
+        number="{}から{}までの数",
         labelled="次の形の行だけで答え、ほかには何も書かないでください。",
         value="数値",
         reason="理由",
@@ -195,8 +198,9 @@ def reply_format(template: PromptTemplate) -> str:
         return "\n".join(
             [words.labelled, *(line for question in questions for line in _labelled_lines(question, words))]
         )
+    # Types in place of values: a very small model copies what could stand in a reply, as "..." or "<reason>" could.
     shapes = ",\n ".join(
-        f'"{q.name}": {{"score": <{q.low}-{q.high}>, "reason": "<{words.sentence}>"}}' for q in questions
+        f'"{q.name}": {{"score": {words.number.format(q.low, q.high)}, "reason": string}}' for q in questions
     )
     return f"{words.json}\n{{{shapes}}}"
 

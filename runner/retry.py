@@ -23,7 +23,7 @@ T = TypeVar("T")
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0
 """Most seconds between two attempts where the provider names no time. Full jitter: each wait is drawn from 0 up."""
-STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request"})
+STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request", "quota"})
 """Kinds that say something about the model's set-up rather than about one reply."""
 
 _backoff = wait_random_exponential(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S)

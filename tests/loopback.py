@@ -69,6 +69,7 @@ class Provider:
     def _serve(self) -> None:
         self._loop = asyncio.new_event_loop()
         runner = self._loop.run_until_complete(self._start())
+        self._loop.call_soon(self._ready.set)
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
@@ -82,7 +83,6 @@ class Provider:
         await site.start()
         port = runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{port}/v1"
-        self._ready.set()
         return runner
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,7 @@ DREAD = Question("dread", "dread", "How frightening?", low=-1.0, high=1.5)
 TEMPLATE = PromptTemplate(
     name="own", language="en", system="{{ persona }}", user="{{ text.content }}\n{{ reply_format }}", questions=(FUN,)
 )
+WORDS_FOR_100, JAPANESE_FOR_100 = "number from 0 to 100", "0から100までの数"
 POET = Persona("poet", {"en": "You are a poet.", "ja": "あなたは詩人です。"}, 0.9)
 TEXT = Text("sea", "The sea came in.", title="Tide", author="A. Nobody", language="en", origin="/secret/sea.txt")
 
@@ -180,8 +181,8 @@ def test_labelled_replies_have_no_schema() -> None:
 def test_json_format_shows_the_shape() -> None:
     """The JSON instruction says JSON and shows each question's key, range and the form of its answer."""
     assert reply_format(replace(TEMPLATE, questions=(FUN, DREAD))).split("\n")[1:] == [
-        '{"fun": {"score": <0-100>, "reason": "<one short sentence>"},',
-        ' "dread": {"score": <-1-1.5>, "reason": "<one short sentence>"}}',
+        '{"fun": {"score": number from 0 to 100, "reason": string},',
+        ' "dread": {"score": number from -1 to 1.5, "reason": string}}',
     ]
     assert "JSON" in reply_format(TEMPLATE)
 
@@ -201,7 +202,9 @@ def test_labelled_format_is_the_studys() -> None:
 def test_a_reply_in_the_shown_form_is_read(reply: ReplyFormat, language: str) -> None:
     """A model that fills in the shown form exactly is scored, in every language and both formats."""
     template = replace(TEMPLATE, language=language, reply=reply, questions=(FUN, Question("awe", "畏れ", "?")))
-    shown = reply_format(template).split("\n", 1)[1].replace("<0-100>", "42")
+    shown = reply_format(template).split("\n", 1)[1]
+    for placeholder, value in (("<0-100>", "42"), ("string", '"so"'), (WORDS_FOR_100, "42"), (JAPANESE_FOR_100, "42")):
+        shown = shown.replace(placeholder, value)
     reading = score.read(Reply(shown, "stop"), template.questions, template.reply)
     assert isinstance(reading, Scored)
     assert reading.scores == {"fun": 42, "awe": 42}

@@ -57,6 +57,8 @@ def serve(model: Model, threads: int) -> Iterator[str]:
     params.n_parallel = model.limits.concurrency
     params.n_ctx = CONTEXT_TOKENS * model.limits.concurrency
     params.cpuparams.n_threads = threads
+    # Threads that wait by spinning slow each other down many times over when anything else wants a core.
+    params.cpuparams.poll = 0
     params.warmup = False
     params.verbosity = -1
     server = xllamacpp.Server(params)

@@ -31,7 +31,7 @@ def command(provider: Provider | None, *overrides: str) -> list[str]:
 
 
 def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
 
 
 def results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -209,6 +209,7 @@ def test_a_missing_key_costs_no_request(tmp_path: Path) -> None:
     assert "export OPENAI_API_KEY" in done.stderr
 
 
+@pytest.mark.timeout(500)
 def test_the_embedded_model_scores_for_real(tmp_path: Path) -> None:
     """With no key and no network a plain `runner` ends with 12 of 12 scored replies and logs four cells."""
     assert not [name for name in os.environ if name.endswith("_API_KEY")]
