@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +100,11 @@ def _say_logged(console: Console, logged: LoggedRuns) -> None:
     if logged.url is not None:
         console.print(f"see it: {logged.url}", soft_wrap=True)
     else:
-        console.print(f"see it: mlflow ui --backend-store-uri {logged.uri}", soft_wrap=True)
+        # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
+        here = Path(sys.executable).parent / "mlflow"
+        mlflow = "mlflow" if shutil.which("mlflow") else _short(here) if here.exists() else "python -m mlflow"
+        ui = f"LITELLM_LOCAL_MODEL_COST_MAP=True {mlflow} ui --backend-store-uri {logged.uri}"
+        console.print(f"see it: {ui}", soft_wrap=True)
 
 
 def _status(console: Console, this: Launch) -> int:
