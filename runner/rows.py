@@ -65,7 +65,7 @@ class Reader:
     def _decoder(self, model: Model) -> Codec | Fallback:
         if model.name not in self.decoders:
             # Decoding needs the provider's format alone: neither its key nor its address.
-            self.decoders[model.name] = codec_for(replace(model, api_base=model.api_base or None), None)
+            self.decoders[model.name] = codec_for(model, None)
         return self.decoders[model.name]
 
     def _blank(self, trial: Trial) -> Row:
