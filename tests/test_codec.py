@@ -331,7 +331,9 @@ def test_refusals(case: Refusal) -> None:
     assert (error.kind, str(error), error.status) == (case.kind, case.message, case.status)
     assert isinstance(error, TransientError) == (case.kind in {"rate_limit", "timeout", "server"})
     wait_s = error.retry_after_s if isinstance(error, TransientError) else None
-    assert wait_s == pytest.approx(case.wait_s, abs=180) if case.wait_s is not None else wait_s is None
+    # A date two hours off was written when the tests were collected, which may be minutes ago.
+    slack_s = 3600 if case.wait_s == 7200 else 0.01
+    assert wait_s == pytest.approx(case.wait_s, abs=slack_s) if case.wait_s is not None else wait_s is None
 
 
 # ---- through LiteLLM -------------------------------------------------------------------------------------------------

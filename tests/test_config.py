@@ -60,6 +60,14 @@ def test_any_model_takes_its_provider_from_its_id() -> None:
     assert (model.provider, model.id) == ("openrouter", "qwen/qwen3-32b")
 
 
+def test_an_experiment_is_a_set_of_deltas() -> None:
+    """experiment=NAME changes what its file names and leaves the rest."""
+    japanese = experiment("experiment=japanese")
+    assert (japanese.name, japanese.prompt.name, japanese.prompt.language) == ("japanese", "affect_ja", "ja")
+    assert [text.name for text in japanese.texts] == ["rain"]
+    assert [model.name for model in japanese.models] == ["smollm2"]
+
+
 @dataclass(frozen=True)
 class Wrong:
     """An input and the words that its error must hold."""
