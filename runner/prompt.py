@@ -65,7 +65,6 @@ class Words:
     """The fixed words of the reply format in one language."""
 
     json: str
-    number: str
     labelled: str
     value: str
     reason: str
@@ -74,16 +73,16 @@ class Words:
 
 WORDS: Mapping[str, Words] = {
     "en": Words(
-        json="Reply with one JSON object and nothing else, in this form:",
-        number="number from {} to {}",
+        json='Reply with one JSON object and nothing else. It has the keys {}, and under each an object with "score", '
+        'the number, and "reason", one short sentence about the text.',
         labelled="Reply with these lines and nothing else:",
         value="value",
         reason="reason",
         sentence="one short sentence",
     ),
     "ja": Words(
-        json="次の形のJSONオブジェクトを一つだけ返し、ほかには何も書かないでください。理由は日本語で書いてください。",
-        number="{}から{}までの数",
+        json="JSONオブジェクトを一つだけ返し、ほかには何も書かないでください。キーは{}とし、それぞれに "
+        '"score"（数値）と"reason"（日本語の短い一文）を持つオブジェクトを入れてください。',
         labelled="次の形の行だけで答え、ほかには何も書かないでください。",
         value="数値",
         reason="理由",
@@ -198,11 +197,8 @@ def reply_format(template: PromptTemplate) -> str:
         return "\n".join(
             [words.labelled, *(line for question in questions for line in _labelled_lines(question, words))]
         )
-    # Types in place of values: a very small model copies what could stand in a reply, as "..." or "<reason>" could.
-    shapes = ",\n ".join(
-        f'"{q.name}": {{"score": {words.number.format(q.low, q.high)}, "reason": string}}' for q in questions
-    )
-    return f"{words.json}\n{{{shapes}}}"
+    # Told, not shown: a very small model copies whatever could stand in a reply, placeholders and example values alike.
+    return words.json.format(", ".join(f'"{question.name}"' for question in questions))
 
 
 def _labelled_lines(question: QuestionView, words: Words) -> Iterator[str]:

@@ -12,7 +12,7 @@ import yaml
 from runner import score
 from runner.errors import ConfigError
 from runner.prompt import PromptManager, reply_format
-from runner.records import Persona, PromptTemplate, Question, Reply, ReplyFormat, Scored, Text
+from runner.records import Persona, PromptTemplate, Question, Reply, Scored, Text
 
 CONF = Path(__file__).parent.parent / "conf"
 FUN = Question("fun", "fun", "How funny is it?")
@@ -20,7 +20,6 @@ DREAD = Question("dread", "dread", "How frightening?", low=-1.0, high=1.5)
 TEMPLATE = PromptTemplate(
     name="own", language="en", system="{{ persona }}", user="{{ text.content }}\n{{ reply_format }}", questions=(FUN,)
 )
-WORDS_FOR_100, JAPANESE_FOR_100 = "number from 0 to 100", "0から100までの数"
 POET = Persona("poet", {"en": "You are a poet.", "ja": "あなたは詩人です。"}, 0.9)
 TEXT = Text("sea", "The sea came in.", title="Tide", author="A. Nobody", language="en", origin="/secret/sea.txt")
 
@@ -178,13 +177,12 @@ def test_labelled_replies_have_no_schema() -> None:
     assert PromptManager(replace(TEMPLATE, reply="labelled")).reply_schema() is None
 
 
-def test_json_format_shows_the_shape() -> None:
-    """The JSON instruction says JSON and shows each question's key, range and the form of its answer."""
-    assert reply_format(replace(TEMPLATE, questions=(FUN, DREAD))).split("\n")[1:] == [
-        '{"fun": {"score": number from 0 to 100, "reason": string},',
-        ' "dread": {"score": number from -1 to 1.5, "reason": string}}',
-    ]
-    assert "JSON" in reply_format(TEMPLATE)
+def test_json_format_tells_the_shape() -> None:
+    """The JSON instruction names every key, and shows nothing that could be copied as an answer."""
+    told = reply_format(replace(TEMPLATE, questions=(FUN, DREAD)))
+    assert all(word in told for word in ("JSON", '"fun", "dread"', '"score"', '"reason"'))
+    assert "<" not in told
+    assert not any(character.isdigit() for character in told)
 
 
 def test_labelled_format_is_the_studys() -> None:
@@ -197,14 +195,11 @@ def test_labelled_format_is_the_studys() -> None:
     assert reply_format(english).split("\n")[1:] == ["Q1. fun(value): <0-100>", "Q1. fun(reason): <one short sentence>"]
 
 
-@pytest.mark.parametrize("reply", ["json", "labelled"])
 @pytest.mark.parametrize("language", ["en", "ja", "fr"])
-def test_a_reply_in_the_shown_form_is_read(reply: ReplyFormat, language: str) -> None:
-    """A model that fills in the shown form exactly is scored, in every language and both formats."""
-    template = replace(TEMPLATE, language=language, reply=reply, questions=(FUN, Question("awe", "畏れ", "?")))
-    shown = reply_format(template).split("\n", 1)[1]
-    for placeholder, value in (("<0-100>", "42"), ("string", '"so"'), (WORDS_FOR_100, "42"), (JAPANESE_FOR_100, "42")):
-        shown = shown.replace(placeholder, value)
+def test_a_reply_in_the_shown_form_is_read(language: str) -> None:
+    """A model that fills in the labelled lines exactly as they are shown is scored, in every language."""
+    template = replace(TEMPLATE, language=language, reply="labelled", questions=(FUN, Question("awe", "畏れ", "?")))
+    shown = reply_format(template).split("\n", 1)[1].replace("<0-100>", "42")
     reading = score.read(Reply(shown, "stop"), template.questions, template.reply)
     assert isinstance(reading, Scored)
     assert reading.scores == {"fun": 42, "awe": 42}
