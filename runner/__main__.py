@@ -16,10 +16,6 @@ from runner.errors import ConfigError, RunnerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from omegaconf import DictConfig
-
-EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-
 VERBS = ("track",)
 """Words that a command line can start with instead of overrides. A group may not bear their names."""
 
@@ -64,26 +60,20 @@ def _hydra(words: list[str]) -> int:
 
     from runner import schema
     from runner.hydra_errors import FOREIGN, translate
+    from runner.task import Task
 
     schema.register()
-    status = [EXIT_OK]
-
-    def task(cfg: DictConfig) -> None:
-        from runner import commands
-
-        status.append(commands.run(cfg, command=shlex.join(["runner", *words])))
-
+    task = Task(shlex.join(["runner", *words]))
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["runner", *words]
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
+        return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
     except FOREIGN as error:
         if own_trace:
             raise
         raise translate(error, conf_dir()) from error
-    return max(status)
 
 
 if __name__ == "__main__":

@@ -43,10 +43,23 @@ def load(cfg: DictConfig) -> Experiment:
         prompt=prompt,
         sampling=_sampling(conf.sampling),
         batch=Batch(mode=_choice(conf.batch.mode, ("off", "native"), "batch", "mode")),
-        tracking=records.Tracking(**asdict(conf.tracking)),
+        tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
+        budget_usd=_budget(conf.budget.max_usd),
+        objective=conf.objective,
     )
+
+
+def _tracking(conf: schema.TrackingConf) -> records.Tracking:
+    _choice(conf.traces, ("off", "failed", "sample", "all"), "tracking", "traces")
+    return records.Tracking(**asdict(conf))
+
+
+def _budget(usd: float | None) -> float | None:
+    if usd is not None:
+        _at_least(usd, 0.0, "config.yaml", "budget.max_usd")
+    return usd
 
 
 def _refuse_unknown(cfg: DictConfig) -> None:

@@ -193,6 +193,11 @@ class Ledger:
             until = _now(connection) + lease_s
             connection.execute(sa.update(_CLAIM).where(_CLAIM.c.owner == owner).values(until=until))
 
+    def owners(self) -> set[str]:
+        """Everyone who holds a claim, live or past its lease."""
+        with self._reading() as connection:
+            return set(connection.scalars(sa.select(_CLAIM.c.owner).distinct()))
+
     def release(self, owner: str, keys: Iterable[str] | None = None) -> None:
         """Give up the claims of `owner` on `keys`, or all of them."""
         with self._writing() as connection:

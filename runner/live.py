@@ -20,7 +20,7 @@ from runner.records import Answer, Failure, Problem
 from runner.retry import Breaker, attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -61,6 +61,8 @@ class Stop:
     """Asked of a running dispatch: send nothing more, and let what is in flight arrive."""
 
     asked: bool = False
+    drop: Callable[[], object] | None = None
+    """Give up what is in flight too; set while a dispatch is running."""
 
 
 def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -185,6 +185,8 @@ class Tracking:
     artifacts: str = "mlruns"
     """Artifact root for a store that this program creates."""
     experiment: str = "persona-runner"
+    traces: Literal["off", "failed", "sample", "all"] = "off"
+    """Which trials also become traces, so that prompt and reply can be read in MLflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,10 @@ class Experiment:
     tracking: Tracking
     ledger_url: str
     strict: bool = False
+    budget_usd: float | None = None
+    """Most that one launch may spend; None: no limit. Not part of a key, as `objective`."""
+    objective: str | None = None
+    """The metric that a sweeper is given as the job's result."""
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------

@@ -12,20 +12,42 @@ from runner.records import Failure, Problem, Reply, Row, Scored, Tokens, Unscora
 
 if TYPE_CHECKING:
     from runner.codec import Codec, Fallback
-    from runner.records import Answer, Model, PromptTemplate, Reading, Source, Trial
+    from runner.records import Answer, Model, PromptTemplate, Reading, Rung, Source, Trial
 
 TOKENS_A_PRICE = 1_000_000
 """Prices are per million tokens."""
 
 
 @dataclass(slots=True)
+class Decoders:
+    """A decoder for each model, made when it is first needed: decoding takes the provider's format alone."""
+
+    made: dict[tuple[str, str, str], Codec | Fallback] = field(default_factory=dict)
+
+    def decode(self, model: Model, raw: bytes, rung: Rung) -> Reply:
+        """A reply's body, read. ProviderError where it is no reply of this provider."""
+        format_of = (model.name, model.provider, model.id)
+        if format_of not in self.made:
+            self.made[format_of] = codec_for(model, None)
+        return self.made[format_of].decode(raw, rung)
+
+    def price(self, trial: Trial, answer: Answer) -> float | None:
+        """US dollars of an answer; None where the price is unknown or the reply cannot be read."""
+        try:
+            reply = self.decode(trial.cell.model, answer.raw, trial.adapted.rung)
+        except ProviderError:
+            return None
+        return price_of(reply.tokens, trial.cell.model)
+
+
+@dataclass(slots=True)
 class Reader:
-    """Makes the rows of one job; keeps a decoder for each model."""
+    """Makes the rows of one job."""
 
     run: str
     job: int
     prompt: PromptTemplate
-    decoders: dict[str, Codec | Fallback] = field(default_factory=dict)
+    decoders: Decoders = field(default_factory=Decoders)
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
@@ -55,18 +77,12 @@ class Reader:
 
     def _read(self, trial: Trial, answer: Answer) -> tuple[Reply, Reading]:
         try:
-            reply = self._decoder(trial.cell.model).decode(answer.raw, trial.adapted.rung)
+            reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             nothing: dict[str, None] = {question.name: None for question in self.prompt.questions}
             return reply, Unscorable(Problem(error.kind, str(error)), nothing, nothing)
         return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
-
-    def _decoder(self, model: Model) -> Codec | Fallback:
-        if model.name not in self.decoders:
-            # Decoding needs the provider's format alone: neither its key nor its address.
-            self.decoders[model.name] = codec_for(model, None)
-        return self.decoders[model.name]
 
     def _blank(self, trial: Trial) -> Row:
         """A failed trial's row, before its problem is known."""

@@ -1,4 +1,8 @@
-"""run.json and experiment.json: what a run was, written beside its results and enough to log it again later."""
+"""run.json, experiment.json and sweep.json: what a run or a sweep was, enough to log it or to run it again.
+
+A launch of one job is its folder. A sweep's folder holds sweep.json, one summary of all jobs, and each job's folder
+under its number.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import aggregate, tracking, transcript
+from runner import aggregate
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION, Text, Tracking
+from runner.records import RECORD_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.pipeline import JobResult, Launch
-    from runner.records import Experiment, Row
+    from runner.records import Experiment
+    from runner.tracking import Status
 
 PACKAGES = (
     "persona-runner", "hydra-core", "omegaconf", "litellm", "tenacity", "pandas", "mlflow", "sqlalchemy",
@@ -28,11 +33,11 @@ PACKAGES = (
 )  # fmt: skip
 """Those whose version can change what is sent, read or counted."""
 
-NOT_IDENTITY = ("tracking", "batch", "ledger_url")
+NOT_IDENTITY = ("tracking", "batch", "ledger_url", "budget_usd", "objective")
 """Parts of an experiment that change where and how it runs, never what is asked."""
 
-SETTINGS = (".hydra", "results.jsonl", "errors.jsonl", "summary.csv", "experiment.json", "run.json")
-"""What of a run's folder is also an MLflow artifact."""
+COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed")
+"""Counts of a job that add up over a sweep."""
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -40,32 +45,109 @@ SETTINGS = (".hydra", "results.jsonl", "errors.jsonl", "summary.csv", "experimen
 
 def write(this: Launch, result: JobResult) -> None:
     """Write experiment.json and run.json of one job."""
-    folder, experiment = result.job.folder, result.job.experiment
-    _dump(folder / "experiment.json", asdict(experiment))
-    root = Path(__file__).resolve().parent.parent
-    _dump(
-        folder / "run.json",
+    experiment = result.experiment
+    if experiment is not None:
+        dump(result.folder / "experiment.json", asdict(experiment))
+    dump(
+        result.folder / "run.json",
         {
-            "version": RECORD_VERSION,
-            "run": this.id,
-            "job": result.job.index,
-            "name": experiment.name,
-            "status": "KILLED" if this.interrupted else "FINISHED",
-            "command": this.command,
-            "overrides": list(result.job.overrides),
-            "config_sha256": identity_of(experiment),
-            "git": _git(),
-            "lock_sha256": _file_hash(root / "requirements.lock"),
-            "python": platform.python_version(),
-            "packages": _versions(),
+            **_common(this),
+            "job": result.index,
+            "name": None if experiment is None else experiment.name,
+            "status": status_of(this, [result]),
+            "error": None if result.error is None else str(result.error),
+            "overrides": list(result.overrides),
+            "config_sha256": None if experiment is None else identity_of(experiment),
             **asdict(result.counts),
-            "requests_sent": this.requests_sent,
-            "dispatch_requests_per_s": this.rate,
-            "started": this.started.isoformat(timespec="milliseconds"),
-            "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
             "mlflow": None,
         },
     )
+
+
+def write_sweep(this: Launch, folder: Path) -> None:
+    """Write sweep.json and the summary of all jobs, with a column for every axis that was swept."""
+    counts = [result.counts for result in this.results]
+    prices = [count.price_usd for count in counts]
+    dump(
+        folder / "sweep.json",
+        {
+            **_common(this),
+            "name": next(result.experiment.name for result in this.results if result.experiment is not None),
+            "status": status_of(this, this.results),
+            "axes": axes_of([result.overrides for result in this.results]),
+            "jobs": [job_line(this, result, folder) for result in this.results],
+            **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
+            "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
+            "mlflow": None,
+        },
+    )
+    _write_summary(this, folder / "summary.csv")
+
+
+def status_of(this: Launch, results: Sequence[JobResult]) -> Status:
+    """KILLED where it was stopped, FAILED where a job failed or nothing at all was answered, else FINISHED."""
+    if this.interrupted:
+        return "KILLED"
+    unanswered = all(result.counts.failed == result.counts.trials for result in results)
+    return "FAILED" if unanswered or any(result.error is not None for result in results) else "FINISHED"
+
+
+def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Override -> its value in each job, for those that are not the same in all: "" where a job has none."""
+    values = [dict(_split(word) for word in words) for words in overrides]
+    names = dict.fromkeys(name for job in values for name in job)
+    columns = {name: [job.get(name, "") for job in values] for name in names}
+    return {name: column for name, column in columns.items() if len(set(column)) > 1}
+
+
+def _split(override: str) -> tuple[str, str]:
+    name, _, value = override.partition("=")
+    return name.lstrip("+~"), value
+
+
+def _common(this: Launch) -> dict[str, Any]:
+    root = Path(__file__).resolve().parent.parent
+    return {
+        "version": RECORD_VERSION,
+        "run": this.id,
+        "command": this.command,
+        "git": _git(),
+        "lock_sha256": _file_hash(root / "requirements.lock"),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "requests_sent": this.purchase.requests_sent,
+        "dispatch_requests_per_s": this.purchase.rate,
+        "started": this.started.isoformat(timespec="milliseconds"),
+        "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
+    }
+
+
+def job_line(this: Launch, result: JobResult, folder: Path) -> dict[str, Any]:
+    """A job in sweep.json; its folder relative to the sweep's."""
+    inside = result.folder.is_relative_to(folder)
+    return {
+        "job": result.index,
+        "folder": str(result.folder.relative_to(folder) if inside else result.folder),
+        "overrides": list(result.overrides),
+        "status": status_of(this, [result]),
+        "error": None if result.error is None else str(result.error),
+        **asdict(result.counts),
+    }
+
+
+def _write_summary(this: Launch, path: Path) -> None:
+    import pandas as pd
+
+    axes = axes_of([result.overrides for result in this.results])
+    tables = []
+    for place, result in enumerate(this.results):
+        if result.error is None:
+            table = aggregate.summary(result.tally)
+            for at, (name, values) in enumerate(axes.items()):
+                table.insert(at + 1, f"sweep.{name}", values[place])
+            tables.append(table)
+    if tables:
+        aggregate.write_summary(pd.concat(tables), path)
 
 
 def identity_of(experiment: Experiment) -> str:
@@ -76,7 +158,7 @@ def identity_of(experiment: Experiment) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _dump(path: Path, value: Mapping[str, Any]) -> None:
+def dump(path: Path, value: Mapping[str, Any]) -> None:
     """Written beside and renamed, so that a crash leaves the old file or the new one."""
     beside = path.with_name(path.name + ".part")
     text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
@@ -112,24 +194,29 @@ def _versions() -> dict[str, str | None]:
     return {package: of(package) for package in PACKAGES}
 
 
-# ---- logging to MLflow ----------------------------------------------------------------------------------------------
+# ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def track(folder: Path, where: Tracking | None = None) -> tracking.LoggedRuns:
-    """Log a run's folder to MLflow, or what is missing of it there, and note the run ids in run.json.
-
-    `where` replaces the run's own tracking settings. ConfigError where the folder is no run; TrackingError where MLflow
-    cannot be reached.
-    """
-    run, experiment = _load(folder, "run.json"), _load(folder, "experiment.json")
-    settings = where or Tracking(**experiment["tracking"])
-    logged = tracking.log(_launch_of(folder, run, experiment, settings), settings)
-    ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
-    _dump(folder / "run.json", {**run, "mlflow": ids})
-    return logged
+def launch_folder(folder: Path) -> Path:
+    """The folder of the launch that a folder belongs to: a sweep's for one of its jobs, else the folder itself."""
+    above = folder.resolve().parent
+    if (folder / "run.json").is_file() and (above / "sweep.json").is_file():
+        listed = load(above, "sweep.json")["jobs"]
+        if any(above / line["folder"] == folder.resolve() for line in listed):
+            return above
+    return folder
 
 
-def _load(folder: Path, name: str) -> dict[str, Any]:
+def job_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs, in order. ConfigError where the folder is neither a run nor a sweep."""
+    if (folder / "sweep.json").is_file():
+        return [folder / line["folder"] for line in load(folder, "sweep.json")["jobs"]]
+    load(folder, "run.json")
+    return [folder]
+
+
+def load(folder: Path, name: str) -> dict[str, Any]:
+    """One of a run's JSON files. ConfigError where it is missing or is no JSON object."""
     try:
         value = json.loads((folder / name).read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
@@ -140,66 +227,3 @@ def _load(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError("holds no JSON object", where=str(folder / name))
     return value
-
-
-def _launch_of(
-    folder: Path, run: Mapping[str, Any], experiment: Mapping[str, Any], settings: Tracking
-) -> tracking.Launch:
-    counted = aggregate.Tally()
-    first: dict[str, Row] = {}
-    for row in transcript.read_rows(folder / "results.jsonl"):
-        counted.add(row)
-        first.setdefault(row.cell, row)
-    metrics = aggregate.cell_metrics(counted)
-    tags = {"runner.config_sha256": run["config_sha256"], "mlflow.source.git.commit": run["git"]["commit"] or ""}
-    cells = [_cell_run(row, experiment, metrics[name]) for name, row in first.items()]
-    return tracking.Launch(
-        id=run["run"],
-        name=run["name"],
-        experiment=settings.experiment,
-        status=run["status"],
-        params=_shared_params(run, experiment),
-        metrics={**aggregate.total_metrics(counted), **_counts(run)},
-        tags={**{tag: value for tag, value in tags.items() if value}, "runner.git_dirty": str(run["git"]["dirty"])},
-        cells=cells,
-        artifacts=[folder / name for name in SETTINGS],
-        texts=[Text(**text) for text in experiment["texts"]],
-        start_ms=_milliseconds(run["started"]),
-        end_ms=_milliseconds(run["time"]),
-    )
-
-
-def _shared_params(run: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, str]:
-    sampling = {f"sampling.{name}": str(value) for name, value in experiment["sampling"].items()}
-    names = {group: [item["name"] for item in experiment[group]] for group in ("models", "personas", "texts")}
-    listed = {
-        group: ",".join(items) if len(items) <= 100 else f"{len(items)} {group}" for group, items in names.items()
-    }
-    return {**listed, **sampling, "prompt": experiment["prompt"]["name"], "command": run["command"]}
-
-
-def _counts(run: Mapping[str, Any]) -> dict[str, float]:
-    names = ("trials", "scored", "unscorable", "failed", "requests_sent", "from_ledger", "collapsed")
-    rate = run["dispatch_requests_per_s"]
-    return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
-
-
-def _cell_run(row: Row, experiment: Mapping[str, Any], metrics: Mapping[str, float]) -> tracking.CellRun:
-    """Parameters flat: what was asked for, what was sent, and what was dropped, from the cell's first trial."""
-    params = {
-        "model": row.model,
-        "model_id": row.model_id,
-        "persona": row.persona,
-        "prompt": experiment["prompt"]["name"],
-        "rung": row.rung,
-        "trials": str(experiment["sampling"]["trials"]),
-        **{f"requested.{name}": str(value) for name, value in row.requested.items()},
-        **{f"sent.{name}": str(value) for name, value in row.sent.items()},
-        **{f"dropped.{item.parameter}": item.reason for item in row.dropped},
-    }
-    tags = {"provider": row.provider, "vendor": row.vendor}
-    return tracking.CellRun(name=row.cell, params=params, metrics=metrics, tags=tags)
-
-
-def _milliseconds(time: str) -> int:
-    return int(datetime.fromisoformat(time).timestamp() * 1000)

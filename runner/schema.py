@@ -143,6 +143,7 @@ class TrackingConf:
     uri: str = "sqlite:///mlruns/mlflow.db"
     artifacts: str = "mlruns"
     experiment: str = "persona-runner"
+    traces: str = "off"
 
 
 @dataclass
@@ -150,6 +151,13 @@ class LedgerConf:
     """Where paid answers are kept: an SQLAlchemy URL."""
 
     url: str = "sqlite:///outputs/ledger.db"
+
+
+@dataclass
+class BudgetConf:
+    """The most that a launch may cost, in US dollars."""
+
+    max_usd: Optional[float] = None
 
 
 @dataclass
@@ -166,6 +174,8 @@ class RunnerConf:
     batch: BatchConf = field(default_factory=BatchConf)
     tracking: TrackingConf = field(default_factory=TrackingConf)
     ledger: LedgerConf = field(default_factory=LedgerConf)
+    budget: BudgetConf = field(default_factory=BudgetConf)
+    objective: Optional[str] = None
 
 
 def register() -> None:

@@ -16,17 +16,16 @@ import json
 import logging
 import os
 import re
-import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner import process
 from runner.aggregate import metric_name
 from runner.errors import TrackingError
 
@@ -44,6 +43,7 @@ RUN_TAG = "runner.run"
 CELL_TAG = "runner.cell"
 LOGGED_TAG = "runner.logged"
 """Digest of what a run holds, written with the last of it: a run without it is not complete, whatever its status."""
+NOTE_TAG = "mlflow.note.content"
 HOST_TAG, PID_TAG, STARTED_TAG = "runner.host", "runner.pid", "runner.started"
 
 TEXTS_AS_DATASETS = 100
@@ -75,6 +75,8 @@ class CellRun:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    failed: bool = False
+    """True if none of its trials has a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,15 @@ class Launch:
     tags: Mapping[str, str]
     """Set on the parent and on every child."""
     cells: Sequence[CellRun]
-    artifacts: Sequence[Path]
-    """Files, and folders under their own names; what does not exist is left out."""
+    artifacts: Sequence[tuple[Path, str]]
+    """Files, and folders under their own names, each with the artifact folder that it goes into ("": the root); what
+    does not exist is left out."""
     texts: Sequence[Text]
     start_ms: int
     """Milliseconds since 1970, as `end_ms`."""
     end_ms: int
+    note: str = ""
+    """Markdown that MLflow shows on the parent's page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,8 @@ class LoggedRuns:
     """Tracking URI, a relative SQLite path made absolute."""
     url: str | None = None
     """Page of the parent run; None where the store is not a server."""
+    experiment_id: str = ""
+    """MLflow's own id of the experiment."""
 
 
 # ---- what callers do -------------------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ def start(
     launch_id: str, name: str, tags: Mapping[str, str], tracking: Tracking, *, start_ms: int | None = None
 ) -> str:
     """Open a launch's parent run, RUNNING until `log` completes it; its run id, the same when called again."""
-    with _reported(launch_id):
+    with reported(launch_id):
         store = _open(tracking, tracking.experiment)
         found = store.runs(launch_id).get("")
         return (
@@ -129,11 +136,11 @@ def start(
 
 def log(launch: Launch, tracking: Tracking) -> LoggedRuns:
     """Log a launch whole, or what is missing of it. Raises TrackingError where MLflow cannot be reached or refuses."""
-    with _reported(launch.id):
+    with reported(launch.id):
         store = _open(tracking, launch.experiment)
         found, datasets = store.runs(launch.id), _datasets(launch.texts)
         own = {**_own_tags(launch.id), **launch.tags}
-        parent = CellRun(launch.name, launch.params, launch.metrics, own)
+        parent = CellRun(launch.name, launch.params, launch.metrics, {**own, NOTE_TAG: launch.note})
         parent_id = store.ensure(found.get(""), parent, launch.start_ms)
         store.add_datasets(parent_id, datasets)  # first and alone: threads that add the same new one collide
 
@@ -141,29 +148,39 @@ def log(launch: Launch, tracking: Tracking) -> LoggedRuns:
             tags = {**own, **cell.tags, CELL_TAG: cell.name, "mlflow.parentRunId": parent_id}
             run, existing = CellRun(cell.name, cell.params, cell.metrics, tags), found.get(cell.name)
             run_id = store.ensure(existing, run, launch.start_ms)
-            store.complete(run_id, existing, run, launch, datasets)
+            ended: Status = "FAILED" if cell.failed and launch.status == "FINISHED" else launch.status
+            store.complete(run_id, existing, run, replace(launch, status=ended), datasets)
             return run_id
 
         ids = _each(child, launch.cells, threads=HTTP_THREADS if store.remote else 1)
         store.add_artifacts(parent_id, launch.artifacts)
         store.complete(parent_id, found.get(""), parent, launch, datasets)
         cells = {cell.name: run_id for cell, run_id in zip(launch.cells, ids, strict=True)}
-        return LoggedRuns(parent_id, cells, store.uri, store.url(parent_id))
+        return LoggedRuns(parent_id, cells, store.uri, store.url(parent_id), store.experiment_id)
+
+
+def end(launch_id: str, status: Status, tracking: Tracking) -> None:
+    """Close a launch's parent run that will not be logged now: nothing where there is none, or it has ended."""
+    with reported(launch_id):
+        store = _open(tracking, tracking.experiment)
+        run = store.runs(launch_id).get("")
+        if run is not None and run.info.status == "RUNNING":
+            store.client.set_terminated(run.info.run_id, status, end_time=_now_ms())
 
 
 def close_stale(tracking: Tracking) -> int:
     """Set to KILLED the runs that a process of this machine left RUNNING when it died; how many they were."""
-    with _reported("RUN"):
+    with reported("RUN"):
         store = _open(tracking, tracking.experiment)
-        mine = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = {_quoted(_host())}"
-        stale = [run for run in store.search(mine) if not _alive(run.data.tags)]
+        mine = f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = {_quoted(process.host())}"
+        stale = [run for run in store.search(mine) if _orphaned(run.data.tags)]
         for run in stale:
             store.client.set_terminated(run.info.run_id, "KILLED", end_time=_now_ms())
         return len(stale)
 
 
 @contextmanager
-def _reported(launch_id: str) -> Iterator[None]:
+def reported(launch_id: str) -> Iterator[None]:
     """Turn whatever MLflow, its HTTP client or its database raises into a TrackingError of one line."""
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
     import requests
@@ -248,12 +265,12 @@ class _Store:
             return
         self.client.log_inputs(run_id, datasets)
 
-    def add_artifacts(self, run_id: str, paths: Iterable[Path]) -> None:
-        for path in paths:
+    def add_artifacts(self, run_id: str, paths: Iterable[tuple[Path, str]]) -> None:
+        for path, into in paths:
             if path.is_dir():
-                self.client.log_artifacts(run_id, str(path), artifact_path=path.name)
+                self.client.log_artifacts(run_id, str(path), artifact_path=f"{into}/{path.name}".lstrip("/"))
             elif path.exists():
-                self.client.log_artifact(run_id, str(path))
+                self.client.log_artifact(run_id, str(path), artifact_path=into or None)
 
     def url(self, run_id: str) -> str | None:
         page = f"{self.uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
@@ -401,10 +418,18 @@ def _own_tags(launch_id: str) -> dict[str, str]:
         "mlflow.source.name": "runner",
         "mlflow.source.type": "LOCAL",
         RUN_TAG: launch_id,
-        HOST_TAG: _host(),
+        HOST_TAG: process.host(),
         PID_TAG: str(os.getpid()),
-        STARTED_TAG: _started(os.getpid()),
+        STARTED_TAG: process.started(os.getpid()),
     }
+
+
+def _orphaned(tags: Mapping[str, str]) -> bool:
+    """True if the process that opened a run is gone."""
+    pid = tags.get(PID_TAG, "")
+    return pid.isdecimal() and process.has_ended(
+        process.Process(tags.get(HOST_TAG, ""), int(pid), tags.get(STARTED_TAG, ""))
+    )
 
 
 def _key(name: str) -> str:
@@ -425,37 +450,3 @@ def _without_password(text: str) -> str:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-# ---- whose runs are stale --------------------------------------------------------------------------------------------
-
-
-@cache
-def _host() -> str:
-    """This machine or container: many share a name, so its network address is added."""
-    return f"{socket.gethostname()}-{uuid.getnode():012x}"
-
-
-def _started(pid: int) -> str:
-    """When a process started, as Linux tells it: boot and clock tick. "" elsewhere; "ended" for a zombie."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-    return "ended" if after_name[0] == "Z" else f"{boot}/{after_name[19]}"
-
-
-def _alive(tags: Mapping[str, str]) -> bool:
-    """True if the process that opened a run may still be at it; True in doubt."""
-    pid = tags.get(PID_TAG, "")
-    if os.name == "nt" or not pid.isdecimal():  # on Windows os.kill(pid, 0) is not a question but Ctrl-C
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives, and is another user's
-        return True
-    now, then = _started(int(pid)), tags.get(STARTED_TAG, "")
-    return not now or not then or now == then

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from runner import aggregate
+from runner import aggregate, tables
 from runner.records import Problem, Row, Tokens
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def _mixed() -> Iterator[Row]:
 
 def test_verification_in_a_terminal() -> None:
     """The table fits 80 columns without colour; one flaw in 301 is not shown as 100%, nor an unknown price as 0."""
-    table = aggregate.render_verification(aggregate.verification(aggregate.tally(_mixed())))
+    table = tables.render_verification(aggregate.verification(aggregate.tally(_mixed())))
     assert _shown(table, 80) == _shown(table, 120) == VERIFICATION.strip("\n")
 
 
@@ -349,7 +349,7 @@ openai
 
 def test_scores_in_a_terminal() -> None:
     """The table fits 80 columns without colour, shows names as they are, and "-" where there is no score."""
-    table = aggregate.render_scores(aggregate.scores_by_model_persona(aggregate.tally(_mixed())))
+    table = tables.render_scores(aggregate.scores_by_model_persona(aggregate.tally(_mixed())))
     assert _shown(table, 80) == _shown(table, 120) == SCORES.strip("\n")
 
 
@@ -371,7 +371,7 @@ def test_many_questions_still_fit_a_terminal() -> None:
     """Eight questions with a long model name fill 80 columns and no more, and every number stays whole."""
     questions = {f"question{n}": 11.1 * n for n in range(8)}
     rows = [_row("meta-llama-3.1-405b-instruct-turbo", scores=questions), _row("b", scores=questions)]
-    shown = _shown(aggregate.render_scores(aggregate.scores_by_model_persona(aggregate.tally(rows))), 80)
+    shown = _shown(tables.render_scores(aggregate.scores_by_model_persona(aggregate.tally(rows))), 80)
     assert max(map(len, shown.splitlines())) <= 80
     assert all(f" {number:.1f}" in shown for number in questions.values())
 
@@ -383,8 +383,8 @@ def test_no_rows_make_empty_tables() -> None:
         assert len(table) == 0
     assert aggregate.cell_metrics(counted) == {}
     assert aggregate.total_metrics(counted) == {}
-    assert "Verification" in _shown(aggregate.render_verification(aggregate.verification(counted)), 80)
-    assert "Mean score" in _shown(aggregate.render_scores(aggregate.scores_by_model_persona(counted)), 80)
+    assert "Verification" in _shown(tables.render_verification(aggregate.verification(counted)), 80)
+    assert "Mean score" in _shown(tables.render_scores(aggregate.scores_by_model_persona(counted)), 80)
 
 
 def test_memory_stays_small() -> None:

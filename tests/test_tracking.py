@@ -235,7 +235,7 @@ def test_a_server_gets_ten_cells_right(server: str, tmp_path: Path) -> None:
     """Ten cells logged to a server at once, twice, read back with their own scores, once; artifacts arrive by HTTP."""
     tracking = Tracking(uri=server, artifacts=str(tmp_path / "unused"), experiment="ten cells")
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
-    launch = _launch(n_cells=10, experiment="ten cells", artifacts=[tmp_path / "run.json"])
+    launch = _launch(n_cells=10, experiment="ten cells", artifacts=[(tmp_path / "run.json", "")])
     logged = log(launch, tracking)
     assert log(launch, tracking) == logged
     runs = _runs(tracking)
@@ -256,7 +256,7 @@ def test_files_and_folders_become_artifacts(tracking: Tracking, tmp_path: Path) 
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "overrides.yaml").write_text("[]\n", encoding="utf-8")
     paths = [results, tmp_path / "config", tmp_path / "absent.csv"]
-    parent_id = log(_launch(n_cells=0, artifacts=paths), tracking).parent_id
+    parent_id = log(_launch(n_cells=0, artifacts=[(path, "") for path in paths]), tracking).parent_id
     root = tmp_path / "art 作品" / parent_id / "artifacts"
     assert {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} == {
         "results.jsonl",

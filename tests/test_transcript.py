@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import runfile
-from runner.aggregate import Tally
 from runner.errors import RunnerError
-from runner.pipeline import Counts, Job, JobResult, Launch
+from runner.pipeline import Job, JobResult, Launch
+from runner.purchase import Purchase
 from runner.records import (
     Batch,
     Dropped,
@@ -267,13 +268,16 @@ def test_run_json_is_the_golden_one(tmp_path: Path) -> None:
     )
     job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), ("persona=[poet]",))
     started = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
-    launch = Launch("5f2c1f3a9d10", "runner persona=[poet]", (job,), started, 25, 1.0, 3.0, bought={SCORED.key})
-    counts = Counts()
+    purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key})
+    launch = Launch("runner persona=[poet]", "5f2c1f3a9d10", started, purchase)
+    result = JobResult.of(job)
     for row in (SCORED, UNSCORABLE, FAILED):
-        counts.add(row)
-    runfile.write(launch, JobResult(job, counts, Tally()))
+        result.counts.add(row)
+    runfile.write(launch, result)
     written = (tmp_path / "run.json").read_text(encoding="utf-8")
     masked = {name: "varies" if name in VARYING else value for name, value in json.loads(written).items()}
+    if os.environ.get("RUNNER_UPDATE_GOLDEN"):
+        (GOLDEN.parent / "run.json").write_text(json.dumps(masked, ensure_ascii=False, indent=2) + "\n", "utf-8")
     golden = (GOLDEN.parent / "run.json").read_bytes()
     assert (json.dumps(masked, ensure_ascii=False, indent=2) + "\n").encode() == golden
 

@@ -1,0 +1,201 @@
+"""A launch's folder -> its runs in MLflow, from what is written there alone: at any time, from any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runner import aggregate, plots, runfile, saved, traces, tracking, transcript
+from runner.job import Asker
+from runner.records import Text, Tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from runner.records import Row
+
+OF_JOB = (".hydra", "results.jsonl", "errors.jsonl", "summary.csv", "experiment.json", "run.json", "report.html")
+OF_SWEEP = ("sweep.json", "summary.csv", "plots", "report.html")
+"""What of a folder is also an MLflow artifact."""
+TEXTS_IN_FULL = 100
+"""Names of models, personas or texts that a parameter lists one by one."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A job's folder, read."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+    """{} where its config could not be read."""
+    axes: Mapping[str, str]
+    """Swept override -> this job's value."""
+    tally: aggregate.Tally
+    first: dict[str, Row]
+    """Each cell's first row."""
+
+
+def track(folder: Path, where: Tracking | None = None) -> tracking.LoggedRuns:
+    """Log a launch's folder to MLflow, or what is missing of it there, and note the run ids in its files.
+
+    A job's folder of a sweep stands for the whole sweep. `where` replaces the run's own tracking settings. ConfigError
+    where the folder is no run; TrackingError where MLflow cannot be reached.
+    """
+    folder = runfile.launch_folder(folder)
+    launch_file = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
+    launch = runfile.load(folder, launch_file)
+    jobs = list(_jobs(folder, launch))
+    settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
+    if launch_file == "sweep.json":
+        plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
+    logged = tracking.log(_launch_of(folder, launch, jobs, settings), settings)
+    _note_ids(folder, launch_file, jobs, logged)
+    if settings.traces != "off":
+        with tracking.reported(launch["run"]):
+            traces.log(logged.uri, logged.experiment_id, _traced(jobs, logged, settings), list(logged.cells.values()))
+    return logged
+
+
+def _traced(jobs: Sequence[_Job], logged: tracking.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
+    """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
+    trials = sum(job.tally.rows for job in jobs)
+    for job in (job for job in jobs if job.first):
+        rows = transcript.read_rows(job.folder / "results.jsonl")
+        asked = Asker(saved.experiment_from(job.experiment)).trials()
+        for row, trial in zip(rows, asked, strict=False):
+            if row.key == trial.key and traces.chosen(settings.traces, row, trials):
+                run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
+                yield traces.Traced(trial, row, run_id)
+
+
+def _jobs(folder: Path, launch: Mapping[str, Any]) -> Iterator[_Job]:
+    for place, path in enumerate(runfile.job_folders(folder)):
+        run = runfile.load(path, "run.json")
+        experiment = runfile.load(path, "experiment.json") if run["name"] is not None else {}
+        axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
+        job = _Job(path, run, experiment, axes, aggregate.Tally(), {})
+        if run["error"] is None:
+            for row in transcript.read_rows(path / "results.jsonl"):
+                job.tally.add(row)
+                job.first.setdefault(row.cell, row)
+        yield job
+
+
+def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: tracking.LoggedRuns) -> None:
+    ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
+    if launch_file == "sweep.json":
+        runfile.dump(folder / launch_file, {**runfile.load(folder, launch_file), "mlflow": ids})
+    for job in jobs:
+        names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.first}
+        mine = {name: run_id for name, run_id in logged.cells.items() if name in names}
+        runfile.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
+
+
+def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> tracking.Launch:
+    run = jobs[0].run
+    tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
+    tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
+    texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
+    whole = jobs[0].tally if len(jobs) == 1 else aggregate.joined(job.tally for job in jobs)
+    return tracking.Launch(
+        id=launch["run"],
+        name=launch["name"],
+        experiment=settings.experiment,
+        status=launch["status"],
+        params=_shared_params(launch, jobs),
+        metrics={**aggregate.total_metrics(whole), **_counts(launch)},
+        tags={tag: value for tag, value in tags.items() if value},
+        note=_note(folder, launch, jobs),
+        cells=[cell for job in jobs for cell in _cells(job, many=len(jobs) > 1)],
+        artifacts=list(_artifacts(folder, jobs)),
+        texts=list(texts.values()),
+        start_ms=_milliseconds(launch["started"]),
+        end_ms=_milliseconds(launch["time"]),
+    )
+
+
+def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]:
+    """Files and folders, each with the artifact folder that it goes into."""
+    if len(jobs) == 1 and jobs[0].folder == folder:
+        yield from ((folder / name, "") for name in OF_JOB)
+        return
+    yield from ((folder / name, "") for name in OF_SWEEP)
+    for job in jobs:
+        yield from ((job.folder / name, f"jobs/{job.run['job']}") for name in OF_JOB)
+
+
+def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
+    """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
+    lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    if len(jobs) > 1:
+        axes = list(launch["axes"])
+        lines += ["", f"| job | {' | '.join(axes)} | status | scored | failed |", "|---" * (len(axes) + 4) + "|"]
+        for job in jobs[:TEXTS_IN_FULL]:
+            values = [str(job.run["job"]), *job.axes.values(), job.run["status"], job.run["scored"], job.run["failed"]]
+            lines.append("| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |")
+    return "\n".join(lines)
+
+
+def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_Job]) -> dict[str, str]:
+    """What all jobs have in common, and the command line."""
+    shared: dict[str, str] = {}
+    for place, job in enumerate(job for job in jobs if job.experiment):
+        mine = _params_of(job.experiment)
+        shared = mine if place == 0 else {name: value for name, value in shared.items() if mine.get(name) == value}
+    axes = {f"sweep.{name}": ",".join(dict.fromkeys(values)) for name, values in launch.get("axes", {}).items()}
+    return {**shared, **axes, "command": launch["command"]}
+
+
+def _params_of(experiment: Mapping[str, Any]) -> dict[str, str]:
+    sampling = {f"sampling.{name}": str(value) for name, value in experiment["sampling"].items()}
+    names = {group: [item["name"] for item in experiment[group]] for group in ("models", "personas", "texts")}
+    listed = {
+        group: ",".join(items) if len(items) <= TEXTS_IN_FULL else f"{len(items)} {group}"
+        for group, items in names.items()
+    }
+    return {**listed, **sampling, "prompt": experiment["prompt"]["name"]}
+
+
+def _counts(run: Mapping[str, Any]) -> dict[str, float]:
+    names = (*runfile.COUNTED, "requests_sent")
+    rate = run["dispatch_requests_per_s"]
+    return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
+
+
+def _cells(job: _Job, *, many: bool) -> Iterator[tracking.CellRun]:
+    metrics = aggregate.cell_metrics(job.tally)
+    swept = {f"sweep.{name}": value for name, value in job.axes.items()}
+    for cell, row in job.first.items():
+        yield tracking.CellRun(
+            name=_child_name(job, cell, many=many),
+            params={**_cell_params(row, job.experiment), **swept},
+            metrics=metrics[cell],
+            tags={"provider": row.provider, "vendor": row.vendor, "runner.folder": str(job.folder.resolve())},
+            failed=metrics[cell].get("replies") == 0,
+        )
+
+
+def _child_name(job: _Job, cell: str, *, many: bool) -> str:
+    return f"{job.run['job']}/{cell}" if many else cell
+
+
+def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters flat: what was asked for, what was sent, and what was dropped, from the cell's first trial."""
+    return {
+        "model": row.model,
+        "model_id": row.model_id,
+        "persona": row.persona,
+        "prompt": experiment["prompt"]["name"],
+        "rung": row.rung,
+        "trials": str(experiment["sampling"]["trials"]),
+        **{f"requested.{name}": str(value) for name, value in row.requested.items()},
+        **{f"sent.{name}": str(value) for name, value in row.sent.items()},
+        **{f"dropped.{item.parameter}": item.reason for item in row.dropped},
+    }
+
+
+def _milliseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() * 1000)

@@ -1,0 +1,66 @@
+"""Who a process is, and whether it still lives: for claims in the ledger and runs in MLflow that outlive a crash."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of some machine. `started` tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        """One word that `parse` reads again."""
+        return f"{self.host}|{self.pid}|{self.started}"
+
+
+def this() -> Process:
+    """The process that asks."""
+    return Process(host(), os.getpid(), started(os.getpid()))
+
+
+def parse(word: str) -> Process | None:
+    """The process whose str() this is; None where it is something else."""
+    match word.split("|"):
+        case [machine, pid, moment, *_] if pid.isdecimal():
+            return Process(machine, int(pid), moment)
+    return None
+
+
+@cache
+def host() -> str:
+    """This machine or container: many share a name, so its network address is added."""
+    return f"{socket.gethostname()}-{uuid.getnode():012x}"
+
+
+def started(pid: int) -> str:
+    """When a process started, as Linux tells it: boot and clock tick. "" elsewhere; "ended" for a zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    return "ended" if after_name[0] == "Z" else f"{boot}/{after_name[19]}"
+
+
+def has_ended(process: Process) -> bool:
+    """True if a process of this machine is certainly gone; False in doubt, and for other machines."""
+    if process.host != host() or os.name == "nt":  # on Windows os.kill(pid, 0) is not a question but Ctrl-C
+        return False
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, and is another user's
+        return False
+    now = started(process.pid)
+    return bool(now) and bool(process.started) and now != process.started

@@ -1,0 +1,238 @@
+"""Buying what the ledger lacks: claimed by one process, sent once, kept before it is looked at.
+
+Several processes may want the same request. Each claims what it is about to buy; the rest it waits for, and takes over
+where the one who claimed it gave up or died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from runner import live, process, rows
+from runner.errors import ConfigError, FatalError, LedgerError
+from runner.providers import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
+
+    from runner.job import Asker
+    from runner.ledger import Ledger
+    from runner.live import Observer
+    from runner.records import Answer, Experiment, Failure, Model, Trial
+
+LEASE_S = 60.0
+"""How long a claim lasts unless it is renewed: what a machine that vanished keeps the others waiting."""
+LOOK_AGAIN_S = 0.5
+"""Seconds between two looks at what another process is buying."""
+
+
+@dataclass(slots=True)
+class Purchase:
+    """What happened while a launch bought its answers."""
+
+    budget_usd: float | None = None
+    """Stop when this much is spent; None: no limit."""
+    requests_sent: int = 0
+    """Attempts, the failed ones included."""
+    first_sent_s: float | None = None
+    last_kept_s: float | None = None
+    spent_usd: float = 0.0
+    """Counted only where there is a limit."""
+    stop: live.Stop = field(default_factory=live.Stop)
+    over_budget: bool = False
+    bought: set[str] = field(default_factory=set)
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float | None:
+        """Requests bought a second, between the first sent and the last stored; None where nothing was bought."""
+        if self.first_sent_s is None or self.last_kept_s is None or not self.bought:
+            return None
+        return len(self.bought) / max(self.last_kept_s - self.first_sent_s, 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What the ledger lacks."""
+
+    models: Sequence[Model]
+    """Every model of the launch."""
+    keys: Mapping[int, set[str]]
+    """By the index of their model, where there are any."""
+
+
+def models_of(experiments: Iterable[Experiment]) -> list[Model]:
+    """Every model of the experiments once, in order."""
+    found: list[Model] = []
+    for model in (model for experiment in experiments for model in experiment.models):
+        if model not in found:
+            found.append(model)
+    return found
+
+
+def check_key(model: Model) -> None:
+    """ConfigError where the model's API key is not set: nothing has been sent yet."""
+    try:
+        live.api_key_of(model)
+    except FatalError as error:
+        where = f"model/{model.name}.yaml"
+        raise ConfigError(str(error), where=where, key="key_env", advice=f"export {model.key_env}=...") from error
+
+
+def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Observer, purchase: Purchase) -> None:
+    """Send what is missing, and return when the answers are durable: ours, and those that others were buying.
+
+    LedgerError where answers cannot be kept; everything else that happens is in `purchase`.
+    """
+    owner = f"{process.this()}|{os.urandom(4).hex()}"
+    with ExitStack() as stack:
+        stack.enter_context(_interrupts(purchase.stop))
+        stack.callback(ledger.release, owner)
+        reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
+        stack.enter_context(_renewing(ledger, owner))
+        counting = _Counting(purchase, observer)
+        for index, model in reached.items():
+            counting.planned(model, len(missing.keys[index]))
+        left = {index: set(keys) for index, keys in missing.keys.items()}
+        while any(left.values()) and not purchase.stop.asked:
+            _forget_the_dead(ledger)
+            granted = ledger.claim(set().union(*left.values()), owner, LEASE_S)
+            if granted:
+                mine = {index: keys & granted for index, keys in left.items() if keys & granted}
+                lanes = [(reached[index], _trials(askers, missing.models[index], keys)) for index, keys in mine.items()]
+                _dispatch(lanes, ledger, counting)
+                ledger.flush()
+                ledger.release(owner)
+            done = granted | ledger.lookup(set().union(*left.values()))  # by us, or meanwhile by another process
+            left = {index: keys - done for index, keys in left.items()}
+            if not granted and any(left.values()):
+                time.sleep(LOOK_AGAIN_S)
+
+
+def _forget_the_dead(ledger: Ledger) -> None:
+    """Free what processes of this machine claimed before they were killed, without waiting for the lease."""
+    for owner in ledger.owners():
+        claimer = process.parse(owner)
+        if claimer is not None and process.has_ended(claimer):
+            ledger.release(owner)
+
+
+def _trials(askers: Sequence[Asker], model: Model, left: set[str]) -> Iterator[Trial]:
+    """The trials that go with the keys, each key once, in the order of the plan."""
+    mine = (asker for asker in askers if model in asker.experiment.models)
+    for trial in (trial for asker in mine for trial in asker.trials(model)):
+        if trial.key in left:
+            left.discard(trial.key)
+            yield trial
+
+
+def _reach(model: Model, stack: ExitStack) -> Model:
+    """The model at the address where it answers; starts the embedded one for as long as the stack is open."""
+    if model.provider != "embedded" or model.api_base is not None:
+        return model
+    return replace(model, api_base=stack.enter_context(embedded.serve(model, threads=os.cpu_count() or 1)))
+
+
+def _dispatch(lanes: Sequence[tuple[Model, Iterator[Trial]]], ledger: Ledger, counting: _Counting) -> None:
+    purchase = counting.purchase
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        purchase.stop.drop = lambda: loop.call_soon_threadsafe(task.cancel) if task else None
+        try:
+            purchase.failures.update(await live.dispatch(lanes, ledger.put, counting, purchase.stop))
+        finally:
+            purchase.stop.drop = None
+
+    try:
+        asyncio.run(run())
+    except asyncio.CancelledError:
+        purchase.stop.asked = True
+
+
+@contextmanager
+def _interrupts(stop: live.Stop) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once: send nothing more and wait for what is in flight. Twice: drop that too."""
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        if stop.asked and stop.drop is not None:
+            stop.drop()
+        elif stop.asked:
+            raise KeyboardInterrupt(number)
+        stop.asked = True
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop.asked = True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _renewing(ledger: Ledger, owner: str) -> Iterator[None]:
+    """Keep our claims alive from a thread; one that cannot be renewed only lets another process buy the rest."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(LEASE_S / 3):
+            try:
+                ledger.renew(owner, LEASE_S)
+            except LedgerError:
+                return
+
+    thread = threading.Thread(target=run, name="claims", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class _Counting:
+    """Counts what leaves and what is kept, stops at the budget's end, and passes every event on."""
+
+    def __init__(self, purchase: Purchase, observer: Observer) -> None:
+        self.purchase = purchase
+        self.observer = observer
+        self.decoders = rows.Decoders()
+
+    def planned(self, model: Model, count: int) -> None:
+        self.observer.planned(model, count)
+
+    def sent(self, trial: Trial) -> None:
+        self.purchase.requests_sent += 1
+        if self.purchase.first_sent_s is None:
+            self.purchase.first_sent_s = time.monotonic()
+        self.observer.sent(trial)
+
+    def answered(self, trial: Trial, answer: Answer) -> None:
+        purchase = self.purchase
+        purchase.bought.add(trial.key)
+        purchase.last_kept_s = time.monotonic()
+        if purchase.budget_usd is not None:
+            purchase.spent_usd += self.decoders.price(trial, answer) or 0.0
+            if purchase.spent_usd >= purchase.budget_usd:
+                purchase.over_budget = purchase.stop.asked = True
+        self.observer.answered(trial, answer)
+
+    def failed(self, trial: Trial, failure: Failure) -> None:
+        self.observer.failed(trial, failure)
+
+    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+        self.observer.waiting(model, kind, wait_s)

@@ -1,0 +1,160 @@
+"""One start of the program as its user sees it: progress, tables, MLflow, exit status, what to type next."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from runner import aggregate, pipeline, runfile, tables
+from runner.errors import TrackingError
+from runner.progress import Progress
+from runner.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from rich.console import Console
+
+    from runner.errors import RunnerError
+    from runner.job import Job
+    from runner.pipeline import JobResult
+    from runner.tracking import LoggedRuns
+
+EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_INTERRUPTED = 0, 3, 4, 130
+
+
+class Session:
+    """A launch from its first job to its last word. Used as a context manager; `finish` ends it well."""
+
+    def __init__(self, command: str, *, tracked: bool = True) -> None:
+        self.launch = pipeline.Launch(command)
+        self.console = console()
+        self._tracked = tracked
+        self._tracker = Tracker()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what runs beside; a launch that was begun in MLflow and not logged is closed there."""
+        self._tracker.close("KILLED" if self.launch.interrupted else "FAILED")
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
+        with Progress(self.console) as progress:
+            results = pipeline.launch(self.launch, jobs, progress, begins=self._begin)
+        for result in results:
+            runfile.write(self.launch, result)
+        return results
+
+    def _begin(self, this: pipeline.Launch) -> None:
+        if self._is_tracked():
+            self._tracker.begin(this)
+
+    def _is_tracked(self) -> bool:
+        asked = (one.experiment.tracking.enabled for one in self.launch.results if one.experiment is not None)
+        return self._tracked and next(asked, False)
+
+    def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
+        """Take up a sweep's job whose config is wrong: it is shown with the others, and nothing is asked for it."""
+        result = pipeline.JobResult(index, folder, tuple(overrides), None, error=error)
+        self.launch.results.append(result)
+        runfile.write(self.launch, result)
+
+    def finish(self, sweep: Path | None = None) -> int:
+        """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
+        self.launch.results.sort(key=lambda result: result.index)
+        if sweep is not None:
+            runfile.write_sweep(self.launch, sweep)
+        folder = sweep or self.launch.results[0].folder
+        if self._tracked:
+            self._show(sweep)
+            self._log(folder)
+        return self._status(folder)
+
+    def _show(self, sweep: Path | None) -> None:
+        done = [result for result in self.launch.results if result.error is None]
+        whole = done[0].tally if len(done) == 1 else aggregate.joined(result.tally for result in done)
+        if whole.rows:
+            self.console.print(tables.render_verification(aggregate.verification(whole)))
+            self.console.print(tables.render_scores(aggregate.scores_by_model_persona(whole)))
+        if sweep is not None:
+            axes = runfile.axes_of([result.overrides for result in self.launch.results])
+            lines = [runfile.job_line(self.launch, result, sweep) for result in self.launch.results]
+            self.console.print(tables.render_jobs(lines, axes))
+        self._say_totals()
+        self.console.print(f"results: {short(sweep or done[0].folder)}", soft_wrap=True)
+
+    def _say_totals(self) -> None:
+        counts = [result.counts for result in self.launch.results]
+        total = {name: sum(getattr(count, name) for count in counts) for name in runfile.COUNTED}
+        collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
+        self.console.print(
+            f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable, "
+            f"{total['failed']} failed; {self.launch.purchase.requests_sent} requests sent, "
+            f"{total['from_ledger']} answers from the ledger{collapsed}"
+        )
+
+    def _log(self, folder: Path) -> None:
+        """An MLflow that cannot be reached costs nothing but a line."""
+        if not self._is_tracked():
+            return
+        try:
+            say_logged(self.console, self._tracker.log(folder))
+        except TrackingError as error:
+            self._say(f"MLflow: not logged: {error}")
+            self._say(f"log it later: runner track {short(folder)}")
+
+    def _status(self, folder: Path) -> int:
+        command = self.launch.command
+        if self.launch.purchase.over_budget:
+            self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
+            return EXIT_BUDGET
+        if self.launch.interrupted:
+            self._say(f"interrupted; what was answered is kept. Continue: {command}")
+            return EXIT_INTERRUPTED
+        wrong = [result for result in self.launch.results if result.error is not None]
+        for result in wrong:
+            self._say(f"job {result.index} failed: {result.error}")
+        failed = sum(result.counts.failed for result in self.launch.results)
+        if failed:
+            self._say(f"{failed} trials failed, see errors.jsonl below {short(folder)}. Try them again: {command}")
+        elif wrong:
+            self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
+        return EXIT_FAILED_TRIALS if failed or wrong else EXIT_OK
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, markup=False)
+
+
+def console() -> Console:
+    """Where results are shown."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def short(path: Path) -> Path:
+    """Relative to the working folder where it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def say_logged(shown: Console, logged: LoggedRuns) -> None:
+    """Where a launch is in MLflow, and the command that shows it."""
+    shown.print(f"MLflow: run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True)
+    if logged.url is not None:
+        shown.print(f"see it: {logged.url}", soft_wrap=True)
+    else:
+        # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
+        here = Path(sys.executable).parent / "mlflow"
+        mlflow = "mlflow" if shutil.which("mlflow") else short(here) if here.exists() else "python -m mlflow"
+        ui = f"LITELLM_LOCAL_MODEL_COST_MAP=True {mlflow} ui --backend-store-uri {logged.uri}"
+        shown.print(f"see it: {ui}", soft_wrap=True)

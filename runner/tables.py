@@ -1,0 +1,126 @@
+"""Tables for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from rich.table import Table
+
+
+def render_verification(table: pd.DataFrame) -> Table:
+    """The verification table for a terminal of 80 columns or more: a line for each vendor, its models below it."""
+    shares = ("meta-\ndata", "in\nrange", "rea-\nsons", "er-\nrors")
+    headers = ("replies", *shares, "s/trial\nmean p95", "tokens\nin/out", "USD")
+    shown = _table("Verification", "vendor\n  model", headers)
+    for row in _below(shown, table, "vendor", "model"):
+        shown.add_row(
+            row["name"],
+            f"{_short(row['replies'])}/{_short(row['trials'])}",
+            *(_percent(row[share]) for share in ("metadata", "in_range", "reasons", "error_rate")),
+            f"{_seconds(row['latency_mean_s'])} {_seconds(row['latency_p95_s'])}",
+            f"{_short(row['tokens_input'])}/{_short(row['tokens_output'])}",
+            _money(row["price_usd"]),
+        )
+    return shown
+
+
+def render_scores(table: pd.DataFrame) -> Table:
+    """Mean scores for a terminal: a line for each model, its personas below it.
+
+    Standard deviations are shown for up to four questions, which is what 80 columns hold.
+    """
+    questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
+    spread = len(questions) <= 4
+    title = "Mean score by model and persona" + (" (± standard deviation)" if spread else "")
+    shown = _table(title, "model\n  persona", ("temp.", "scored", *questions))
+    for row in _below(shown, table, "model", "persona"):
+        scores = (_score(row[f"{name}_mean"], row[f"{name}_sd"] if spread else nan) for name in questions)
+        shown.add_row(row["name"], row["temperature"] or "-", _short(row["scored"]), *scores)
+    return shown
+
+
+def render_jobs(lines: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]) -> Table:
+    """A sweep's jobs: what each one varied, what came of it, and what went wrong.
+
+    `lines` are the jobs of sweep.json; `axes` maps each swept override to its value in each job.
+    """
+    from rich.text import Text
+
+    columns = (*(name.rpartition(".")[2] for name in axes), "scored", "failed", "same as\nearlier", "status")
+    shown = _table("Jobs", "job", columns)
+    for place, line in enumerate(lines):
+        status = Text(line["status"] if line["error"] is None else f"FAILED: {line['error']}")
+        values = (Text(column[place]) for column in axes.values())
+        counts = (f"{_short(line['scored'])}/{_short(line['trials'])}", _short(line["failed"]))
+        shown.add_row(str(line["job"]), *values, *counts, _short(line["collapsed"]), status)
+    return shown
+
+
+def _table(title: str, names: str, headers: Iterable[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.min_width = len(title)  # or rich folds the title over a narrow table
+    shown.add_column(names, overflow="fold")
+    for header in headers:
+        shown.add_column(Text(header), justify="right", vertical="bottom", overflow="fold")
+    return shown
+
+
+def _below(shown: Table, table: pd.DataFrame, group: str, name: str) -> Iterator[dict[str, Any]]:
+    """Each record, its `name` indented for the first column, after a line of its own for each new `group`."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    last = None
+    for record in table.sort_values(group, kind="stable").to_dict(orient="records"):
+        row = {str(column): value for column, value in record.items()}
+        if row[group] != last:
+            last = row[group]
+            shown.add_row(Text(last, style="bold"))
+        yield {**row, "name": Padding(Text(row[name]), (0, 0, 0, 2))}
+
+
+def _percent(share: float) -> str:
+    """Whole per cent; 100% and 0% are said only of all and of none."""
+    if not isfinite(share):
+        return "-"
+    return f"{share:.0%}" if share in {0.0, 1.0} else f"{min(max(round(share * 100), 1), 99)}%"
+
+
+def _seconds(value: float) -> str:
+    if not isfinite(value):
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _short(count: float) -> str:
+    """A count in about five characters: the last digits go from ten thousand on."""
+    if not isfinite(count):
+        return "-"
+    if count < 1e4:
+        return f"{count:.0f}"
+    return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.3g}M"
+
+
+def _money(usd: float) -> str:
+    if not isfinite(usd):
+        return "-"
+    if usd == 0:
+        return "0"
+    if usd < 0.0001:
+        return "<.0001"
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:#.2g}"
+
+
+def _score(mean: float, sd: float) -> str:
+    if not isfinite(mean):
+        return "-"
+    return f"{mean:.1f} ±{sd:.1f}" if isfinite(sd) else f"{mean:.1f}"
