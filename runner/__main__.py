@@ -9,15 +9,18 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-VERBS = ("track",)
-"""Words that a command line can start with instead of overrides. A group may not bear their names."""
+    from runner.session import Runs
+
+HYDRA_VERBS = ("plan",)
+"""Verbs that take overrides, as a run does."""
 
 
 def conf_dir() -> Path:
@@ -31,12 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (see the README for what each means)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words and words[0] in VERBS:
+        if words and words[0] in HYDRA_VERBS:
+            return _hydra(words[1:], words[0])
+        if words and not _is_hydra(words[0]):
             return _verb(words[0], words[1:])
         return _hydra(words)
     except RunnerError as error:
         _complain(error)
         return error.exit_status
+
+
+def _is_hydra(word: str) -> bool:
+    """Whether a first word is an override or an option of Hydra's."""
+    return word.startswith(("-", "+", "~")) or "=" in word
 
 
 def _complain(error: RunnerError) -> None:
@@ -46,16 +56,36 @@ def _complain(error: RunnerError) -> None:
 
 
 def _verb(verb: str, words: Sequence[str]) -> int:
-    if len(words) != 1 or words[0] in ("-h", "--help"):
-        raise ConfigError(
-            f"'{verb}' takes one run's folder", where="command line", advice=f"runner {verb} outputs/DAY/TIME"
-        )
-    from runner import commands
+    from runner import verbs
 
-    return commands.track(Path(words[0]))
+    if verb not in verbs.VERBS:
+        known = nearest(verb, (*verbs.VERBS, *HYDRA_VERBS))
+        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice="runner --help")
+    return verbs.call(verb, words, conf_dir())
 
 
-def _hydra(words: list[str]) -> int:
+def _session(command: str) -> Runs:
+    from runner.session import Session
+
+    return Session(command)
+
+
+def _planner(_command: str) -> Runs:
+    from runner.planner import Planner
+
+    return Planner()
+
+
+def _hydra(words: list[str], verb: str = "") -> int:
+    """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
+    if verb != "plan":
+        return _compose(words, _session)
+    with TemporaryDirectory() as folder:
+        quiet = ["hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+        return _compose([*words, *quiet, "hydra/launcher=pooled"], _planner)
+
+
+def _compose(words: list[str], make: Callable[[str], Runs]) -> int:
     import hydra
 
     from runner import schema
@@ -63,7 +93,7 @@ def _hydra(words: list[str]) -> int:
     from runner.task import Task
 
     schema.register()
-    task = Task(shlex.join(["runner", *words]))
+    task = Task(shlex.join(["runner", *words]), make)
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"

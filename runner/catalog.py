@@ -40,6 +40,10 @@ class Entry:
     max_input_tokens: int | None
     deprecated: str | None
     """Day on which the provider stops serving it, ISO 8601."""
+    supports_reasoning: bool | None = None
+    """Whether the model can reason; not whether it does unasked."""
+    batch_share: tuple[float, float] | None = None
+    """What a batch costs of the live price, for input and for output: (0.5, 0.5) is half."""
 
 
 def lookup(provider: str, model_id: str) -> Entry | None:
@@ -58,6 +62,8 @@ def lookup(provider: str, model_id: str) -> Entry | None:
         max_output_tokens=_count(found.get("max_output_tokens")),
         max_input_tokens=_count(found.get("max_input_tokens")),
         deprecated=found.get("deprecation_date"),
+        supports_reasoning=found.get("supports_reasoning"),
+        batch_share=_batch_share(found),
     )
 
 
@@ -135,6 +141,17 @@ def _prices(found: Mapping[str, Any]) -> Prices:
         cached_usd_per_mtok=_per_million(found.get("cache_read_input_token_cost")),
         source=_source(),
     )
+
+
+def _batch_share(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Shares and not prices, so that they also hold for a price that a YAML states."""
+    shares: list[float] = []
+    for direction in ("input", "output"):
+        live, batch = found.get(f"{direction}_cost_per_token"), found.get(f"{direction}_cost_per_token_batches")
+        if not live or not batch:
+            return None
+        shares.append(round(float(batch) / float(live), 9))
+    return shares[0], shares[1]
 
 
 @cache

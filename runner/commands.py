@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,17 @@ from runner import aggregate, logbook, runfile, saved, transcript
 from runner.config import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.job import Job
+from runner.ledger import open_ledger
 from runner.pipeline import Counts, JobResult
 from runner.session import Session, console, say_logged
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from rich.console import Console
+
+    from runner.recheck import Answers
+    from runner.records import Experiment, Tracking
+    from runner.session import Runs
 
 
 def job_of(cfg: DictConfig) -> Job:
@@ -38,7 +46,7 @@ def objective_of(result: JobResult) -> float | None:
     return metrics[name]
 
 
-def run(cfg: DictConfig, session: Session) -> float | None:
+def run(cfg: DictConfig, session: Runs) -> float | None:
     """Run one composed config; returns the value of its objective."""
     return objective_of(session.run([job_of(cfg)])[0])
 
@@ -57,8 +65,10 @@ def run_apart(cfg: DictConfig, command: str) -> float | None:
         return objective_of(result)
 
 
-def gather(session: Session, sweep: Path) -> None:
+def gather(session: Runs, sweep: Path) -> None:
     """Take up what the jobs of a sweep wrote, wherever they ran, so that it is shown and logged as one."""
+    if not isinstance(session, Session):
+        return
     for path in (found.parent for found in sweep.glob("*/run.json")):
         run = runfile.load(path, "run.json")
         counts = Counts(**{item.name: run[item.name] for item in fields(Counts)})
@@ -73,7 +83,44 @@ def gather(session: Session, sweep: Path) -> None:
         session.launch.purchase.stop.asked |= run["status"] == "KILLED"
 
 
-def track(folder: Path) -> int:
+def track(folder: Path, where: Tracking | None = None) -> int:
     """Log a run's or a sweep's folder to MLflow: all of it, or what is missing there."""
-    say_logged(console(), logbook.track(folder))
+    say_logged(console(), logbook.track(folder, where))
     return 0
+
+
+def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
+    """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
+    from runner import reproduce as checks
+
+    shown, equal = console(), True
+    for path in runfile.job_folders(folder):
+        experiment = saved.experiment_from(runfile.load(path, "experiment.json"), str(path / "experiment.json"))
+        with ExitStack() as stack:
+            found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
+        shown.print(checks.render_reproduction(found))
+        equal &= found.equal
+        if fresh:
+            _buy_again(path, experiment, shown)
+    return 0 if equal else 1
+
+
+def _answers(url: str, stack: ExitStack) -> Answers | None:
+    """How to read the ledger that a run used; None where it is not at hand, as on another machine."""
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return None
+    return stack.enter_context(open_ledger(url)).answers
+
+
+def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
+    """Ask everything once more, into a ledger of its own, and show how far the scores moved."""
+    from runner.fresh import compare_fresh, render_fresh
+
+    folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
+    folder.mkdir(parents=True)
+    again = replace(experiment, name=f"{experiment.name} (fresh)", ledger_url=f"sqlite:///{folder / 'ledger.db'}")
+    with Session(f"runner reproduce {original} --fresh") as session:
+        session.run([Job(0, again, folder.resolve())])
+        session.finish()
+    old, new = (transcript.read_rows(path / "results.jsonl") for path in (original, folder))
+    shown.print(render_fresh(compare_fresh(old, new)))

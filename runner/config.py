@@ -51,6 +51,11 @@ def load(cfg: DictConfig) -> Experiment:
     )
 
 
+def tracking_of(cfg: DictConfig) -> records.Tracking:
+    """The tracking settings of a composed config, for what needs nothing else of it."""
+    return _tracking(_typed(cfg).tracking)
+
+
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
     _choice(conf.traces, ("off", "failed", "sample", "all"), "tracking", "traces")
     return records.Tracking(**asdict(conf))

@@ -108,6 +108,7 @@ def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], se
         params=_shared_params(launch, jobs),
         metrics={**aggregate.total_metrics(whole), **_counts(launch)},
         tags={tag: value for tag, value in tags.items() if value},
+        folder=str(folder.resolve()),
         note=_note(folder, launch, jobs),
         cells=[cell for job in jobs for cell in _cells(job, many=len(jobs) > 1)],
         artifacts=list(_artifacts(folder, jobs)),
@@ -124,7 +125,7 @@ def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]
         return
     yield from ((folder / name, "") for name in OF_SWEEP)
     for job in jobs:
-        yield from ((job.folder / name, f"jobs/{job.run['job']}") for name in OF_JOB)
+        yield from ((job.folder / name, str(job.folder.relative_to(folder))) for name in OF_JOB)
 
 
 def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
@@ -173,7 +174,7 @@ def _cells(job: _Job, *, many: bool) -> Iterator[tracking.CellRun]:
             name=_child_name(job, cell, many=many),
             params={**_cell_params(row, job.experiment), **swept},
             metrics=metrics[cell],
-            tags={"provider": row.provider, "vendor": row.vendor, "runner.folder": str(job.folder.resolve())},
+            tags={"provider": row.provider, "vendor": row.vendor, tracking.FOLDER_TAG: str(job.folder.resolve())},
             failed=metrics[cell].get("replies") == 0,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from runner import aggregate, pipeline, runfile, tables
 from runner.errors import TrackingError
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from runner.tracking import LoggedRuns
 
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_INTERRUPTED = 0, 3, 4, 130
+
+
+class Runs(Protocol):
+    """What a task hands its jobs to: runner.session.Session, or the planner in its place."""
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any job could be run."""
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """Run jobs as one."""
+
+    def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
+        """Take up a job whose config is wrong."""
+
+    def finish(self, sweep: Path | None = None) -> int:
+        """Show what came of it; the exit status."""
+
+    def close(self) -> None:
+        """End what runs beside."""
 
 
 class Session:
@@ -46,6 +66,11 @@ class Session:
     def close(self) -> None:
         """End what runs beside; a launch that was begun in MLflow and not logged is closed there."""
         self._tracker.close("KILLED" if self.launch.interrupted else "FAILED")
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any job could be run."""
+        return any(result.error is None for result in self.launch.results)
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""

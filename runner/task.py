@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    from runner.session import Session
+    from runner.session import Runs
 
 
 class SweepFolder(Callback):
@@ -32,21 +32,20 @@ class SweepFolder(Callback):
 class Task:
     """Runs one composed config. The launcher `pooled` takes its session instead, and runs all jobs in that."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, make: Callable[[str], Runs]) -> None:
         self.command = command
-        self._session: Session | None = None
+        self._make: Callable[[str], Runs] | None = make
+        self._session: Runs | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher takes to another process: a job there has a session of its own."""
-        return {"command": self.command, "_session": None}
+        return {"command": self.command, "_make": None, "_session": None}
 
     @property
-    def session(self) -> Session:
+    def session(self) -> Runs:
         """The session of this process, made when it is first needed."""
         if self._session is None:
-            from runner.session import Session
-
-            self._session = Session(self.command)
+            self._session = cast("Callable[[str], Runs]", self._make)(self.command)
         return self._session
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -77,7 +76,7 @@ class Task:
             from runner import commands
 
             commands.gather(self.session, sweep)
-        has_results = self._session is not None and any(one.error is None for one in self.session.launch.results)
+        has_results = self._session is not None and self._session.has_results
         if failure is not None and not (sweep and has_results):
             raise failure
         return self.session.finish(sweep) if has_results else 0

@@ -44,6 +44,8 @@ CELL_TAG = "runner.cell"
 LOGGED_TAG = "runner.logged"
 """Digest of what a run holds, written with the last of it: a run without it is not complete, whatever its status."""
 NOTE_TAG = "mlflow.note.content"
+FOLDER_TAG = "runner.folder"
+"""Where the files of a run were written."""
 HOST_TAG, PID_TAG, STARTED_TAG = "runner.host", "runner.pid", "runner.started"
 
 TEXTS_AS_DATASETS = 100
@@ -59,6 +61,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's own values keep a caller waiting for four minutes when a server goes away.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -102,6 +105,8 @@ class Launch:
     end_ms: int
     note: str = ""
     """Markdown that MLflow shows on the parent's page."""
+    folder: str = ""
+    """Where the launch's files are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,9 @@ def log(launch: Launch, tracking: Tracking) -> LoggedRuns:
         store = _open(tracking, launch.experiment)
         found, datasets = store.runs(launch.id), _datasets(launch.texts)
         own = {**_own_tags(launch.id), **launch.tags}
-        parent = CellRun(launch.name, launch.params, launch.metrics, {**own, NOTE_TAG: launch.note})
+        parent = CellRun(
+            launch.name, launch.params, launch.metrics, {**own, NOTE_TAG: launch.note, FOLDER_TAG: launch.folder}
+        )
         parent_id = store.ensure(found.get(""), parent, launch.start_ms)
         store.add_datasets(parent_id, datasets)  # first and alone: threads that add the same new one collide
 
@@ -450,3 +457,46 @@ def _without_password(text: str) -> str:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+# ---- finding a run again ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run's files are."""
+
+    folder: str | None
+    """Where they were written; it may be on another machine."""
+    run_id: str
+    """The parent run, whose artifacts they are."""
+    artifacts: str
+    """Their folder among the artifacts; "" for the root."""
+
+
+def place_of(word: str, tracking: Tracking) -> Place | None:
+    """A run by its id or its name (of several with one name the newest); None where there is none.
+
+    TrackingError where MLflow cannot be reached, or has no such store.
+    """
+    with reported(word):
+        file = tracking.uri.removeprefix("sqlite:///")
+        if tracking.uri.startswith("sqlite:///") and not Path(file).exists():
+            raise TrackingError(f"there is no MLflow store {tracking.uri}")
+        store = _open(tracking, tracking.experiment)
+        named = f"attributes.run_name = {_quoted(word)}"
+        found = next(iter([*store.search(f"attributes.run_id = {_quoted(word)}"), *store.search(named)]), None)
+        if found is None:
+            return None
+        tags = found.data.tags
+        parent = tags.get("mlflow.parentRunId", found.info.run_id)
+        job, _, cell = tags.get(CELL_TAG, "").partition("/")
+        inside = job if "/" in cell and job.isdecimal() else ""
+        return Place(tags.get(FOLDER_TAG), parent, inside)
+
+
+def download(place: Place, into: Path, tracking: Tracking) -> str:
+    """Bring a run's files from MLflow's artifacts into a folder; the path of that which holds them."""
+    with reported(place.run_id):
+        store = _open(tracking, tracking.experiment)
+        return str(store.client.download_artifacts(place.run_id, place.artifacts, str(into)))

@@ -33,6 +33,8 @@ class Turn:
     drop: bool = False
     """Close the connection without an answer."""
     finish: str = "stop"
+    tokens: tuple[int, int] = (100, 20)
+    """Of the prompt and of the reply, as billed."""
 
 
 @dataclass(slots=True)
@@ -120,5 +122,9 @@ def _completion(body: dict[str, Any], turn: Turn) -> dict[str, Any]:
                 "finish_reason": turn.finish,
             }
         ],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+        "usage": {
+            "prompt_tokens": turn.tokens[0],
+            "completion_tokens": turn.tokens[1],
+            "total_tokens": sum(turn.tokens),
+        },
     }

@@ -1,0 +1,413 @@
+"""What a launch would buy: how many requests, tokens, dollars and seconds. Sends nothing.
+
+Counted exactly: trials, what the ledger has, what collapses onto an earlier trial, what is dropped and why. Estimated,
+so that it errs high rather than low:
+
+    input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
+    output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
+             itself for a model that reasons, whose hidden tokens are billed as output too
+    dollars  live prices times tokens, nothing cached; a batch at the share that LiteLLM's map gives, else BATCH_SHARE
+    seconds  PACE a request, as many at once as limits.concurrency lets through; rate limits are not foreseen
+
+Trials are looked at one at a time, and a text's tokens are counted once: 100,000 trials take seconds, and memory for
+their keys only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from runner import catalog, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rich.console import Group
+    from rich.table import Table
+
+    from runner.job import Asker
+    from runner.records import Adapted, Model, PromptTemplate, Trial
+
+    Lookup = Callable[[Sequence[str]], set[str]]
+
+TOKENS_A_PRICE = 1_000_000
+OVERHEAD = 4
+"""Tokens that a provider adds to each message for its role; OpenAI's count of its own models gives 3 or 4."""
+BATCH_SHARE: Mapping[str, float] = {
+    "openai": 0.5, "groq": 0.5, "anthropic": 0.5, "gemini": 0.5, "vertex": 0.5, "mistral": 0.5,
+}  # fmt: skip
+"""Batch API -> what it costs of the live price, by the providers' documentation. Others do not state one share."""
+BATCH_WINDOW_H = 24
+"""Hours in which batch APIs promise an answer; mostly it takes less than one."""
+ASKED = 1_000
+"""Trials whose keys are looked up together."""
+SENTENCES = {
+    "en": "The quiet of the last scene stays with me, because nobody says what they have lost. ",
+    "ja": "最後の場面の静けさが心に残るのは、失ったものを誰も口にしないからだと思う。",
+}
+"""What reasons are made of where their tokens are counted; English for a language that is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a model answers one request: assumed, not measured."""
+
+    start_s: float
+    """Seconds before the first token."""
+    tokens_per_s: float
+
+
+PACE = Pace(start_s=1.0, tokens_per_s=60.0)
+EMBEDDED_PACE = Pace(start_s=0.5, tokens_per_s=50.0)
+"""Two cores, which requests share: more of them at once are no faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropping:
+    """A parameter that trials of one model are sent without, or with another value."""
+
+    model: str
+    parameter: str
+    reason: str
+    trials: int
+
+
+@dataclass(slots=True)
+class Line:
+    """What one model (its name in conf) is asked. Token counts and everything after them are of `requests` only."""
+
+    model: str
+    model_id: str
+    tokenizer: str
+    reasons: bool
+    """Whether its output is counted at max_tokens, because it may reason."""
+    batch_api: str | None
+    cells: int = 0
+    trials: int = 0
+    paid: int = 0
+    """Answered by the ledger."""
+    collapsed: int = 0
+    """Trials whose request is the same as an earlier trial's, of whatever job or model."""
+    requests: int = 0
+    """What is left to buy."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    live_usd: float | None = 0.0
+    """None where the price is unknown."""
+    batch_usd: float | None = 0.0
+    """With everything that has a batch API sent by it; what has none costs its live price."""
+    live_s: float = 0.0
+
+
+_COUNTS = ("cells", "trials", "paid", "collapsed", "requests", "input_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one launch would buy."""
+
+    jobs: int
+    lines: tuple[Line, ...]
+    droppings: tuple[Dropping, ...]
+
+    @property
+    def live_usd(self) -> float | None:
+        """US dollars at live prices; None where a model with something to buy has no known price."""
+        return _sum(line.live_usd for line in self.lines)
+
+    @property
+    def batch_usd(self) -> float | None:
+        """US dollars with `batch=native`; None where a price or a batch API's discount is unknown."""
+        return _sum(line.batch_usd for line in self.lines)
+
+    @property
+    def live_s(self) -> float:
+        """Seconds at the assumed pace. Models answer side by side, so the slowest decides."""
+        return max((line.live_s for line in self.lines), default=0.0)
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Models that would be bought from at an unknown price."""
+        return tuple(line.model for line in self.lines if line.live_usd is None)
+
+    @property
+    def total(self) -> Line:
+        """All lines as one."""
+
+        def whole(name: str) -> int:
+            return sum(getattr(line, name) for line in self.lines)
+
+        return Line(
+            model="all",
+            model_id="",
+            tokenizer="",
+            reasons=any(line.reasons for line in self.lines),
+            batch_api=next((line.batch_api for line in self.lines if line.batch_api), None),
+            live_usd=self.live_usd,
+            batch_usd=self.batch_usd,
+            live_s=self.live_s,
+            **{name: whole(name) for name in _COUNTS},
+        )
+
+
+def estimate(askers: Sequence[Asker], lookup: Lookup) -> Estimate:
+    """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does."""
+    book = _Book()
+    for asker in askers:
+        for model in asker.experiment.models:
+            _price_model(book, asker, model, lookup)
+    droppings = (Dropping(*what, count) for what, count in book.dropped.items())
+    return Estimate(len(askers), tuple(book.lines.values()), tuple(droppings))
+
+
+# ---- counting -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is known after the trials so far."""
+
+    lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
+    """By name, provider and id: a sweep may give one name several ids."""
+    dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    seen: set[bytes] = field(default_factory=set)
+    counted: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    """Tokenizer, hash and length of a string -> its tokens. Hashes, so that no string is kept."""
+
+    def line(self, model: Model) -> Line:
+        place = (model.name, model.provider, model.id)
+        if place not in self.lines:
+            tokenizer = tokens.tokenizer_of(model)
+            self.lines[place] = Line(model.name, model.id, tokenizer, may_reason(model), model.capability.batch)
+        return self.lines[place]
+
+    def tokens(self, tokenizer: str, text: str) -> int:
+        place = (tokenizer, hash(text), len(text))
+        if place not in self.counted:
+            self.counted[place] = tokens.counter(tokenizer)(text)
+        return self.counted[place]
+
+
+def _price_model(book: _Book, asker: Asker, model: Model, lookup: Lookup) -> None:
+    """Add one model of one job to its line."""
+    line = book.line(model)
+    line.cells += len(asker.experiment.personas)
+    reply = book.tokens(line.tokenizer, longest_reply(asker.experiment.prompt))
+    requests = input_tokens = output_tokens = 0
+    last: tuple[Adapted, int] | None = None
+    for trial in _missing(book, line, asker.trials(model), lookup):
+        # Repetitions follow one another and share what is sent.
+        if last is None or trial.adapted is not last[0]:
+            last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
+        most = trial.cell.sampling.max_tokens
+        requests += 1
+        input_tokens += last[1]
+        output_tokens += most if line.reasons else min(reply, most)
+    line.requests += requests
+    line.input_tokens += input_tokens
+    line.output_tokens += output_tokens
+    line.live_s += seconds(model, requests, output_tokens)
+    _pay(line, model, input_tokens, output_tokens)
+
+
+def _missing(book: _Book, line: Line, trials: Iterator[Trial], lookup: Lookup) -> Iterator[Trial]:
+    """Those trials that would be bought; all of them counted."""
+    while chunk := list(islice(trials, ASKED)):
+        line.trials += len(chunk)
+        first = []
+        for trial in chunk:
+            for item in trial.adapted.dropped:
+                book.dropped[line.model, item.parameter, item.reason] += 1
+            place = bytes.fromhex(trial.key)
+            if place in book.seen:
+                line.collapsed += 1
+            else:
+                book.seen.add(place)
+                first.append(trial)
+        paid = lookup([trial.key for trial in first]) if first else set()
+        line.paid += len(paid)
+        yield from (trial for trial in first if trial.key not in paid)
+
+
+def _input_tokens(book: _Book, tokenizer: str, adapted: Adapted) -> int:
+    request = adapted.request
+    shape = [request.params[name] for name in ("response_format", "tools") if name in request.params]
+    texts = [message["content"] for message in request.messages]
+    if shape:
+        texts.append(json.dumps(shape, ensure_ascii=False))
+    return sum(book.tokens(tokenizer, text) for text in texts) + OVERHEAD * len(request.messages)
+
+
+def longest_reply(prompt: PromptTemplate) -> str:
+    """A reply with every score and every reason at its longest, in the prompt's language."""
+    sentence = SENTENCES.get(prompt.language, SENTENCES["en"])
+    reason = (sentence * (prompt.reason_max_chars // len(sentence) + 1))[: prompt.reason_max_chars]
+    if prompt.reply == "labelled":
+        lines = (f"Q1. {item.label}(value): 100\nQ1. {item.label}(reason): {reason}" for item in prompt.questions)
+        return "\n".join(lines)
+    return json.dumps({item.name: {"score": 100, "reason": reason} for item in prompt.questions}, ensure_ascii=False)
+
+
+def may_reason(model: Model) -> bool:
+    """Whether hidden reasoning is to be expected in a model's output.
+
+    True where its file asks for it in `extra`, or says that the API fixes the temperature or bounds the whole
+    completion, as providers do for models that reason; else where LiteLLM's map says that it can, but for Anthropic's,
+    which reason only when asked.
+    """
+    thinking = model.extra.get("thinking")
+    if isinstance(thinking, dict) and "type" in thinking:
+        return bool(thinking["type"] != "disabled")
+    if "reasoning_effort" in model.extra:
+        return bool(model.extra["reasoning_effort"] != "none")
+    able = model.capability
+    if able.temperature != "free" or able.max_tokens == "max_completion_tokens":
+        return True
+    entry = catalog.lookup(model.provider, model.id)
+    return model.provider != "anthropic" and entry is not None and entry.supports_reasoning is True
+
+
+# ---- dollars and seconds --------------------------------------------------------------------------------------------
+
+
+def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> None:
+    if not input_tokens:
+        return
+    live = _usd(model, input_tokens, output_tokens, (1.0, 1.0))
+    share = batch_share(model)
+    batch = None if share is None else _usd(model, input_tokens, output_tokens, share)
+    line.live_usd = _sum((line.live_usd, live))
+    line.batch_usd = _sum((line.batch_usd, batch))
+
+
+def _usd(model: Model, input_tokens: int, output_tokens: int, share: tuple[float, float]) -> float | None:
+    price = model.prices
+    if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
+        return None
+    of_input, of_output = share
+    usd = input_tokens * price.input_usd_per_mtok * of_input + output_tokens * price.output_usd_per_mtok * of_output
+    return usd / TOKENS_A_PRICE
+
+
+def batch_share(model: Model) -> tuple[float, float] | None:
+    """What a batch costs of a model's live prices, input and output. (1, 1) without a batch API; None: unknown."""
+    api = model.capability.batch
+    if api is None:
+        return 1.0, 1.0
+    entry = catalog.lookup(model.provider, model.id)
+    if entry is not None and entry.batch_share is not None:
+        return entry.batch_share
+    return (BATCH_SHARE[api], BATCH_SHARE[api]) if api in BATCH_SHARE else None
+
+
+def seconds(model: Model, requests: int, output_tokens: int) -> float:
+    """Seconds that a model's requests take at the assumed pace, within its limits."""
+    pace, abreast = (EMBEDDED_PACE, 1) if model.provider == "embedded" else (PACE, model.limits.concurrency)
+    one_by_one = requests * pace.start_s + output_tokens / pace.tokens_per_s
+    return one_by_one / max(1, min(abreast, requests))
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    """None as soon as one part is unknown."""
+    known = list(parts)
+    return None if None in known else sum(part for part in known if part is not None)
+
+
+# ---- the terminal ---------------------------------------------------------------------------------------------------
+
+
+def render_estimate(found: Estimate) -> Group:
+    """For a terminal of 80 columns: what would be bought from each model, what is dropped, and what is assumed."""
+    from rich.console import Group
+    from rich.text import Text
+
+    tables = [_bought(found), *([_dropped(found)] if found.droppings else [])]
+    return Group(*tables, *(Text(remark) for remark in _remarks(found)))
+
+
+def _bought(found: Estimate) -> Table:
+    shown = _table("What would be bought", "model")
+    for header in ("cells", "trials", "paid", "same", "buy", "tokens\nin/out", "USD\nlive", "USD\nbatch", "time\nlive"):
+        shown.add_column(header, justify="right", vertical="bottom", overflow="fold")
+    names = Counter(line.model for line in found.lines)
+    for line in found.lines:
+        name = line.model if names[line.model] == 1 else f"{line.model}\n{line.model_id}"
+        shown.add_row(name, *_figures(line), end_section=line is found.lines[-1])
+    if len(found.lines) > 1:
+        shown.add_row("all", *_figures(found.total))
+    return shown
+
+
+def _figures(line: Line) -> tuple[str, ...]:
+    return (
+        *(_short(count) for count in (line.cells, line.trials, line.paid, line.collapsed, line.requests)),
+        f"{_short(line.input_tokens)}/{_short(line.output_tokens)}",
+        _money(line.live_usd),
+        _money(line.batch_usd) if line.batch_api else "-",
+        _duration(line.live_s),
+    )
+
+
+def _dropped(found: Estimate) -> Table:
+    shown = _table("Dropped or changed", "model")
+    shown.add_column("parameter")
+    shown.add_column("trials", justify="right")
+    shown.add_column("why", overflow="fold")
+    for item in found.droppings:
+        shown.add_row(item.model, item.parameter, _short(item.trials), item.reason)
+    return shown
+
+
+def _table(title: str, first: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.add_column(first, overflow="fold")
+    return shown
+
+
+def _remarks(found: Estimate) -> Iterator[str]:
+    total = found.total
+    yield (
+        f"{total.trials} trials of {found.jobs} {'job' if found.jobs == 1 else 'jobs'}: {total.paid} in the ledger, "
+        f"{total.collapsed} the same as an earlier one, {total.requests} to buy. Nothing was sent."
+    )
+    if found.unpriced:
+        yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
+    bought = [line for line in found.lines if line.requests]
+    if unknown := [line.model for line in bought if line.live_usd is not None and line.batch_usd is None]:
+        yield f"No batch price is known of {', '.join(unknown)}."
+    if reasoning := [line.model for line in bought if line.reasons]:
+        yield f"Output at max_tokens, because they may reason: {', '.join(reasoning)}."
+    names = sorted({line.tokenizer for line in bought})
+    yield (
+        f"Assumed: replies as long as their schema allows; {PACE.start_s:g} s and {PACE.tokens_per_s:g} tokens/s a "
+        f"request; batches within {BATCH_WINDOW_H} h. Tokens counted by {', '.join(names) or 'nothing'}."
+    )
+
+
+def _short(count: int) -> str:
+    if count < 1e4:
+        return str(count)
+    return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.3g}M"
+
+
+def _money(usd: float | None) -> str:
+    if usd is None:
+        return "?"
+    if usd == 0:
+        return "0"
+    if usd < 0.0001:
+        return "<.0001"
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:#.2g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,135 @@
+"""A run bought again: how far its scores moved, beside how far the run's own repetitions lie apart.
+
+Two replies to the same request differ unless the model is deterministic. So the differences between the original and
+the fresh replies say nothing alone: they are set beside those between consecutive repetitions within the original,
+which are what the model does to itself. Where both have the same spread, nothing has changed but chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import sqrt
+from statistics import fmean, quantiles, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.table import Table
+
+    from runner.records import Row
+
+    Place = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a number of score differences is distributed. Sizes are without sign."""
+
+    pairs: int
+    mean: float
+    """With sign: fresh minus original; of noise, a later repetition minus the one before it."""
+    sd: float | None
+    """None below two pairs."""
+    median: float
+    p90: float
+    largest: float
+    equal: float
+    """Share of pairs without any difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One question: the original against the fresh replies, and against itself."""
+
+    question: str
+    fresh: Spread | None
+    """None where no trial was scored both times."""
+    noise: Spread | None
+    """None where no trial of the original was scored in two consecutive repetitions."""
+    alone: int
+    """Trials scored on one side only."""
+
+    @property
+    def shift_se(self) -> float | None:
+        """The mean difference in standard errors: beyond 2 or so it is more than chance. None where not defined."""
+        if self.fresh is None or not self.fresh.sd:
+            return None
+        return self.fresh.mean / (self.fresh.sd / sqrt(self.fresh.pairs))
+
+
+@dataclass(slots=True)
+class _Scores:
+    """One question's scores by trial."""
+
+    original: dict[Place, float] = field(default_factory=dict)
+    fresh: dict[Place, float] = field(default_factory=dict)
+
+
+def compare_fresh(original: Iterable[Row], fresh: Iterable[Row]) -> tuple[Moved, ...]:
+    """Compare a run's rows with those of the same trials bought again, trial by trial. Only scored replies count."""
+    scores: dict[str, _Scores] = {}
+    for side, rows in (("original", original), ("fresh", fresh)):
+        for row in rows:
+            for question, score in row.scores.items():
+                found = scores.setdefault(question, _Scores())
+                if row.outcome == "scored" and score is not None:
+                    getattr(found, side)[row.cell, row.text, row.repetition] = score
+    return tuple(_moved(question, found) for question, found in scores.items())
+
+
+def _moved(question: str, scores: _Scores) -> Moved:
+    both = scores.original.keys() & scores.fresh.keys()
+    moves = [scores.fresh[place] - scores.original[place] for place in both]
+    alone = len(scores.original.keys() ^ scores.fresh.keys())
+    return Moved(question, _spread(moves), _spread(_noise(scores.original)), alone)
+
+
+def _noise(scores: dict[Place, float]) -> list[float]:
+    """Each repetition minus the one before it."""
+    return [
+        score - scores[cell, text, repetition - 1]
+        for (cell, text, repetition), score in scores.items()
+        if (cell, text, repetition - 1) in scores
+    ]
+
+
+def _spread(differences: Sequence[float]) -> Spread | None:
+    if not differences:
+        return None
+    sizes = sorted(map(abs, differences))
+    deciles = quantiles(sizes, n=10, method="inclusive") if len(sizes) > 1 else sizes * 9
+    return Spread(
+        pairs=len(sizes),
+        mean=fmean(differences),
+        sd=stdev(differences) if len(sizes) > 1 else None,
+        median=deciles[4],
+        p90=deciles[8],
+        largest=sizes[-1],
+        equal=sum(size == 0 for size in sizes) / len(sizes),
+    )
+
+
+def render_fresh(moved: Sequence[Moved]) -> Table:
+    """Two lines a question for the terminal: fresh against original, then the original's repetitions."""
+    from rich import box
+    from rich.table import Table
+
+    title = "Score differences: bought again, and the original's own repetitions"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown.add_column("question", overflow="fold")
+    shown.add_column("between")
+    for header in ("pairs", "mean", "sd", "median\nsize", "90%\nsize", "max\nsize", "equal"):
+        shown.add_column(header, justify="right", vertical="bottom")
+    for each in moved:
+        shown.add_row(each.question, "fresh", *_figures(each.fresh))
+        shown.add_row("", "repetitions", *_figures(each.noise))
+    return shown
+
+
+def _figures(spread: Spread | None) -> tuple[str, ...]:
+    if spread is None:
+        return ("0", *["-"] * 6)
+    sd = "-" if spread.sd is None else f"{spread.sd:.1f}"
+    sizes = (f"{size:.1f}" for size in (spread.median, spread.p90, spread.largest))
+    return (str(spread.pairs), f"{spread.mean:+.1f}", sd, *sizes, f"{spread.equal:.0%}")

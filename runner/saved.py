@@ -1,0 +1,166 @@
+"""A saved experiment: experiment.json -> Experiment, and two experiments -> the settings in which they differ.
+
+A setting has the path that it has on the command line: ("model", "gpt-4o-mini", "capability", "seed") is
+`model.gpt-4o-mini.capability.seed`. Paths are tuples, since a text's or persona's name may hold a dot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from runner.errors import ConfigError
+from runner.records import Experiment, Json
+
+Path = tuple[str, ...]
+
+GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
+"""Experiment's field -> the config group that its items come from."""
+PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
+"""Experiment's field -> its path in the config, where that is not its name."""
+RUNTIME = ("tracking", "batch", "ledger", "budget", "objective")
+"""Settings that change where and how an experiment runs, never what is asked; a model's `limits` are such too."""
+SHOWN = 60
+"""Characters of a long value that are shown."""
+
+
+class Absent:
+    """Stands for the value of a setting, or of a whole model, persona or text, that one side does not have."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting that two experiments do not share. A path of a group and a name alone is the whole item."""
+
+    path: Path
+    was: Json
+    now: Json
+
+    @property
+    def key(self) -> str:
+        """The path as on the command line."""
+        return ".".join(self.path)
+
+    @property
+    def runtime(self) -> bool:
+        """Whether it changes only where and how the experiment runs."""
+        return is_runtime(self.path)
+
+
+def is_runtime(path: Path) -> bool:
+    """Whether a setting is without effect on requests, their keys, and how replies are read."""
+    return path[0] in RUNTIME or (path[0] == "model" and path[2:3] == ("limits",))
+
+
+# ---- experiment.json -> Experiment -----------------------------------------------------------------------------------
+
+
+def experiment_from(saved: Mapping[str, Json], where: str = "experiment.json") -> Experiment:
+    """The experiment that experiment.json holds.
+
+    Fields that a later version added are passed over, and those that an earlier one did not have get their defaults.
+    ConfigError where a field without a default is missing or has another shape.
+    """
+    try:
+        experiment: Experiment = _value(Experiment, saved)
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"is no experiment: {error}", where=where) from error
+    return experiment
+
+
+def _value(kind: Any, value: Json) -> Any:
+    """A JSON value as the type that a record's field has: records and tuples of them made again, all else as it is."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = _hints(kind)
+        given = {item.name: _value(hints[item.name], value[item.name]) for item in fields(kind) if item.name in value}
+        missing = [item.name for item in fields(kind) if item.name not in value and _required(item)]
+        if missing:
+            raise TypeError(f"{kind.__name__} has no {', '.join(missing)}")
+        return kind(**given)
+    if get_origin(kind) is tuple:
+        return tuple(_value(get_args(kind)[0], item) for item in value)
+    return value
+
+
+def _required(item: Any) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    # records.py imports this name for the type checker only.
+    return get_type_hints(kind, localns={"Mapping": Mapping})
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def settings_of(experiment: Experiment) -> dict[Path, Json]:
+    """Every setting of an experiment by its path; the order of a prompt's questions has a path of its own."""
+    found: dict[Path, Json] = {}
+    for name, value in asdict(experiment).items():
+        if name in GROUPS:
+            for item in value:
+                found |= dict(_leaves((GROUPS[name], item["name"]), _unnamed(item)))
+        elif name == "prompt":
+            found |= _prompt(value)
+        else:
+            found |= dict(_leaves(PLACES.get(name, (name,)), value))
+    return found
+
+
+def _prompt(prompt: Mapping[str, Json]) -> dict[Path, Json]:
+    here: Path = ("prompt", prompt["name"])
+    plain = {name: value for name, value in _unnamed(prompt).items() if name != "questions"}
+    found = dict(_leaves(here, plain))
+    found[(*here, "questions")] = [question["name"] for question in prompt["questions"]]
+    for question in prompt["questions"]:
+        found |= dict(_leaves((*here, "questions", question["name"]), _unnamed(question)))
+    return found
+
+
+def _unnamed(item: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in item.items() if name != "name"}
+
+
+def _leaves(path: Path, value: Json) -> list[tuple[Path, Json]]:
+    if isinstance(value, Mapping):
+        return [leaf for name, inner in value.items() for leaf in _leaves((*path, str(name)), inner)]
+    return [(path, value)]
+
+
+def differences(was: Mapping[Path, Json], now: Mapping[Path, Json]) -> list[Difference]:
+    """The settings that differ, in order; an item that one side lacks altogether is one difference."""
+    items_was, items_now = (
+        {path[:2] for path in side if path[0] in (*GROUPS.values(), "prompt")} for side in (was, now)
+    )
+    alone = {*items_was} ^ {*items_now}
+    found: dict[Path, Difference] = {}
+    for path in {**was, **now}:
+        if path[:2] in alone:
+            there = path[:2] in items_was
+            found[path[:2]] = Difference(path[:2], "there" if there else ABSENT, ABSENT if there else "there")
+        elif was.get(path, ABSENT) != now.get(path, ABSENT):
+            found[path] = Difference(path, was.get(path, ABSENT), now.get(path, ABSENT))
+    return list(found.values())
+
+
+def shown(value: Json, other: Json = None) -> str:
+    """A value on one short line. Of two long texts, what surrounds the first character in which they differ."""
+    if not isinstance(value, str):
+        return str(value)
+    start = 0
+    if isinstance(other, str) and len(value) > SHOWN:
+        same = next((at for at, pair in enumerate(zip(value, other, strict=False)) if pair[0] != pair[1]), None)
+        start = max(0, (min(len(value), len(other)) if same is None else same) - SHOWN // 3)
+    part = " ".join(value[start : start + SHOWN].split())
+    before, after = "…" if start else "", "…" if start + SHOWN < len(value) else ""
+    return f"{before}{part}{after}" or '""'

@@ -1,0 +1,150 @@
+"""The verbs of the command line: what each takes, and calls. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from runner.records import Tracking
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A word that a command line can start with instead of overrides."""
+
+    summary: str
+    prepare: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Path], int]
+    """Takes the parsed words and the folder of the config groups; gives the exit status."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """A wrong command line is the user's input like any other."""
+        raise ConfigError(message, where="command line", advice=f"{self.prog} --help")
+
+
+def call(name: str, words: Sequence[str], conf: Path) -> int:
+    """Run a verb. ConfigError where its words are wrong."""
+    parser = _Parser(prog=f"runner {name}", description=VERBS[name].summary, allow_abbrev=False)
+    VERBS[name].prepare(parser)
+    return VERBS[name].run(parser.parse_args(words), conf)
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+_RUN = "a run's or sweep's folder, its MLflow run id, or its MLflow name"
+
+
+def _one_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help=_RUN)
+    _tracking_words(parser)
+
+
+def _runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="+", help=_RUN)
+    parser.add_argument("--out", metavar="FOLDER", default=".", help="where compare_*.csv go (this folder)")
+
+
+def _tracking_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "overrides", nargs="*", metavar="tracking.KEY=VALUE", help="where MLflow is, if not the default"
+    )
+
+
+def _settings(conf: Path, overrides: Sequence[str]) -> Tracking:
+    """Tracking settings as the configs and the overrides give them."""
+    from hydra import compose, initialize_config_dir
+
+    from runner import schema
+    from runner.config import tracking_of
+
+    schema.register()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        return tracking_of(compose("config", overrides=list(overrides)))
+
+
+def _found(word: str, conf: Path, overrides: Sequence[str] = ()) -> Path:
+    from pathlib import Path
+
+    from runner import runs
+
+    if any((Path(word) / name).is_file() for name in ("run.json", "sweep.json")):
+        return Path(word)
+    return runs.find(word, _settings(conf, overrides))
+
+
+def _track(words: argparse.Namespace, conf: Path) -> int:
+    from runner import commands
+
+    return commands.track(_found(words.run, conf), _settings(conf, words.overrides) if words.overrides else None)
+
+
+def _compare(words: argparse.Namespace, conf: Path) -> int:
+    from pathlib import Path
+
+    from runner import compare
+    from runner.session import console
+
+    mlflow = [word for word in words.run if "=" in word]
+    found = compare.compare([_found(word, conf, mlflow) for word in words.run if "=" not in word])
+    console().print(compare.render_comparison(found))
+    out = Path(words.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("settings", compare.settings_csv(found)), ("scores", compare.scores_csv(found))):
+        path = out / f"compare_{name}.csv"
+        path.write_text(text, encoding="utf-8", newline="")
+        console().print(f"written: {path}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _prepare_reproduce(parser: argparse.ArgumentParser) -> None:
+    _one_run(parser)
+    parser.add_argument("--fresh", action="store_true", help="buy every answer again and compare the scores")
+
+
+def _reproduce(words: argparse.Namespace, conf: Path) -> int:
+    from runner import commands
+
+    return commands.reproduce(_found(words.run, conf, words.overrides), conf, fresh=words.fresh)
+
+
+def _ui(words: argparse.Namespace, conf: Path) -> int:
+    uri = _settings(conf, words.overrides).uri
+    if uri.startswith(("http://", "https://")):
+        sys.stdout.write(f"{uri}\n")
+        return 0
+    # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    words_of_mlflow = ["ui", "--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
+    sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
+    sys.stdout.flush()
+    return subprocess.call([sys.executable, "-m", "mlflow", *words_of_mlflow], env=environment)  # noqa: S603  its own
+
+
+def _prepare_ui(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=5000, help="port to serve on (5000)")
+    _tracking_words(parser)
+
+
+VERBS: Mapping[str, Verb] = {
+    "track": Verb("Log a run to MLflow: all of it, or what is missing there.", _one_run, _track),
+    "compare": Verb("Differences between runs: their configs, and their scores, paired.", _runs, _compare),
+    "reproduce": Verb(
+        "Check that a run would come out the same: from its folder, from MLflow, or from a copy.",
+        _prepare_reproduce,
+        _reproduce,
+    ),
+    "ui": Verb("Open MLflow's page on the store that runs are logged to.", _prepare_ui, _ui),
+}

@@ -1,0 +1,325 @@
+"""Whole sweeps as a user types them, against a provider on loopback that counts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import Provider, Turn, scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own
+
+MODELS = {
+    "mini": "capability: {structure: schema}",
+    "thinker": "capability: {temperature: none, system: developer, max_tokens: max_completion_tokens}",
+}
+"""Two models as a user's own files describe them: an ordinary one, and one that takes no temperature."""
+SWEEP = ("-m", "model=mini,thinker", "sampling.temperature=0,0.5,1", "persona=poet,robot")
+JOBS, TRIALS = 12, 36
+DISTINCT = 18 + 6
+"""The thinker's three temperatures are one request."""
+
+
+def configs(folder: Path, provider: Provider) -> str:
+    """A config folder of one's own with both models."""
+    for name, rest in MODELS.items():
+        path = folder / "mine" / "model" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            f"# @package model.{name}\nid: {name}\nprovider: openai\nvendor: test\nkey_env: null\n"
+            f"api_base: {provider.url}\nlimits: {{concurrency: 4, attempts: 3}}\n"
+            f"prices: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0, source: test}}\n{rest}\n",
+            encoding="utf-8",
+        )
+    return f"--config-dir={folder / 'mine'}"
+
+
+def runner(folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "runner", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.005)
+
+
+def came_to(provider: Provider, count: int, process: subprocess.Popen[str]) -> bool:
+    return provider.count >= count or process.poll() is not None
+
+
+def newest(folder: Path, name: str = "sweep.json") -> Path:
+    return max(folder.glob(f"outputs/*/*/{name}"), key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def summary(folder: Path) -> list[dict[str, str]]:
+    """A sweep's summary without what only time decides."""
+    with (folder / "summary.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: value for name, value in row.items() if "latency" not in name and "spent" not in name} for row in rows
+    ]
+
+
+def by_temperature(body: dict[str, Any]) -> Turn:
+    """A score that tells model, temperature and persona apart."""
+    value = round(100 * body.get("temperature", 0.3)) // 2 + (10 if "poet" in json.dumps(body["messages"]) else 0)
+    return Turn(content=scores(value))
+
+
+def test_a_sweep_is_bought_once_and_shown_in_every_job(tmp_path: Path) -> None:
+    """Twelve jobs send each distinct request once; each job has its folder; the same command again sends nothing."""
+    with Provider(answer=by_temperature) as provider:
+        mine = configs(tmp_path, provider)
+        first = runner(tmp_path, mine, *SWEEP)
+        assert provider.count == DISTINCT
+        again = runner(tmp_path, mine, *SWEEP)
+        assert provider.count == DISTINCT
+    assert f"{TRIALS} of {TRIALS} scored" in first.stdout
+    assert "0 requests sent" in again.stdout
+    sweep, *_ = sorted(tmp_path.glob("outputs/*/*/sweep.json"))
+    written = load(sweep)
+    assert (len(written["jobs"]), written["collapsed"]) == (JOBS, TRIALS - DISTINCT)
+    assert set(written["axes"]) == {"model", "sampling.temperature", "persona"}
+    for line in written["jobs"]:
+        folder = sweep.parent / line["folder"]
+        assert load(folder / "run.json")["scored"] == 3
+        assert sorted(path.name for path in (folder / ".hydra").iterdir()) == [
+            "config.yaml", "hydra.yaml", "overrides.yaml",
+        ]  # fmt: skip
+        assert "3 of 3 scored" in (folder / "runner.log").read_text(encoding="utf-8")
+    rows = summary(sweep.parent)
+    assert len(rows) == JOBS
+    for row in rows:
+        told = float(row["sweep.sampling.temperature"]) if row["sweep.model"] == "mini" else 0.3
+        assert float(row["interesting_mean"]) == round(100 * told) // 2 + (10 if row["sweep.persona"] == "poet" else 0)
+
+
+def test_a_sweep_is_one_parent_in_mlflow(tmp_path: Path) -> None:
+    """The parent has a child for each job, with the swept values as params and the scores of that job alone."""
+    from mlflow import MlflowClient
+
+    with Provider(answer=by_temperature) as provider:
+        runner(tmp_path, configs(tmp_path, provider), *SWEEP, "tracking.traces=all")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("persona-runner")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert (len(parents), len(children)) == (1, JOBS)
+    parent = parents[0]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.params["command"].endswith("persona=poet,robot tracking.traces=all")
+    assert parent.data.params["sweep.sampling.temperature"] == "0,0.5,1"
+    names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert {"sweep.json", "summary.csv", "plots", *map(str, range(JOBS))} <= names
+    assert len(client.list_artifacts(parent.info.run_id, "plots")) == 3
+    for run in children:
+        params = run.data.params
+        told = float(params["sweep.sampling.temperature"]) if params["model"] == "mini" else 0.3
+        expected = round(100 * told) // 2 + (10 if params["persona"] == "poet" else 0)
+        assert run.data.metrics["score/anger/mean"] == expected
+        assert load(Path(run.data.tags["runner.folder"]) / "run.json")["scored"] == 3
+        traces = client.search_traces(
+            locations=[experiment.experiment_id], filter_string=f"metadata.`mlflow.sourceRun` = '{run.info.run_id}'"
+        )
+        assert len(traces) == 3
+        assert all("reply" in json.loads(trace.data.response) for trace in traces)
+
+
+def test_a_failing_job_takes_no_other_down(tmp_path: Path) -> None:
+    """A job whose config is wrong is shown as failed with its reason; the others are scored; the status is 3."""
+    with Provider() as provider:
+        mine = configs(tmp_path, provider)
+        done = runner(tmp_path, mine, "-m", "model=mini", "sampling.temperature=0.5,9", "persona=poet", status=3)
+        assert provider.count == 3
+    jobs = load(newest(tmp_path) / "sweep.json")["jobs"]
+    assert [line["status"] for line in jobs] == ["FINISHED", "FAILED"]
+    assert "temperature" in jobs[1]["error"]
+    assert "job 1 failed" in done.stdout
+
+
+def test_kill_9_at_ten_moments_loses_nothing(tmp_path: Path) -> None:
+    """A sweep killed ten times ends with the tables of a calm one, and buys again only what was in flight."""
+    words = (*SWEEP, "sampling.trials=3", "tracking.enabled=false")
+    distinct, concurrency, kills = 3 * DISTINCT, 2 * 4, 10
+    (tmp_path / "calm").mkdir()
+    with Provider(answer=by_temperature) as provider:
+        runner(tmp_path / "calm", configs(tmp_path, provider), *words)
+        assert provider.count == distinct
+    with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.03)) as provider:
+        mine = configs(tmp_path, provider)
+        for kill in range(kills):
+            before = provider.count
+            process = start(tmp_path, mine, *words)
+            wait_for(partial(came_to, provider, before + 1 + kill % 5, process))
+            time.sleep(0.007 * kill)
+            process.kill()
+            process.communicate()
+        runner(tmp_path, mine, *words)
+        # In flight at a kill, and what had arrived within the ledger's 50 ms of group commit.
+        assert distinct <= provider.count <= distinct + kills * 3 * concurrency
+    assert summary(newest(tmp_path)) == summary(newest(tmp_path / "calm"))
+
+
+def test_two_processes_buy_each_request_once(tmp_path: Path) -> None:
+    """Two runs of one experiment at the same time send each request once between them, and both have all results."""
+    with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.05)) as provider:
+        words = (configs(tmp_path, provider), "model=mini", "sampling.trials=4", "tracking.enabled=false")
+        both = [start(tmp_path, *words) for _ in range(2)]
+        ended = [process.communicate(timeout=120) for process in both]
+        assert [process.returncode for process in both] == [0, 0], ended
+        assert provider.count == 48
+    assert all("48 of 48 scored" in out for out, _ in ended)
+
+
+def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path: Path) -> None:
+    """What a killed process had claimed is bought by the one that waits for it."""
+    with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.3)) as provider:
+        words = (configs(tmp_path, provider), "model=mini", "tracking.enabled=false")
+        first = start(tmp_path, *words)
+        wait_for(lambda: provider.count >= 2)
+        second = start(tmp_path, *words)
+        time.sleep(2)
+        first.kill()
+        first.communicate()
+        out, err = second.communicate(timeout=120)
+    assert second.returncode == 0, err
+    assert "12 of 12 scored" in out
+
+
+def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
+    """SIGTERM lets what is in flight arrive, ends with 130, and MLflow says KILLED; the rest can be continued."""
+    from mlflow import MlflowClient
+
+    with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.1)) as provider:
+        mine = configs(tmp_path, provider)
+        process = start(tmp_path, mine, *SWEEP, "sampling.trials=3")
+        wait_for(lambda: provider.count >= 12)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, err
+        assert "Continue: runner" in out
+        sent = provider.count
+        runner(tmp_path, mine, *SWEEP, "sampling.trials=3", "tracking.enabled=false")
+        assert provider.count == 3 * DISTINCT
+    assert sent < 3 * DISTINCT
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
+
+
+def test_kill_9_leaves_no_run_running(tmp_path: Path) -> None:
+    """A launch killed by SIGKILL is closed as KILLED in MLflow, by its own logging process or by the next run."""
+    from mlflow import MlflowClient
+
+    with Provider(answer=lambda _body: Turn(delay_s=0.3)) as provider:
+        words = (configs(tmp_path, provider), "model=mini", "sampling.trials=20")
+        runner(tmp_path, *words[:2], "persona=poet")
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+        process = start(tmp_path, *words)
+        wait_for(lambda: any(run.info.status == "RUNNING" for run in client.search_runs(["1"])), 120)
+        process.kill()
+        process.communicate()
+        runner(tmp_path, *words[:2], "persona=poet")
+    statuses = sorted(run.info.status for run in client.search_runs(["1"]) if "mlflow.parentRunId" not in run.data.tags)
+    assert statuses == ["FINISHED", "FINISHED", "KILLED"]
+
+
+def test_plan_sends_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    """`runner plan` counts what a sweep would buy, with its price, and leaves no file and no request."""
+    with Provider() as provider:
+        mine = configs(tmp_path, provider)
+        done = runner(tmp_path, "plan", mine, *SWEEP)
+        assert provider.count == 0
+    assert f"{TRIALS} trials of {JOBS} jobs: 0 in the ledger, {TRIALS - DISTINCT} the same" in done.stdout
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_budget_refuses_an_estimate_above_it(tmp_path: Path) -> None:
+    """An estimate above budget.max_usd ends with 4 and the plan to look at, before any request."""
+    with Provider() as provider:
+        done = runner(tmp_path, configs(tmp_path, provider), "model=mini", "budget.max_usd=0.0001", status=4)
+        assert provider.count == 0
+    assert "budget.max_usd" in done.stderr
+    assert "runner plan" in done.stderr
+
+
+def test_a_budget_that_is_reached_stops_the_run_and_it_can_be_continued(tmp_path: Path) -> None:
+    """Where replies cost more than was estimated the run stops at the limit, keeps what it has, and goes on later."""
+    long = json.dumps({name: {"score": 1, "reason": "x"} for name in ("interesting", "surprise", "sadness", "anger")})
+    with Provider(answer=lambda _body: Turn(content=long, delay_s=0.02, tokens=(100, 400_000))) as provider:
+        words = (configs(tmp_path, provider), "model=mini", "tracking.enabled=false")
+        done = runner(tmp_path, *words, "budget.max_usd=2.0", status=4)
+        sent = provider.count
+        assert sent < 12
+        assert "stopped at budget.max_usd" in done.stdout
+        runner(tmp_path, *words)
+        assert provider.count == 12
+
+
+def test_reproduce_and_compare(tmp_path: Path) -> None:
+    """A copied run is found equal elsewhere; an edited text is named; two runs are compared by text and persona."""
+    with Provider(answer=by_temperature) as provider:
+        mine = configs(tmp_path, provider)
+        runner(tmp_path, mine, "-m", "model=mini", "sampling.temperature=0,1", "tracking.enabled=false")
+        sweep = newest(tmp_path)
+        (tmp_path / "elsewhere").mkdir()
+        sweep.rename(tmp_path / "elsewhere" / "copy")
+        equal = runner(tmp_path / "elsewhere", "reproduce", "copy/0")
+        assert "equal" in equal.stdout
+        done = runner(tmp_path, "compare", "elsewhere/copy/0", "elsewhere/copy/1", "--out", "compared")
+        assert provider.count == 24
+    assert "sampling.temperature" in done.stdout
+    with (tmp_path / "compared" / "compare_scores.csv").open(encoding="utf-8") as file:
+        differences = {row["question"]: float(row["difference"]) for row in csv.DictReader(file)}
+    assert differences == dict.fromkeys(("interesting", "surprise", "sadness", "anger"), 50.0)
+    path = tmp_path / "elsewhere" / "copy" / "1" / "experiment.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("ticking", "silent"), encoding="utf-8")
+    changed = runner(tmp_path / "elsewhere", "reproduce", "copy/1", status=1)
+    assert "text.parcel" in changed.stdout
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_other_launchers_are_gathered_into_one_sweep(tmp_path: Path, launcher: str) -> None:
+    """With a launcher that runs jobs one by one or in processes, the sweep has one sweep.json and one table."""
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    with Provider(answer=by_temperature) as provider:
+        words = (configs(tmp_path, provider), *SWEEP, f"hydra/launcher={launcher}", "tracking.enabled=false")
+        done = runner(tmp_path, *words)
+        assert provider.count == DISTINCT
+    assert f"{TRIALS} of {TRIALS} scored" in done.stdout
+    assert len(load(newest(tmp_path) / "sweep.json")["jobs"]) == JOBS
