@@ -138,6 +138,48 @@ def _prepare_ui(parser: argparse.ArgumentParser) -> None:
     _tracking_words(parser)
 
 
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+def _prepare_stats(parser: argparse.ArgumentParser) -> None:
+    _one_run(parser)
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON object, at full precision")
+
+
+def _stats(words: argparse.Namespace, conf: Path) -> int:
+    from runner import results
+
+    return results.show_statistics(_found(words.run, conf, words.overrides), as_json=words.json)
+
+
+def _prepare_import(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    parser.add_argument("path", metavar="PATH", type=Path, help="the study's CSV, or a folder of its TXT replies")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("outputs/imported"), help="where runs go")
+    _tracking_words(parser)
+
+
+def _import(words: argparse.Namespace, conf: Path) -> int:
+    from runner import results
+
+    return results.take_in(words.path, words.out, _settings(conf, words.overrides))
+
+
+def _prepare_export(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    _one_run(parser)
+    parser.add_argument("--format", required=True, help="study (TXT replies), csv or parquet")
+    parser.add_argument("--out", metavar="PATH", type=Path, default=None, help="file or folder to write (export.*)")
+
+
+def _export(words: argparse.Namespace, conf: Path) -> int:
+    from runner import results
+
+    return results.give_out(_found(words.run, conf, words.overrides), words.format, words.out)
+
+
 VERBS: Mapping[str, Verb] = {
     "track": Verb("Log a run to MLflow: all of it, or what is missing there.", _one_run, _track),
     "compare": Verb("Differences between runs: their configs, and their scores, paired.", _runs, _compare),
@@ -146,5 +188,8 @@ VERBS: Mapping[str, Verb] = {
         _prepare_reproduce,
         _reproduce,
     ),
+    "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
+    "import": Verb("Make a run of results that exist already.", _prepare_import, _import),
+    "export": Verb("Write a run in another format.", _prepare_export, _export),
     "ui": Verb("Open MLflow's page on the store that runs are logged to.", _prepare_ui, _ui),
 }

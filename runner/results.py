@@ -1,0 +1,61 @@
+"""What the verbs about results do: statistics, import and export."""
+
+from __future__ import annotations
+
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import aggregate, logbook, runfile, stats, study, tables, transcript
+from runner.errors import TrackingError
+from runner.session import console, say_logged, short
+
+if TYPE_CHECKING:
+    from runner.records import Tracking
+
+SHOWN = 20
+"""Files that could not be read, listed one by one."""
+
+
+def show_statistics(folder: Path, *, as_json: bool) -> int:
+    """Print the statistics of a run, or of all jobs of a sweep together."""
+    jobs = [path for path in runfile.job_folders(folder) if (path / "results.jsonl").is_file()]
+    found = stats.describe(chain.from_iterable(transcript.read_rows(path / "results.jsonl") for path in jobs))
+    if as_json:
+        sys.stdout.write(stats.to_json(found) + "\n")
+        return 0
+    for table in stats.render(found):
+        console().print(table)
+    return 0
+
+
+def take_in(path: Path, parent: Path, where: Tracking) -> int:
+    """Make a run of what is at a path, show its verification table, and log it; 3 where something was unreadable."""
+    imported = study.read(path)
+    written = study.write_run(imported, parent)
+    shown = console()
+    shown.print(tables.render_verification(aggregate.verification(aggregate.tally(imported.rows))))
+    for wrong in imported.unreadable[:SHOWN]:
+        shown.print(f"not read: {wrong.place}: {wrong.reason}", soft_wrap=True, markup=False)
+    if len(imported.unreadable) > SHOWN:
+        shown.print(f"and {len(imported.unreadable) - SHOWN} more: see run.json, imported")
+    expected = "" if imported.expected is None else f" of {imported.expected}"
+    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}")
+    shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True)
+    if where.enabled:
+        try:
+            say_logged(shown, logbook.track(written.folder, where))
+        except TrackingError as error:
+            shown.print(f"MLflow: not logged: {error}", soft_wrap=True, markup=False)
+    return 3 if imported.unreadable else 0
+
+
+def give_out(folder: Path, form: str, target: Path | None) -> int:
+    """Write a run in another format."""
+    endings = {"csv": ".csv", "parquet": ".parquet"}
+    done = study.export(folder, form, target or Path(f"export{endings.get(form, '')}"))
+    left_out = f", {done.left_out} left out: the format has no place for them" if done.left_out else ""
+    what = "files" if form == "study" else "trials"
+    console().print(f"{done.written} {what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
+    return 0

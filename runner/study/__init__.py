@@ -1,0 +1,15 @@
+"""The study's own files: read into a run like any other, and written back.
+
+    read(path) -> Imported            its CSV, or its folders of TXT replies
+    write_run(imported, parent) -> Written
+    export(folder, format, target) -> Exported
+
+N. Shirahama's study of literary texts (llm-literary-analysis, llm-emotional-individuality) is where this project's
+design comes from; facts and formats of it are in `form`.
+"""
+
+from runner.study.export import Exported, export
+from runner.study.form import PROMPT, QUESTIONS
+from runner.study.imported import Imported, Unreadable, Written, read, write_run
+
+__all__ = ["PROMPT", "QUESTIONS", "Exported", "Imported", "Unreadable", "Written", "export", "read", "write_run"]

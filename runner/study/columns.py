@@ -1,0 +1,115 @@
+"""The study's CSV -> rows, and rows -> the study's CSV.
+
+Columns: timestamp, text, developer, model, persona, temperature, trial, Q1value to Q4value and, where there are any,
+Q1reason to Q4reason. Scores are from 0 to 100, empty where the reply could not be read; temperature is empty where none
+was sent. A table without `developer`, as the study's own collecting script writes it, has one vendor, "unknown".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from runner.errors import ConfigError, nearest
+from runner.records import Problem, Scored, Unscorable
+from runner.score.number import number
+from runner.study.form import QUESTIONS, row_of
+from runner.study.replies import UnreadableError, repetition_of, temperature_of, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runner.records import PromptTemplate, Reading, Row
+
+NEEDED = ("text", "model", "persona", "trial", *(f"Q{place}value" for place in range(1, len(QUESTIONS) + 1)))
+
+
+def read_lines(raw: bytes, where: str) -> Iterator[tuple[int, Row | UnreadableError]]:
+    """(line number, row or why it is none) of every line. ConfigError where the file is no table of the study."""
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 from byte {error.start} on", where=where) from error
+    lines = csv.DictReader(io.StringIO(content, newline=""))
+    columns = [name or "" for name in lines.fieldnames or ()]
+    for name in NEEDED:
+        if name not in columns:
+            message = f"there is no such column; {nearest(name, columns)}" if columns else "the file is empty"
+            raise ConfigError(message, where=where, key=name)
+    try:
+        for line in lines:
+            yield lines.line_num, _row_or_why(line)
+    except csv.Error as error:
+        raise ConfigError(f"line {lines.line_num} cannot be read: {error}", where=where) from error
+
+
+def _row_or_why(line: dict[str | None, str | list[str] | None]) -> Row | UnreadableError:
+    cells = {name: value.strip() for name, value in line.items() if name is not None and isinstance(value, str)}
+    if None in line or None in line.values():
+        return UnreadableError("has another number of fields than the first line")
+    try:
+        return _row(cells)
+    except UnreadableError as error:
+        return error
+
+
+def _row(cells: Mapping[str, str]) -> Row:
+    for name in ("text", "model", "persona"):
+        if not cells[name]:
+            raise UnreadableError(f"names no {name}")
+    names = {name: cells[name] for name in ("text", "model", "persona")}
+    names |= {"vendor": cells.get("developer") or "unknown", "model_id": cells["model"]}
+    temperature = temperature_of(cells.get("temperature", ""))
+    time = time_of(cells.get("timestamp", ""))
+    return row_of(
+        names,
+        repetition=repetition_of(cells["trial"]),
+        temperature=temperature,
+        reading=_reading(cells),
+        reply=None,
+        time=time,
+    )
+
+
+def _reading(cells: Mapping[str, str]) -> Reading:
+    """As `score.read` judges a reply: every question has its score, or the whole has a problem."""
+    scores: dict[str, float | None] = {}
+    reasons: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    for place, question in enumerate(QUESTIONS, 1):
+        cell = cells[f"Q{place}value"]
+        value = number(cell, question) if cell else None
+        scores[question.name] = value if isinstance(value, float) else None
+        reasons[question.name] = cells.get(f"Q{place}reason") or None
+        if not isinstance(value, float):
+            problems.append(value or Problem("missing_question", f"{question.name}: no answer"))
+    if not problems:
+        return Scored({name: score for name, score in scores.items() if score is not None}, reasons)
+    kinds = {problem.kind for problem in problems}
+    if kinds == {"missing_question"} and len(problems) == len(QUESTIONS):
+        return Unscorable(Problem("no_score", "the table holds no score"), scores, reasons)
+    kind = next(kind for kind in ("ambiguous", "not_a_number", "out_of_range", "missing_question") if kind in kinds)
+    return Unscorable(Problem(kind, "; ".join(problem.message for problem in problems)), scores, reasons)
+
+
+def header(prompt: PromptTemplate) -> list[str]:
+    """The columns for a prompt's questions, in its order."""
+    places = range(1, len(prompt.questions) + 1)
+    first = ["timestamp", "text", "developer", "model", "persona", "temperature", "trial"]
+    return first + [f"Q{place}value" for place in places] + [f"Q{place}reason" for place in places]
+
+
+def lines_of(rows: Iterable[Row], prompt: PromptTemplate) -> Iterator[list[str]]:
+    """A line for each row that has a reply; what could be read of an unscorable one is in it, the rest is empty."""
+    for row in rows:
+        temperature = row.sent.get("temperature")
+        first = [row.time[:19].replace("T", " ") if row.time else "", row.text, row.vendor, row.model_id, row.persona]
+        scores = (row.scores.get(question.name) for question in prompt.questions)
+        yield [
+            *first,
+            "" if temperature is None else f"{temperature}",
+            f"{row.repetition}",
+            *("" if score is None else f"{score}" for score in scores),
+            *(row.reasons.get(question.name) or "" for question in prompt.questions),
+        ]
