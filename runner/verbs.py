@@ -126,10 +126,11 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
         return 0
     # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    words_of_mlflow = ["ui", "--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
+    place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
-    return subprocess.call([sys.executable, "-m", "mlflow", *words_of_mlflow], env=environment)  # noqa: S603  its own
+    return subprocess.call(command, env=environment)  # noqa: S603  its own interpreter
 
 
 def _prepare_ui(parser: argparse.ArgumentParser) -> None:

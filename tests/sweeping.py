@@ -1,0 +1,93 @@
+"""What tests of whole sweeps share: two models of one's own, the command, and how to read what it left."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from loopback import Provider, Turn, scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODELS = {
+    "mini": "capability: {structure: schema}",
+    "thinker": "capability: {temperature: none, system: developer, max_tokens: max_completion_tokens}",
+}
+"""Two models as a user's own files describe them: an ordinary one, and one that takes no temperature."""
+SWEEP = ("-m", "model=mini,thinker", "sampling.temperature=0,0.5,1", "persona=poet,robot")
+JOBS, TRIALS = 12, 36
+DISTINCT = 18 + 6
+"""The thinker's three temperatures are one request."""
+
+
+def configs(folder: Path, provider: Provider) -> str:
+    """A config folder of one's own with both models."""
+    for name, rest in MODELS.items():
+        path = folder / "mine" / "model" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            f"# @package model.{name}\nid: {name}\nprovider: openai\nvendor: test\nkey_env: null\n"
+            f"api_base: {provider.url}\nlimits: {{concurrency: 4, attempts: 3}}\n"
+            f"prices: {{input_usd_per_mtok: 1.0, output_usd_per_mtok: 2.0, source: test}}\n{rest}\n",
+            encoding="utf-8",
+        )
+    return f"--config-dir={folder / 'mine'}"
+
+
+def runner(folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "runner", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.005)
+
+
+def came_to(provider: Provider, count: int, process: subprocess.Popen[str]) -> bool:
+    return provider.count >= count or process.poll() is not None
+
+
+def newest(folder: Path, name: str = "sweep.json") -> Path:
+    return max(folder.glob(f"outputs/*/*/{name}"), key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def summary(folder: Path) -> list[dict[str, str]]:
+    """A sweep's summary without what only time decides."""
+    with (folder / "summary.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: value for name, value in row.items() if "latency" not in name and "spent" not in name} for row in rows
+    ]
+
+
+def by_temperature(body: dict[str, Any]) -> Turn:
+    """A score that tells model, temperature and persona apart."""
+    value = round(100 * body.get("temperature", 0.3)) // 2 + (10 if "poet" in json.dumps(body["messages"]) else 0)
+    return Turn(content=scores(value))
