@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runner.session import Runs
 
-HYDRA_VERBS = ("plan",)
+HYDRA_VERBS = ("plan", "rehearse")
 """Verbs that take overrides, as a run does."""
 
 
@@ -78,11 +78,32 @@ def _planner(_command: str) -> Runs:
 
 def _hydra(words: list[str], verb: str = "") -> int:
     """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
-    if verb != "plan":
+    if verb == "":
         return _compose(words, _session)
+    if verb == "rehearse":
+        return _rehearse(words)
     with TemporaryDirectory() as folder:
         quiet = ["hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
         return _compose([*words, *quiet, "hydra/launcher=pooled"], _planner)
+
+
+def _rehearse(words: list[str]) -> int:
+    """`--plan NAME` is the simulated providers' fault plan; everything else is Hydra's."""
+    plan = "calm"
+    if "--plan" in words:
+        place = words.index("--plan")
+        if place + 1 == len(words):
+            advice = "runner rehearse --plan study"
+            raise ConfigError("--plan needs a name or a YAML file", where="command line", advice=advice)
+        plan = words[place + 1]
+        words = words[:place] + words[place + 2 :]
+
+    def make(command: str) -> Runs:
+        from runner.rehearsal import Rehearsal
+
+        return Rehearsal(command.replace("runner", "runner rehearse", 1), plan)
+
+    return _compose([*words, "hydra/launcher=pooled"], make)
 
 
 def _compose(words: list[str], make: Callable[[str], Runs]) -> int:

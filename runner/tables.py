@@ -17,7 +17,9 @@ def render_verification(table: pd.DataFrame) -> Table:
     shares = ("meta-\ndata", "in\nrange", "rea-\nsons", "er-\nrors")
     headers = ("replies", *shares, "s/trial\nmean p95", "tokens\nin/out", "USD")
     shown = _table("Verification", "vendor\n  model", headers)
-    for row in _below(shown, table, "vendor", "model"):
+    whole = table.groupby("vendor", observed=True)[["replies", "trials"]].sum()
+    of_vendor = {str(vendor): f"{_short(row['replies'])}/{_short(row['trials'])}" for vendor, row in whole.iterrows()}
+    for row in _below(shown, table, "vendor", "model", of_vendor):
         shown.add_row(
             row["name"],
             f"{_short(row['replies'])}/{_short(row['trials'])}",
@@ -74,8 +76,13 @@ def _table(title: str, names: str, headers: Iterable[str]) -> Table:
     return shown
 
 
-def _below(shown: Table, table: pd.DataFrame, group: str, name: str) -> Iterator[dict[str, Any]]:
-    """Each record, its `name` indented for the first column, after a line of its own for each new `group`."""
+def _below(
+    shown: Table, table: pd.DataFrame, group: str, name: str, beside: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Each record, its `name` indented for the first column, after a line of its own for each new `group`.
+
+    `beside` gives a group's second column.
+    """
     from rich.padding import Padding
     from rich.text import Text
 
@@ -84,7 +91,7 @@ def _below(shown: Table, table: pd.DataFrame, group: str, name: str) -> Iterator
         row = {str(column): value for column, value in record.items()}
         if row[group] != last:
             last = row[group]
-            shown.add_row(Text(last, style="bold"))
+            shown.add_row(Text(last, style="bold"), Text((beside or {}).get(last, ""), style="bold"))
         yield {**row, "name": Padding(Text(row[name]), (0, 0, 0, 2))}
 
 

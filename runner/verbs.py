@@ -181,6 +181,32 @@ def _export(words: argparse.Namespace, conf: Path) -> int:
     return results.give_out(_found(words.run, conf, words.overrides), words.format, words.out)
 
 
+# ---- simulated providers ---------------------------------------------------------------------------------------------
+
+
+def _prepare_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8700, help="port to serve on (8700)")
+    parser.add_argument("--plan", default="calm", help="calm, study, rough, quotas, lost, or a YAML file (calm)")
+    parser.add_argument("--state", metavar="FILE", default=None, help="keep files and batches here between starts")
+
+
+def _simulate(words: argparse.Namespace, _conf: Path) -> int:
+    from pathlib import Path
+
+    from runner import simulator
+    from runner.simulator.registry import BASES
+
+    def ready(base: str) -> None:
+        sys.stdout.write("".join(f"{name:10} {base}{path}\n" for name, path in BASES.items()))
+        sys.stdout.write(f"counts     {base}/_count\nany key is taken; Ctrl-C ends it\n")
+        sys.stdout.flush()
+
+    plan = simulator.load_plan(words.plan)
+    simulator.serve(words.host, words.port, plan, state=Path(words.state) if words.state else None, ready=ready)
+    return 0
+
+
 VERBS: Mapping[str, Verb] = {
     "track": Verb("Log a run to MLflow: all of it, or what is missing there.", _one_run, _track),
     "compare": Verb("Differences between runs: their configs, and their scores, paired.", _runs, _compare),
@@ -192,5 +218,6 @@ VERBS: Mapping[str, Verb] = {
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
     "import": Verb("Make a run of results that exist already.", _prepare_import, _import),
     "export": Verb("Write a run in another format.", _prepare_export, _export),
+    "simulate": Verb("Serve the providers' APIs on loopback, with faults.", _prepare_simulate, _simulate),
     "ui": Verb("Open MLflow's page on the store that runs are logged to.", _prepare_ui, _ui),
 }

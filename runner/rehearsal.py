@@ -1,0 +1,85 @@
+"""`runner rehearse`: a whole run or sweep against simulated providers. No key, no price, the same files.
+
+It has a ledger and an MLflow experiment of its own, so that what was rehearsed is never taken for what was bought.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.errors import ConfigError
+from runner.session import Session
+from runner.simulator import SimulatorThread, load_plan
+from runner.simulator.registry import BASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runner.errors import RunnerError
+    from runner.job import Job
+    from runner.pipeline import JobResult
+    from runner.records import Experiment, Model
+
+KEY = "RUNNER_REHEARSAL_KEY"
+"""The environment variable that stands in for every model's key."""
+LEDGER = "sqlite:///outputs/rehearsal.db"
+UNSIMULATED = ("embedded",)
+"""Providers that are asked as they are."""
+
+
+class Rehearsal:
+    """A session whose models all answer on loopback."""
+
+    def __init__(self, command: str, plan: str) -> None:
+        self._session = Session(command)
+        self._simulator = SimulatorThread(load_plan(plan))
+        self._simulator.__enter__()
+        os.environ[KEY] = "rehearsal"
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any job could be run."""
+        return self._session.has_results
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """Run jobs as one, on the simulated providers."""
+        return self._session.run([replace(job, experiment=self._redirected(job.experiment)) for job in jobs])
+
+    def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
+        """Take up a job whose config is wrong."""
+        self._session.fail(index, folder, overrides, error)
+
+    def finish(self, sweep: Path | None = None) -> int:
+        """Show the results and what the simulated providers counted; the exit status."""
+        status = self._session.finish(sweep)
+        count = self._simulator.count
+        sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
+        self._session.console.print(f"rehearsed: {sent} calls and {len(count.batches)} batches, nothing was paid")
+        return status
+
+    def close(self) -> None:
+        """End the simulated providers."""
+        self._session.close()
+        self._simulator.__exit__(None, None, None)
+
+    def _redirected(self, experiment: Experiment) -> Experiment:
+        return replace(
+            experiment,
+            models=tuple(map(self._redirect, experiment.models)),
+            ledger_url=LEDGER,
+            tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
+        )
+
+    def _redirect(self, model: Model) -> Model:
+        if model.provider in UNSIMULATED:
+            return model
+        service = model.capability.batch or model.provider
+        service = service if service in BASES else model.provider
+        if service not in BASES:
+            known = ", ".join(name for name in BASES if name != "gcs")
+            message = f"'{model.provider}' is not simulated; these are: {known}"
+            raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider")
+        return replace(model, api_base=f"{self._simulator.base}{BASES[service]}", key_env=KEY)
