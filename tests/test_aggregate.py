@@ -340,9 +340,9 @@ Verification
 vendor                      meta-    in rea-  er-   s/trial   tokens
   model             replies  data range sons rors  mean p95   in/out  USD
 ─────────────────────────────────────────────────────────────────────────
-claude
+claude                12/12
   claude-3-5-sonnet   12/12  100%  100% 100%   0% 1.00 1.00 1200/240    -
-openai
+openai              301/302
   gpt-4o            301/302  100%   99%  99%   1%     30 30 30k/6020 3.01
 """
 
