@@ -3,16 +3,43 @@
 From the command line down, each module importing only those below it:
 
 __main__      the command line: Hydra's application, and the verbs
-commands      what each command does and prints
-runfile       run.json and experiment.json; a run's folder -> MLflow
+verbs         what each verb takes and calls
+rehearsal     a session whose models all answer on loopback
+simulator     the providers' APIs on loopback, with faults
+launcher      Hydra's launcher `pooled`: all jobs of a sweep as one
+task          the function that Hydra calls
+commands      a run, a job of a sweep elsewhere, a reproduction
+planner       `runner plan`, in the place of a session
+results       what the verbs about results do
+session       one start of the program as its user sees it
+tracker       MLflow from a process of its own
+logbook       a launch's folder -> its runs in MLflow
+study         the study's files <-> runs
+reproduce     a run's folder -> is it still what it says, would it come out the same here
+compare       runs -> differences of settings and scores
+recheck       rows held against the plan and the ledger
+fresh         a run bought again: how far its scores moved
+runs          a run as a user names it -> its folder
+runfile       run.json, experiment.json, sweep.json
 pipeline      the stages in order; the only module that knows them all
+purchase      what the ledger lacks: claimed, bought once, kept
+estimate      what a launch would buy: requests, tokens, dollars, seconds
+saved         experiment.json -> Experiment; settings and their differences
 progress      what is seen while requests are out
+plots         pictures of a sweep
+tables        tables for a terminal
+report        a run's folder -> one page of HTML
+traces        trials as MLflow traces
 tracking      MLflow, by explicit run ids
 transcript    results.jsonl, errors.jsonl, replies/*.txt
-aggregate     rows -> tables
+aggregate     rows -> tables and metrics
+stats         rows -> intervals, differences, ANOVA, agreement
 live          trials -> answers, over HTTP
+batch         trials -> answers, by the providers' batch APIs
 rows          trial and answer -> row
-providers     how models are reached that need more than an address
+providers     the embedded model, and one file for each batch API
+job           a job's experiment, its prompts ready: trials
+tokens        how many tokens a text has, without a network
 plan          Experiment -> cells -> trials with keys
 prompt        persona and text -> the prompt
 capability    prompt and sampling -> the request that a model takes
@@ -28,5 +55,6 @@ catalog       LiteLLM's map of prices and abilities
 sources       texts and personas from folders and tables
 schema        keys, types and defaults of the config
 errors        what is raised on purpose
+process       who a process is, and whether it still lives
 records       the values between the stages
 """

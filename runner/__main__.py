@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from runner.session import Runs
 
+EXIT_ERROR = 1
+
 HYDRA_VERBS = ("plan", "rehearse")
 """Verbs that take overrides, as a run does."""
 
@@ -42,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunnerError as error:
         _complain(error)
         return error.exit_status
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
 
 
 def _is_hydra(word: str) -> bool:
