@@ -12,7 +12,9 @@ compile() { uv pip compile --quiet --universal --python-version 3.11 --generate-
 
 {
   echo '# Made by `make lock`. What `make test` installs on top of requirements.lock.'
-  printf 'hatchling\neditables\n' | compile --extra test --constraint requirements.lock.new pyproject.toml - > lock.all
+  printf 'hatchling\neditables\n' | compile --override packaging/overrides.txt \
+    --extra test --extra joblib --extra submitit --extra ray --extra optuna --extra postgresql \
+    --constraint requirements.lock.new pyproject.toml - > lock.all
   python3 packaging/subtract.py lock.all requirements.lock.new
 } > requirements-test.lock.new
 

@@ -19,8 +19,14 @@ from runner.records import Capability, Prices
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runner.records import Model
+
 MAP_FILE = "model_prices_and_context_window_backup.json"
 TOKENS_A_PRICE = 1_000_000
+BATCH_SHARE: Mapping[str, float] = {
+    "openai": 0.5, "groq": 0.5, "anthropic": 0.5, "gemini": 0.5, "vertex": 0.5, "mistral": 0.5,
+}  # fmt: skip
+"""Batch API -> what it costs of the live price, by the providers' documentation. Others do not state one share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +172,17 @@ def _per_million(usd: float | None) -> float | None:
 
 def _count(value: object) -> int | None:
     return int(value) if isinstance(value, int | float) else None
+
+
+def batch_share(model: Model) -> tuple[float, float] | None:
+    """What a batch costs of a model's live prices, input and output. (1, 1) without a batch API; None: unknown."""
+    api = model.capability.batch
+    return (1.0, 1.0) if api is None else _share_of(api, model.provider, model.id)
+
+
+@cache
+def _share_of(api: str, provider: str, model_id: str) -> tuple[float, float] | None:
+    entry = lookup(provider, model_id)
+    if entry is not None and entry.batch_share is not None:
+        return entry.batch_share
+    return (BATCH_SHARE[api], BATCH_SHARE[api]) if api in BATCH_SHARE else None

@@ -45,6 +45,8 @@ SERVICES: Mapping[str, Service] = {
     "openrouter": Service("chat_variant", "https://openrouter.ai/api/v1"),
     "anthropic": Service("anthropic", "https://api.anthropic.com"),
     "gemini": Service("gemini", None),
+    # Only where `api_base` names project and location; without it LiteLLM finds both by its own rules.
+    "vertex_ai": Service("gemini", None),
 }
 
 
@@ -107,7 +109,7 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
     Seconds for the first model that needs LiteLLM (see translation.prepare), then well under a millisecond.
     """
     service = SERVICES.get(model.provider)
-    if service is None:
+    if service is None or (model.provider == "vertex_ai" and model.api_base is None):
         return Fallback(model, api_key)
     base = (model.api_base or service.base or "").rstrip("/")
     match service.format:
@@ -121,6 +123,8 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
         case "anthropic":
             config = config_of(model.provider, model.id)
             return Codec(_below(base, "/v1/messages"), _headers(config, model, base, api_key), Anthropic(config))
+        case "gemini" if model.provider == "vertex_ai":
+            return _vertex(model, base, api_key)
         case "gemini":
             return _gemini(model, base or None, api_key)
 
@@ -141,6 +145,13 @@ def _gemini(model: Model, base: str | None, api_key: str | None) -> Codec:
         api_base=base,
     )
     return Codec(url, _known({"Content-Type": "application/json", **headers}), Gemini(config))
+
+
+def _vertex(model: Model, base: str, access_token: str | None) -> Codec:
+    """Gemini's format at Vertex AI, below projects/PROJECT/locations/LOCATION, with an access token for a key."""
+    url = f"{base}/publishers/google/models/{model.id}:generateContent"
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {access_token or NO_KEY}"}
+    return Codec(url, _known(headers), Gemini(config_of("gemini", model.id)))
 
 
 def _headers(config: Any, model: Model, base: str, api_key: str | None) -> Mapping[str, str]:

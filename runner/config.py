@@ -42,7 +42,7 @@ def load(cfg: DictConfig) -> Experiment:
         texts=_unique("text", _flat(_texts, _selected(conf.text, "text"))),
         prompt=prompt,
         sampling=_sampling(conf.sampling),
-        batch=Batch(mode=_choice(conf.batch.mode, ("off", "native"), "batch", "mode")),
+        batch=_batch(conf.batch),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
@@ -170,6 +170,7 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         prices=catalog.fill_prices(Prices(**asdict(conf.prices)), entry),
         temperature=conf.temperature,
         extra=conf.extra,
+        batch_bucket=conf.batch_bucket,
         retired=conf.retired,
     )
 
@@ -323,3 +324,29 @@ def _sampling(conf: schema.SamplingConf) -> Sampling:
     if conf.seed is not None:
         _at_least(conf.seed, 0, where, "seed")
     return Sampling(**asdict(conf))
+
+
+# ---- batch ----------------------------------------------------------------------------------------------------------
+
+
+def _batch(conf: schema.BatchConf) -> Batch:
+    where = "group batch"
+    _choice(conf.mode, ("off", "native"), where, "mode")
+    _choice(conf.fallback, ("none", "live"), where, "fallback")
+    if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
+        message = f"'{conf.size}' is neither a whole number from 1 nor auto"
+        raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")
+    for key in ("first_poll_s", "max_poll_s", "find_s"):
+        _at_least(getattr(conf, key), 0.001, where, key)
+    _at_least(conf.attempts, 1, where, "attempts")
+    for key in ("window", "grace"):
+        _duration(getattr(conf, key), where, key)
+    return Batch(**asdict(conf))
+
+
+def _duration(value: str, where: str, key: str) -> None:
+    try:
+        seconds = records.duration_s(value)
+    except ValueError as error:
+        raise ConfigError(str(error), where=where, key=key, advice=f"runner batch.{key}=24h") from error
+    _at_least(seconds, 0.001, where, key)

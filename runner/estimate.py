@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from runner import catalog, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Group
     from rich.table import Table
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 TOKENS_A_PRICE = 1_000_000
 OVERHEAD = 4
 """Tokens that a provider adds to each message for its role; OpenAI's count of its own models gives 3 or 4."""
-BATCH_SHARE: Mapping[str, float] = {
-    "openai": 0.5, "groq": 0.5, "anthropic": 0.5, "gemini": 0.5, "vertex": 0.5, "mistral": 0.5,
-}  # fmt: skip
-"""Batch API -> what it costs of the live price, by the providers' documentation. Others do not state one share."""
 BATCH_WINDOW_H = 24
 """Hours in which batch APIs promise an answer; mostly it takes less than one."""
 ASKED = 1_000
@@ -278,7 +274,7 @@ def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> Non
     if not input_tokens:
         return
     live = _usd(model, input_tokens, output_tokens, (1.0, 1.0))
-    share = batch_share(model)
+    share = catalog.batch_share(model)
     batch = None if share is None else _usd(model, input_tokens, output_tokens, share)
     line.live_usd = _sum((line.live_usd, live))
     line.batch_usd = _sum((line.batch_usd, batch))
@@ -291,17 +287,6 @@ def _usd(model: Model, input_tokens: int, output_tokens: int, share: tuple[float
     of_input, of_output = share
     usd = input_tokens * price.input_usd_per_mtok * of_input + output_tokens * price.output_usd_per_mtok * of_output
     return usd / TOKENS_A_PRICE
-
-
-def batch_share(model: Model) -> tuple[float, float] | None:
-    """What a batch costs of a model's live prices, input and output. (1, 1) without a batch API; None: unknown."""
-    api = model.capability.batch
-    if api is None:
-        return 1.0, 1.0
-    entry = catalog.lookup(model.provider, model.id)
-    if entry is not None and entry.batch_share is not None:
-        return entry.batch_share
-    return (BATCH_SHARE[api], BATCH_SHARE[api]) if api in BATCH_SHARE else None
 
 
 def seconds(model: Model, requests: int, output_tokens: int) -> float:

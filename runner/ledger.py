@@ -94,6 +94,8 @@ _CAUSES = (
     ("readonly", "cannot be written", _ELSEWHERE),
     ("unable to open", "cannot be opened: its folder is missing or cannot be written", _ELSEWHERE),
     ("disk is full", "has no room: the disk is full", "run the same command again when there is room"),
+    ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again"),
+    ("connection", "cannot be reached", "run the same command again when the server answers"),
     ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'"),
 )
 """Part of a driver's message, what it means for the ledger at `place`, what to type."""
@@ -104,6 +106,21 @@ def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
 
     `busy_s` is how long SQLite waits for another process's write. LedgerError where the place cannot be used.
     """
+    engine, place = connect(url, busy_s)
+    with explained(place):
+        try:
+            _prepare(engine, place)
+        except BaseException:
+            engine.dispose()
+            raise
+    return Ledger(engine, place)
+
+
+def connect(url: str, busy_s: float = 30.0) -> tuple[sa.Engine, str]:
+    """The ledger's database, and its URL without a password; for what keeps further tables in it.
+
+    With the execution option `immediate` a transaction begins as a write. LedgerError where the place cannot be used.
+    """
     try:
         address = sa.make_url(url)
         _check_address(address)
@@ -111,14 +128,8 @@ def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
         # Without the URL itself: it may hold a password.
         raise LedgerError(f"ledger.url: {error}", advice=_ELSEWHERE) from error
     place = address.render_as_string(hide_password=True)
-    with _explained(place):
-        engine = _engine(address, busy_s)
-        try:
-            _prepare(engine, place)
-        except BaseException:
-            engine.dispose()
-            raise
-    return Ledger(engine, place)
+    with explained(place):
+        return _engine(address, busy_s), place
 
 
 class Ledger:
@@ -237,19 +248,19 @@ class Ledger:
     def _reading(self) -> Iterator[sa.Connection]:
         self._check()
         self._writer.catch_up()
-        with _explained(self.place), self._reads.connect() as connection:
+        with explained(self.place), self._reads.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         self._check()
         self._writer.catch_up()
-        with _explained(self.place), self._writes.begin() as connection:
+        with explained(self.place), self._writes.begin() as connection:
             yield connection
 
     def _store(self, answers: list[Answer]) -> None:
         """Commit one group. In the order of the keys, so that two writers cannot deadlock on a server."""
-        with _explained(self.place), self._writes.begin() as connection:
+        with explained(self.place), self._writes.begin() as connection:
             rows = [{name: getattr(put, name) for name in _FIELDS} for put in sorted(answers, key=attrgetter("key"))]
             # Counted by what comes back: a server's driver gives no row count for many rows.
             insert = self._insert(_ANSWER).on_conflict_do_nothing().returning(_ANSWER.c.key)
@@ -454,7 +465,7 @@ def _now(connection: sa.Connection) -> float:
 
 
 @contextmanager
-def _explained(place: str) -> Iterator[None]:
+def explained(place: str) -> Iterator[None]:
     """Any failure inside becomes a LedgerError that names the ledger and says what to do."""
     try:
         yield

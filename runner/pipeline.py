@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "Job", "JobResult", "Launch", "launch"]
 
+PENDING = "pending"
+"""Kind of a trial whose batch still runs."""
 ROWS_AT_A_TIME = 500
 """Answers read from the ledger at once."""
 
@@ -117,6 +119,7 @@ def launch(
     """
     results = [JobResult.of(job) for job in jobs]
     this.results += results
+    this.purchase.run_id = this.id
     limits = [job.experiment.budget_usd for job in jobs if job.experiment.budget_usd is not None]
     this.purchase.budget_usd = min(limits, default=None)
     with open_ledger(jobs[0].experiment.ledger_url) as ledger:
@@ -216,6 +219,8 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
 def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, again: bool) -> Row:
     if answer is not None:
         return reader.row(trial, answer, "bought" if trial.key in this.purchase.bought and not again else "ledger")
+    if batch := this.purchase.pending.get(trial.key):
+        return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0))
     unsent = Failure(trial.key, Problem(live.NOT_SENT, "the run was interrupted before this request ended"), 0)
     return reader.failed(trial, this.purchase.failures.get(trial.key, unsent))
 

@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import live, process, rows
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
+    from runner.batch.book import Book
     from runner.job import Asker
     from runner.ledger import Ledger
     from runner.live import Observer
-    from runner.records import Answer, Experiment, Failure, Model, Trial
+    from runner.records import Answer, Batch, Experiment, Failure, Model, Trial
 
 LEASE_S = 60.0
 """How long a claim lasts unless it is renewed: what a machine that vanished keeps the others waiting."""
+BATCHES = Path("outputs/batches")
+"""Where the lines of batches are kept, as they were sent and as they came."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at what another process is buying."""
 
@@ -38,6 +42,8 @@ LOOK_AGAIN_S = 0.5
 class Purchase:
     """What happened while a launch bought its answers."""
 
+    run_id: str = ""
+    """The launch's own id; batches bear it."""
     budget_usd: float | None = None
     """Stop when this much is spent; None: no limit."""
     requests_sent: int = 0
@@ -50,6 +56,8 @@ class Purchase:
     over_budget: bool = False
     bought: set[str] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)
+    """Key -> id of the batch that holds it and still runs."""
 
     @property
     def rate(self) -> float | None:
@@ -87,6 +95,27 @@ def check_key(model: Model) -> None:
         raise ConfigError(str(error), where=where, key="key_env", advice=f"export {model.key_env}=...") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a launch is buying, and with what."""
+
+    askers: Sequence[Asker]
+    models: Sequence[Model]
+    reached: Mapping[int, Model]
+    """By a model's index: it, at the address where it answers."""
+    ledger: Ledger
+    counting: _Counting
+
+    @property
+    def batch(self) -> Batch:
+        """How requests are grouped; jobs of one launch share their batches, so the first one's holds."""
+        return self.askers[0].experiment.batch
+
+    def trials(self, index: int, keys: set[str]) -> Iterator[Trial]:
+        """The trials that go with the keys, each key once, in the order of the plan."""
+        return _trials(self.askers, self.models[index], set(keys))
+
+
 def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Observer, purchase: Purchase) -> None:
     """Send what is missing, and return when the answers are durable: ours, and those that others were buying.
 
@@ -94,21 +123,19 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Obs
     """
     owner = f"{process.this()}|{os.urandom(4).hex()}"
     with ExitStack() as stack:
-        stack.enter_context(_interrupts(purchase.stop))
+        stack.enter_context(interrupts(purchase.stop))
         stack.callback(ledger.release, owner)
         reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
         stack.enter_context(_renewing(ledger, owner))
-        counting = _Counting(purchase, observer)
+        order = _Order(askers, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
-            counting.planned(model, len(missing.keys[index]))
+            observer.planned(model, len(missing.keys[index]))
         left = {index: set(keys) for index, keys in missing.keys.items()}
         while any(left.values()) and not purchase.stop.asked:
             _forget_the_dead(ledger)
             granted = ledger.claim(set().union(*left.values()), owner, LEASE_S)
             if granted:
-                mine = {index: keys & granted for index, keys in left.items() if keys & granted}
-                lanes = [(reached[index], _trials(askers, missing.models[index], keys)) for index, keys in mine.items()]
-                _dispatch(lanes, ledger, counting)
+                _dispatch(order, {index: keys & granted for index, keys in left.items() if keys & granted})
                 ledger.flush()
                 ledger.release(owner)
             done = granted | ledger.lookup(set().union(*left.values()))  # by us, or meanwhile by another process
@@ -141,26 +168,73 @@ def _reach(model: Model, stack: ExitStack) -> Model:
     return replace(model, api_base=stack.enter_context(embedded.serve(model, threads=os.cpu_count() or 1)))
 
 
-def _dispatch(lanes: Sequence[tuple[Model, Iterator[Trial]]], ledger: Ledger, counting: _Counting) -> None:
-    purchase = counting.purchase
+def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
+    """Send what was claimed, by batches and live side by side."""
+    purchase = order.counting.purchase
+    with _book_of(order) as book:
+        by_batch = {index: _for_batches(order, index, keys, book) for index, keys in mine.items()}
 
-    async def run() -> None:
-        task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        purchase.stop.drop = lambda: loop.call_soon_threadsafe(task.cancel) if task else None
+        async def run() -> None:
+            task, loop = asyncio.current_task(), asyncio.get_running_loop()
+            purchase.stop.drop = lambda: loop.call_soon_threadsafe(task.cancel) if task else None
+            try:
+                live_now = {index: keys - by_batch[index] for index, keys in mine.items()}
+                batched = _by_batches(order, by_batch, book)
+                back, _ = await asyncio.gather(batched, _live(order, live_now))
+                await _live(order, {index: keys & back for index, keys in by_batch.items()})
+            finally:
+                purchase.stop.drop = None
+
         try:
-            purchase.failures.update(await live.dispatch(lanes, ledger.put, counting, purchase.stop))
-        finally:
-            purchase.stop.drop = None
-
-    try:
-        asyncio.run(run())
-    except asyncio.CancelledError:
-        purchase.stop.asked = True
+            asyncio.run(run())
+        except asyncio.CancelledError:
+            purchase.stop.asked = True
 
 
 @contextmanager
-def _interrupts(stop: live.Stop) -> Iterator[None]:
+def _book_of(order: _Order) -> Iterator[Book | None]:
+    """The book of batches, where a model of the launch has a batch API."""
+    if not any(model.capability.batch for model in order.reached.values()):
+        yield None
+        return
+    from runner.batch.book import open_book
+
+    with open_book(order.askers[0].experiment.ledger_url) as book:
+        yield book
+
+
+def _for_batches(order: _Order, index: int, keys: set[str], book: Book | None) -> set[str]:
+    """Those of a model's keys that go by batch: all, or, when requests go live, those that an open batch holds."""
+    if book is None or order.reached[index].capability.batch is None:
+        return set()
+    return keys if order.batch.mode == "native" else keys & book.open_keys().keys()
+
+
+async def _live(order: _Order, keys: Mapping[int, set[str]]) -> None:
+    lanes = [(order.reached[index], order.trials(index, some)) for index, some in keys.items() if some]
+    purchase = order.counting.purchase
+    if lanes:
+        found = await live.dispatch(lanes, order.ledger.put, order.counting, purchase.stop)
+        purchase.failures.update(found)
+
+
+async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | None) -> set[str]:
+    """Buy by batches; the keys that are to be sent live after all."""
+    if book is None or not any(keys.values()):
+        return set()
+    from runner.batch.dispatch import Shop, Wanted, dispatch
+
+    wanted = [Wanted(order.reached[index], some, order.trials(index, some)) for index, some in keys.items() if some]
+    shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch)
+    purchase = order.counting.purchase
+    outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)
+    purchase.failures.update(outcome.failures)
+    purchase.pending.update(outcome.pending)
+    return outcome.live
+
+
+@contextmanager
+def interrupts(stop: live.Stop) -> Iterator[None]:
     """Ctrl-C or SIGTERM once: send nothing more and wait for what is in flight. Twice: drop that too."""
 
     def asked(number: int, _frame: FrameType | None) -> None:
@@ -213,7 +287,7 @@ class _Counting:
         self.decoders = rows.Decoders()
 
     def planned(self, model: Model, count: int) -> None:
-        self.observer.planned(model, count)
+        """Said by `buy` already."""
 
     def sent(self, trial: Trial) -> None:
         self.purchase.requests_sent += 1

@@ -153,6 +153,8 @@ class Model:
     """The model's own default temperature, used where neither experiment nor persona sets one."""
     extra: Mapping[str, Json] = field(default_factory=dict)
     """Further parameters, sent as they are (reasoning_effort, top_k, ...). Part of the key."""
+    batch_bucket: str | None = None
+    """Where batches of Vertex AI are put in Google Cloud Storage: BUCKET or BUCKET/FOLDER. Not part of a key."""
     retired: str | None = None
     """When and why the provider withdrew it; None while it is served."""
 
@@ -174,6 +176,45 @@ class Batch:
     """How requests are grouped for a provider's batch API. Not part of a key."""
 
     mode: Literal["off", "native"] = "off"
+    size: int | Literal["auto"] = 12
+    """Requests in one batch; auto: as many as the API takes."""
+    window: str = "24h"
+    """Completion window asked for: number and unit (s, m, h, d). An API without it gets its next longer one."""
+    wait: bool = True
+    """False: send, fetch what has ended already, and leave the rest to a later run or `runner collect`."""
+    fallback: Literal["none", "live"] = "none"
+    """Where a request goes that a batch did not answer: into the next batch, or out live."""
+    cleanup: bool = True
+    """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
+    first_poll_s: float = 5.0
+    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time."""
+    max_poll_s: float = 300.0
+    """Most seconds between two looks."""
+    attempts: int = 24
+    """Most batches that one request may go into."""
+    grace: str = "72h"
+    """How long after its window a batch may still end, before it is given up as lost. Vertex AI queues up to 72h."""
+    find_s: float = 60.0
+    """Seconds for which a batch whose sending got no answer is looked for, before it counts as never sent."""
+
+    @property
+    def window_s(self) -> float:
+        """`window` in seconds; ValueError where it is no duration."""
+        return duration_s(self.window)
+
+    @property
+    def grace_s(self) -> float:
+        """`grace` in seconds; ValueError where it is no duration."""
+        return duration_s(self.grace)
+
+
+def duration_s(text: str) -> float:
+    """Seconds of a number and its unit (s, m, h, d), such as 24h or 0.5s; ValueError where it is none."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+    unit = units.get(text[-1:])
+    if unit is None or not text[:-1].replace(".", "", 1).isdecimal():
+        raise ValueError(f"'{text}' is no duration: a number and s, m, h or d, such as 24h")
+    return float(text[:-1]) * unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class Rehearsal:
         status = self._session.finish(sweep)
         count = self._simulator.count
         sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
-        self._session.console.print(f"rehearsed: {sent} calls and {len(count.batches)} batches, nothing was paid")
+        self._session.console.print(f"rehearsed: {sent} calls and {sum(map(len, count.batches.values()))} batches, nothing was paid")
         return status
 
     def close(self) -> None:
@@ -82,4 +82,5 @@ class Rehearsal:
             known = ", ".join(name for name in BASES if name != "gcs")
             message = f"'{model.provider}' is not simulated; these are: {known}"
             raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider")
-        return replace(model, api_base=f"{self._simulator.base}{BASES[service]}", key_env=KEY)
+        bucket = model.batch_bucket or ("rehearsal" if service == "vertex" else None)
+        return replace(model, api_base=f"{self._simulator.base}{BASES[service]}", key_env=KEY, batch_bucket=bucket)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runner import score
+from runner import catalog, score
 from runner.codec import codec_for
 from runner.errors import ProviderError
 from runner.records import Failure, Problem, Reply, Row, Scored, Tokens, Unscorable
 
 if TYPE_CHECKING:
     from runner.codec import Codec, Fallback
-    from runner.records import Answer, Model, PromptTemplate, Reading, Rung, Source, Trial
+    from runner.records import Answer, Model, PromptTemplate, Reading, Route, Rung, Source, Trial
 
 TOKENS_A_PRICE = 1_000_000
 """Prices are per million tokens."""
@@ -37,7 +37,7 @@ class Decoders:
             reply = self.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError:
             return None
-        return price_of(reply.tokens, trial.cell.model)
+        return price_of(reply.tokens, trial.cell.model, answer.route)
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Reader:
             attempts=answer.attempts,
             latency_s=answer.latency_s,
             tokens=reply.tokens,
-            price_usd=price_of(reply.tokens, trial.cell.model),
+            price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
             model_version=reply.model_version,
             fingerprint=reply.fingerprint,
             time=answer.time,
@@ -121,8 +121,8 @@ class Reader:
         )
 
 
-def price_of(tokens: Tokens, model: Model) -> float | None:
-    """US dollars of one reply at the model's live prices; None where a count or a price is unknown.
+def price_of(tokens: Tokens, model: Model, route: Route = "live") -> float | None:
+    """US dollars of one reply; by batch at that share of the live prices. None where a count or a price is unknown.
 
     Cached input is charged at its own price where one is known, else as any input. Providers count cached tokens
     within the input and reasoning tokens within the output.
@@ -133,9 +133,8 @@ def price_of(tokens: Tokens, model: Model) -> float | None:
     if prices.input_usd_per_mtok is None or prices.output_usd_per_mtok is None:
         return None
     cached = tokens.cached or 0 if prices.cached_usd_per_mtok is not None else 0
-    usd = (
-        (tokens.input - cached) * prices.input_usd_per_mtok
-        + cached * (prices.cached_usd_per_mtok or 0.0)
-        + tokens.output * prices.output_usd_per_mtok
-    )
-    return usd / TOKENS_A_PRICE
+    share = (1.0, 1.0) if route == "live" else catalog.batch_share(model)
+    if share is None:
+        return None
+    into = (tokens.input - cached) * prices.input_usd_per_mtok + cached * (prices.cached_usd_per_mtok or 0.0)
+    return (into * share[0] + tokens.output * prices.output_usd_per_mtok * share[1]) / TOKENS_A_PRICE

@@ -85,7 +85,9 @@ def write_sweep(this: Launch, folder: Path) -> None:
 
 
 def status_of(this: Launch, results: Sequence[JobResult]) -> Status:
-    """KILLED where it was stopped, FAILED where a job failed or nothing at all was answered, else FINISHED."""
+    """SCHEDULED while batches run, KILLED where it was stopped, FAILED where a job failed or nothing was answered."""
+    if this.purchase.pending:
+        return "SCHEDULED"
     if this.interrupted:
         return "KILLED"
     unanswered = all(result.counts.failed == result.counts.trials for result in results)

@@ -63,6 +63,7 @@ class ModelConf:
     prices: PricesConf = field(default_factory=PricesConf)
     temperature: Optional[float] = None
     extra: dict[str, Any] = field(default_factory=dict)
+    batch_bucket: Optional[str] = None
     retired: Optional[str] = None
 
 
@@ -133,6 +134,16 @@ class BatchConf:
     """How requests are grouped for batch APIs; see records.Batch."""
 
     mode: str = "off"
+    size: Any = 12
+    window: str = "24h"
+    wait: bool = True
+    fallback: str = "none"
+    cleanup: bool = True
+    first_poll_s: float = 5.0
+    max_poll_s: float = 300.0
+    attempts: int = 24
+    grace: str = "72h"
+    find_s: float = 60.0
 
 
 @dataclass

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.pipeline import JobResult
     from runner.tracking import LoggedRuns
 
-EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_INTERRUPTED = 0, 3, 4, 130
+EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
 
 
 class Runs(Protocol):
@@ -102,6 +102,7 @@ class Session:
         folder = sweep or self.launch.results[0].folder
         if self._tracked:
             self._show(sweep)
+            self._report(folder)
             self._log(folder)
         return self._status(folder)
 
@@ -128,6 +129,17 @@ class Session:
             f"{total['from_ledger']} answers from the ledger{collapsed}"
         )
 
+    def _report(self, folder: Path) -> None:
+        """The page: whatever goes wrong with it costs the run nothing but a line."""
+        from runner import report
+
+        try:
+            path = report.write(folder)
+        except Exception as error:  # noqa: BLE001  results are on disk; a page can be written again
+            self._say(f"no report: {type(error).__name__}: {error}. Try: runner report {short(folder)}")
+        else:
+            self._say(f"report: {short(path)}")
+
     def _log(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
         if not self._is_tracked():
@@ -143,6 +155,9 @@ class Session:
         if self.launch.purchase.over_budget:
             self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
             return EXIT_BUDGET
+        if batches := set(self.launch.purchase.pending.values()):
+            self._say(f"{len(batches)} batches still run; nothing is lost. Look: runner status. Continue: {command}")
+            return EXIT_DETACHED
         if self.launch.interrupted:
             self._say(f"interrupted; what was answered is kept. Continue: {command}")
             return EXIT_INTERRUPTED

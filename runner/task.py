@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,13 +15,19 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
 from runner.errors import RunnerError
+from runner.hydra_errors import FOREIGN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from omegaconf import DictConfig
 
     from runner.session import Runs
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERRUPTED = 130
 
 
 class SweepFolder(Callback):
@@ -62,13 +73,42 @@ class Task:
         failure: RunnerError | None = None
         try:
             try:
-                start()
+                with self._terminable():
+                    start()
             except RunnerError as error:
                 failure = error
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                if isinstance(error, FOREIGN) or not self._is_apart:
+                    raise
+                failure = _given_up(error, self.command)
             return self._end(failure)
         finally:
             if self._session is not None:
                 self._session.close()
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether a launcher of Hydra's runs the jobs of a sweep, each in a session of its own."""
+        return bool(SweepFolder.noted) and self._session is None
+
+    @contextmanager
+    def _terminable(self) -> Iterator[None]:
+        """SIGTERM ends a sweep that runs apart as Ctrl-C does: its launcher must end the processes that it started."""
+
+        def asked(number: int, _frame: FrameType | None) -> None:
+            if self._is_apart:
+                raise KeyboardInterrupt(number)
+            signal.signal(number, before)
+            os.kill(os.getpid(), number)
+
+        if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _end(self, failure: RunnerError | None) -> int:
         sweep = SweepFolder.noted[0] if SweepFolder.noted else None
@@ -76,7 +116,43 @@ class Task:
             from runner import commands
 
             commands.gather(self.session, sweep)
+            _take_up_unfinished(self.session, sweep, failure)
+            if failure is not None and failure.exit_status == EXIT_INTERRUPTED:
+                _stop(self.session)
         has_results = self._session is not None and self._session.has_results
         if failure is not None and not (sweep and has_results):
             raise failure
-        return self.session.finish(sweep) if has_results else 0
+        status = self.session.finish(sweep) if has_results else 0
+        if failure is not None and status == 0:
+            raise failure
+        return status
+
+
+def _given_up(error: BaseException, command: str) -> RunnerError:
+    """What a launcher of Hydra's ended with, in one line; all of it is shown with `hydra.verbose=true`."""
+    log.debug("the launcher ended", exc_info=error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        stopped = RunnerError("interrupted; what was answered is kept", advice=command)
+        stopped.exit_status = EXIT_INTERRUPTED
+        return stopped
+    first, *_ = str(error).strip().splitlines() or [""]
+    return RunnerError(f"the launcher gave up: {type(error).__name__}: {first}", advice=command)
+
+
+def _take_up_unfinished(session: Runs, sweep: Path, failure: RunnerError | None) -> None:
+    """A job that was begun and wrote no run.json is shown as failed: its process has ended, or still runs somewhere."""
+    from omegaconf import OmegaConf
+
+    for folder in (path.parent for path in sweep.glob("*/.hydra") if not (path.parent / "run.json").exists()):
+        job = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.job
+        overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{job.name}.log'}")
+        session.fail(int(job.num), folder, tuple(map(str, overrides)), why)
+
+
+def _stop(session: Runs) -> None:
+    """A sweep that was interrupted says so, and is KILLED in MLflow."""
+    from runner.session import Session
+
+    if isinstance(session, Session):
+        session.launch.purchase.stop.asked = True

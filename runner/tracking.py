@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from runner.records import Text, Tracking
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
+"""MLflow's; SCHEDULED: its batches still run."""
 
 RUN_TAG = "runner.run"
 CELL_TAG = "runner.cell"

@@ -153,6 +153,15 @@ def _stats(words: argparse.Namespace, conf: Path) -> int:
     return results.show_statistics(_found(words.run, conf, words.overrides), as_json=words.json)
 
 
+def _report(words: argparse.Namespace, conf: Path) -> int:
+    from runner import report
+    from runner.session import console
+
+    path = report.write(_found(words.run, conf, words.overrides))
+    console().print(f"report: {path}", soft_wrap=True, markup=False)
+    return 0
+
+
 def _prepare_import(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
@@ -179,6 +188,44 @@ def _export(words: argparse.Namespace, conf: Path) -> int:
     from runner import results
 
     return results.give_out(_found(words.run, conf, words.overrides), words.format, words.out)
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+def _prepare_batches(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="only the batches of this run's or sweep's folder")
+    parser.add_argument("--ledger", default="sqlite:///outputs/ledger.db", help="the ledger that knows them")
+
+
+def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
+    from pathlib import Path
+
+    from runner import runfile
+
+    if words.run is None:
+        return words.ledger, None
+    folder = runfile.launch_folder(Path(words.run))
+    name = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
+    return words.ledger, runfile.load(folder, name)["run"]
+
+
+def _status(words: argparse.Namespace, _conf: Path) -> int:
+    from runner import batches
+
+    return batches.status(*_batches(words))
+
+
+def _collect(words: argparse.Namespace, _conf: Path) -> int:
+    from runner import batches
+
+    return batches.collect(*_batches(words))
+
+
+def _cancel(words: argparse.Namespace, _conf: Path) -> int:
+    from runner import batches
+
+    return batches.cancel(*_batches(words))
 
 
 # ---- simulated providers ---------------------------------------------------------------------------------------------
@@ -215,6 +262,10 @@ VERBS: Mapping[str, Verb] = {
         _prepare_reproduce,
         _reproduce,
     ),
+    "status": Verb("Batches, and what they hold.", _prepare_batches, _status),
+    "collect": Verb("Fetch what batches have finished; the run goes on from there.", _prepare_batches, _collect),
+    "cancel": Verb("Ask batches that still run to stop.", _prepare_batches, _cancel),
+    "report": Verb("Write a run's page, report.html, again.", _one_run, _report),
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
     "import": Verb("Make a run of results that exist already.", _prepare_import, _import),
     "export": Verb("Write a run in another format.", _prepare_export, _export),

@@ -109,6 +109,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "api_base": Field(REQUEST, "http://127.0.0.1:1/v1"),
         "temperature": Field(REQUEST, 0.3, NO_PERSONA_TEMPERATURE),
         "extra": Field(REQUEST, {"top_p": 0.9}),
+        "batch_bucket": Field(RECORD, "bucket"),
         "retired": Field(RECORD, "withdrawn"),
     },
     Capability: {
@@ -169,7 +170,19 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "seed": Field(REQUEST, 8),
         "trials": Field(REQUEST, 2),
     },
-    Batch: {"mode": Field(RUNTIME, "native")},
+    Batch: {
+        "mode": Field(RUNTIME, "native"),
+        "size": Field(RUNTIME, "auto"),
+        "window": Field(RUNTIME, "1h"),
+        "wait": Field(RUNTIME, value=False),
+        "fallback": Field(RUNTIME, "live"),
+        "cleanup": Field(RUNTIME, value=False),
+        "first_poll_s": Field(RUNTIME, 1.0),
+        "max_poll_s": Field(RUNTIME, 1.0),
+        "attempts": Field(RUNTIME, 1),
+        "grace": Field(RUNTIME, "1h"),
+        "find_s": Field(RUNTIME, 1.0),
+    },
     Tracking: {
         "enabled": Field(RUNTIME, value=False),
         "uri": Field(RUNTIME, "sqlite:///other.db"),

@@ -83,6 +83,9 @@ class Standing:
     """Ids or addresses of what holds results, whatever `fetch` needs: output and error files."""
     message: str | None = None
     """Why it failed, in the provider's words."""
+    kind: str = ""
+    """Of a failure, as ProviderError's, and beside those: too_large, where the batch holds too much, and token_limit,
+    where it does together with the account's other batches. "" where the reason is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,22 @@ class Item:
 class BatchApi(Protocol):
     """One family of batch APIs. `http` is a session without base address or default headers."""
 
-    limits: Limits
+    @property
+    def limits(self) -> Limits:
+        """What one of its batches may hold."""
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:
-        """One line of the items' file, without its end: the live body under our item id."""
+        """One line of the items' file, without its end: the live body under our item id.
+
+        The id stands in the line as it is given and decides nothing else in it: replaced, it is another item's line.
+        """
 
     async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload what must be uploaded and create the batch. TransientError where it may or may not exist now."""
+        """Upload what must be uploaded and create the batch. TransientError where it may or may not exist now.
+
+        With status 429 a TransientError says that it does not. A FatalError says so too; its kind may be too_large or
+        token_limit, as Standing's.
+        """
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """A batch that an earlier `submit` may have created, by our id; None where the provider has none."""

@@ -101,7 +101,13 @@ def _from_file(world: World, file: StoredFile) -> list[Item]:
         except (ValueError, KeyError, TypeError) as error:
             raise Refused("bad_request", "the input file has a line that is no batch request") from error
         _take(world, items, name, body)
+    _check_count(world, len(items))
     return list(items.values())
+
+
+def _check_count(world: World, count: int) -> None:
+    if count > (world.plan.max_items or MAX_ITEMS):
+        raise Refused("bad_request", f"a batch holds at most {world.plan.max_items or MAX_ITEMS} requests")
 
 
 def _take(world: World, items: dict[str, Item], name: Json, body: Json) -> None:
@@ -127,8 +133,7 @@ def _add(world: World, call: Call, match: Match[str]) -> Answer:
         if not isinstance(request, dict) or entry.keys() != {"batch_request_id", "batch_request"}:
             raise Refused("bad_request", "a batch request has batch_request_id and batch_request, and nothing else")
         _take(world, items, entry["batch_request_id"], request.get("chat_get_completion"))
-    if len(items) > (world.plan.max_items or MAX_ITEMS):
-        raise Refused("bad_request", f"a batch holds at most {world.plan.max_items or MAX_ITEMS} requests")
+    _check_count(world, len(items))
     world.extend(job, list(items.values())[len(job.items) :])
     return answer({})
 

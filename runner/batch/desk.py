@@ -1,0 +1,153 @@
+"""What is done with batches from any shell: how they stand, fetching what has ended, asking the rest to stop.
+
+Requests that a batch did not answer are not sent again from here: the run that wants them does that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.batch.account import check_account
+from runner.batch.dispatch import Shop, at_work, first_of
+from runner.batch.entry import OPEN
+from runner.batch.waiting import Left, Unreachable
+from runner.errors import ConfigError, ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import aiohttp
+    from rich.table import Table
+
+    from runner.batch.book import Book
+    from runner.batch.course import Course
+    from runner.batch.entry import Entry
+    from runner.batch.waiting import Asked, Waiting
+
+SQLITE = "sqlite:///"
+AT_ONCE = 16
+"""Batches that are looked at side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A batch, how its items ended so far, and what was found out about it just now."""
+
+    entry: Entry
+    endings: Mapping[str, int]
+    said: str = ""
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a ledger at a URL: looking must not make one."""
+    return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).exists()
+
+
+def status(book: Book, run: str | None = None) -> list[Seen]:
+    """Every batch, or those of one run, as the book has them: no provider is asked."""
+    tally = book.tally()
+    return [Seen(entry, tally.get(entry.id, {}), entry.note) for entry in book.entries(run=run)]
+
+
+def collect(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
+    """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
+
+    LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
+    """
+    return asyncio.run(_each(shop, stop, run, cancel=False))
+
+
+def cancel(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
+    """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
+    return asyncio.run(_each(shop, stop, run, cancel=True))
+
+
+async def _each(shop: Shop, stop: Asked, run: str | None, *, cancel: bool) -> list[Seen]:
+    shop = replace(shop, settings=replace(shop.settings, wait=False))
+    entries = await asyncio.to_thread(shop.book.entries, [*OPEN, "collected"], run)
+    gate = asyncio.Semaphore(AT_ONCE)
+    said: dict[str, str] = {}
+
+    async def one(entry: Entry, http: aiohttp.ClientSession, waiting: Waiting) -> None:
+        async with gate:
+            said[entry.id] = await _handled(shop, entry, http, waiting, cancel=cancel)
+
+    try:
+        async with at_work(shop, stop) as (http, waiting), asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(one(entry, http, waiting))
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from errors
+    tally = await asyncio.to_thread(shop.book.tally)
+    return [Seen(shop.book.entry(entry.id), tally.get(entry.id, {}), said[entry.id]) for entry in entries]
+
+
+async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool) -> str:
+    """What came of looking at one batch, in words."""
+    try:
+        course = shop.course(entry.model, http, waiting)
+        check_account(entry, course.fingerprint)
+        if not await asyncio.to_thread(shop.book.take, entry.id):
+            return "another process is at work on it"
+        return await _looked_at(course, await asyncio.to_thread(shop.book.entry, entry.id), cancel=cancel)
+    except Unreachable as error:
+        return error.problem.message
+    except (ConfigError, ProviderError) as error:
+        return f"{error}" + (f" ({error.advice})" if error.advice else "")
+
+
+async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
+    try:
+        entry = await course.advance(entry, wait=False)
+    except Left:
+        if not cancel:
+            return "still running"
+        await course.cancel(await asyncio.to_thread(course.book.entry, entry.id))
+        return "asked to stop"
+    return entry.note or entry.state
+
+
+def render(seen: Sequence[Seen], now: float | None = None) -> Table:
+    """A table of batches; `now` in seconds since 1970."""
+    from rich.table import Table
+
+    moment = time.time() if now is None else now
+    table = Table(title="Batches", title_justify="left")
+    for header in ("batch", "run", "API", "model", "state"):
+        table.add_column(header, no_wrap=header == "batch")
+    for header in ("items", "done", "answered", "failed", "age"):
+        table.add_column(header, justify="right")
+    table.add_column("")
+    for one in seen:
+        table.add_row(*_row(one, moment))
+    return table
+
+
+def _row(one: Seen, now: float) -> tuple[str, ...]:
+    entry, standing = one.entry, one.entry.standing
+    answered = one.endings.get("succeeded", 0)
+    is_running = entry.state == "sent" and standing is not None
+    return (
+        entry.id,
+        entry.run,
+        entry.api,
+        entry.model.name,
+        f"{entry.state}: {standing.word}" if is_running and standing else entry.state,
+        str(entry.count),
+        str(standing.done) if standing else "-",
+        str(answered),
+        str(sum(one.endings.values()) - answered),
+        _age(now - entry.created),
+        one.said,
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

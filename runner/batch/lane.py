@@ -1,0 +1,339 @@
+"""One model's trials on their way through batches: packed, sent, followed, and told apart when a batch has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from runner.batch.entry import Entry
+from runner.batch.pace import window_of
+from runner.batch.pack import Pack, most_items, repack
+from runner.batch.verdict import told_apart
+from runner.batch.waiting import Left, Unreachable
+from runner.errors import ProviderError
+from runner.records import Adapted, Failure, Problem, Request
+from runner.retry import Breaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence, Set
+
+    from runner.batch.course import Course
+    from runner.batch.entry import Booked
+    from runner.codec import Codec
+    from runner.records import Answer, Model, Rung, Trial
+
+NOT_SENT = "not_sent"
+"""Kind of a trial that was never sent because the run was to stop; as live."""
+SENDING = 4
+"""Batches of one model that are uploaded at the same time."""
+LOOK_AGAIN_S = 0.5
+"""Seconds between two looks at a batch that another process works on."""
+SHARE = 50
+"""Trials that are packed before other lanes get their turn."""
+
+
+class Observer(Protocol):
+    """Who is told what happens; runner.live.Observer is one. Trials come without their messages."""
+
+    def sent(self, trial: Trial) -> None:
+        """A request's batch was taken by its provider."""
+
+    def answered(self, trial: Trial, answer: Answer) -> None:
+        """A reply arrived and is on its way to the ledger."""
+
+    def failed(self, trial: Trial, failure: Failure) -> None:
+        """A trial ended without a reply."""
+
+    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+        """A transient error: the next attempt follows in `wait_s` seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of one model."""
+
+    model: Model
+    keys: Set[str]
+    trials: Iterator[Trial]
+    """Each key once."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the keys that were wanted. Those in none of the fields have their answer in the ledger."""
+
+    failures: dict[str, Failure] = field(default_factory=dict)
+    live: set[str] = field(default_factory=set)
+    """To be sent live: `batch.fallback=live`, or no batch line can be made of their model's requests."""
+    pending: dict[str, str] = field(default_factory=dict)
+    """Key -> id of the batch that still runs, or may."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether batches were left running."""
+        return bool(self.pending)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """The run of one Wanted. `attached` are the keys that open batches hold already, with the batches' ids."""
+
+    wanted: Wanted
+    attached: Mapping[str, str]
+    run_id: str
+    codec: Codec
+    course: Course
+    observer: Observer
+    outcome: Outcome
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """Those that are neither answered nor failed, without their messages."""
+    breaker: Breaker = field(default_factory=Breaker)
+    running: int = 0
+    _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _light: dict[Rung, Adapted] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Until every batch has ended, or nobody waits for them any longer."""
+        self.course.answered = self._answered
+        self.course.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
+        async with self._group:
+            await self._feed()
+            for batch in dict.fromkeys(self.attached.values()):
+                self._group.create_task(self._attach(batch))
+
+    # ---- packing
+
+    async def _feed(self) -> None:
+        pack = self._pack()
+        for number, trial in enumerate(self.wanted.trials):
+            self.trials[trial.key] = self._lightened(trial)
+            if trial.key in self.attached:
+                continue
+            if (problem := self._closed()) is not None:
+                self._fail(trial.key, problem, 0)
+                continue
+            try:
+                body = self.codec.encode(trial.adapted.request)
+            except ProviderError as error:
+                self._fail(trial.key, Problem(error.kind, str(error)), 0)
+                continue
+            pack = await self._put(pack, trial.key, body)
+            if number % SHARE == 0:
+                await asyncio.sleep(0)
+        await self._launch(pack)
+
+    async def _put(self, pack: Pack, key: str, body: bytes) -> Pack:
+        line = self.course.api.line(pack.next_id, body, self.wanted.model)
+        if not pack.takes(line):
+            await self._launch(pack)
+            pack = self._pack()
+            line = self.course.api.line(pack.next_id, body, self.wanted.model)
+        pack.add(key, 1, line)
+        if len(pack.items) < pack.most_items:
+            return pack
+        await self._launch(pack)
+        return self._pack()
+
+    def _pack(self) -> Pack:
+        limits = self.course.api.limits
+        return Pack(self.course.folder, most_items(self.course.settings, limits), limits.n_bytes)
+
+    def _closed(self) -> Problem | None:
+        """Why nothing more is sent; None where it is."""
+        if self.course.waiting.over:
+            return Problem(NOT_SENT, "the run was interrupted before this request was sent")
+        if (stopped := self.breaker.open) is not None:
+            return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
+        return None
+
+    async def _launch(self, pack: Pack) -> None:
+        """Write a pack down and send it beside whatever else happens."""
+        if not pack.items:
+            return
+        await self._sending.acquire()
+        if (problem := self._closed()) is not None:
+            self._sending.release()
+            pack.discard()
+            for key, tried in pack.items:
+                self._fail(key, problem, tried - 1)
+            return
+        entry = await self._drafted(pack)
+        self.running += 1
+        self._group.create_task(self._send(entry, pack))
+
+    async def _drafted(self, pack: Pack) -> Entry:
+        """File first, then the book: what the book names is there."""
+        course = self.course
+        await asyncio.to_thread(pack.seal)
+        course.step("packed")
+        entry = Entry(
+            id=pack.id,
+            run=self.run_id,
+            api=str(self.wanted.model.capability.batch),
+            model=self.wanted.model,
+            base=course.account.base,
+            account=course.fingerprint,
+            count=len(pack.items),
+            window_s=window_of(course.settings.window_s, course.api.limits.windows_s),
+            created=course.clock(),
+        )
+        await asyncio.to_thread(course.book.draft, entry, pack.items)
+        course.step("drafted")
+        return entry
+
+    # ---- following
+
+    async def _send(self, entry: Entry, pack: Pack) -> None:
+        try:
+            try:
+                entry = await self.course.send(entry)
+            finally:
+                self._sending.release()
+            if entry.state == "sent":
+                self.breaker.record_success()
+                for key, _ in pack.items:
+                    self.observer.sent(self.trials[key])
+            if entry.state == "sent" and not self.course.settings.wait:
+                await self._leave(entry)
+            else:
+                await self._follow(entry)
+        except Left:
+            await self._leave(entry)
+        finally:
+            self._gone()
+
+    async def _attach(self, batch: str) -> None:
+        self.running += 1
+        book = self.course.book
+        entry = await asyncio.to_thread(book.entry, batch)
+        try:
+            while not await asyncio.to_thread(book.take, batch):
+                await self.course.waiting.pause(LOOK_AGAIN_S)
+            entry = await asyncio.to_thread(book.entry, batch)
+            await self._follow(entry, was_lost=entry.state == "lost")
+        except Left:
+            await self._leave(entry)
+        finally:
+            self._gone()
+
+    def _gone(self) -> None:
+        self.running -= 1
+        self._ended.set()
+
+    async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
+        try:
+            entry = await self.course.advance(entry, wait=self.course.settings.wait)
+        except Unreachable as away:
+            for item in await self._mine(entry):
+                self._fail(item.key, away.problem, item.attempt)
+            return
+        is_still_lost = was_lost and entry.state == "lost"
+        if is_still_lost:
+            await self._give_up(entry)
+        if is_still_lost or entry.state == "unsent":
+            await self._relaunch(entry, await self._mine(entry))
+        else:
+            await self._tell_apart(entry)
+
+    async def _give_up(self, entry: Entry) -> None:
+        """Its requests are about to be bought anew: let it not go on if that can be helped."""
+        try:
+            await self.course.cancel(entry)
+        except ProviderError:
+            return
+
+    async def _leave(self, entry: Entry) -> None:
+        self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
+
+    async def _mine(self, entry: Entry) -> list[Booked]:
+        """Those of a batch's items that are wanted here; it may hold another run's too."""
+        items = await asyncio.to_thread(self.course.book.items, entry.id)
+        return [item for item in items if item.key in self.trials]
+
+    async def _tell_apart(self, entry: Entry) -> None:
+        """What becomes of each request of a batch that has ended."""
+        items = await self._mine(entry)
+        if entry.state == "refused" and items:
+            self.breaker.record_fatal(items[0].kind, entry.note)
+        groups = told_apart(items, self.course.settings)
+        for item in groups["failed"]:
+            self._fail(item.key, _problem(item), item.attempt)
+        for item in groups["kept"] + groups["live"]:
+            del self.trials[item.key]
+        self.outcome.live.update(item.key for item in groups["live"])
+        await self._relaunch(entry, groups["again"])
+        await self._halve(entry, groups["smaller"])
+        await self._later(entry, groups["later"])
+
+    async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
+        if len(items) == 1:
+            self._fail(items[0].key, _problem(items[0]), items[0].attempt)
+            items = ()
+        middle = (len(items) + 1) // 2
+        await self._relaunch(entry, items[:middle])
+        await self._relaunch(entry, items[middle:])
+
+    async def _later(self, entry: Entry, items: Sequence[Booked]) -> None:
+        """The account's batches hold too many tokens: wait for another to end, or ask for less at once."""
+        if not items:
+            return
+        self.running -= 1  # it holds none
+        try:
+            if self.running:
+                await self._one_ends()
+                await self._relaunch(entry, items)
+            elif len(items) > 1:
+                await self._halve(entry, items)
+            else:
+                await self.course.waiting.pause(self.course.settings.max_poll_s)
+                await self._relaunch(entry, [replace(items[0], attempt=items[0].attempt + 1)])
+        except Left:
+            for item in items:
+                self._fail(item.key, _problem(item), item.attempt)
+        finally:
+            self.running += 1
+
+    async def _one_ends(self) -> None:
+        """Until another of this model's batches has ended, or none is left that could."""
+        self._ended.clear()
+        while self.running and not self._ended.is_set():
+            await self.course.waiting.pause(0.05)
+
+    async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
+        """Send items of an ended batch again, in a new one, from the lines on disk."""
+        if not items:
+            return
+        pack = self._pack()
+        try:
+            await asyncio.to_thread(repack, pack, self.course.folder, entry.id, items)
+        except OSError as error:
+            problem = Problem(NOT_SENT, f"what was sent before cannot be read again: {error}")
+            for item in items:
+                self._fail(item.key, problem, item.attempt - 1)
+            return
+        await self._launch(pack)
+
+    # ---- telling
+
+    def _lightened(self, trial: Trial) -> Trial:
+        """The trial without what makes it large: tens of thousands are kept until their batches end."""
+        rung = trial.adapted.rung
+        light = self._light.setdefault(rung, Adapted(Request(self.wanted.model.id, (), {}), rung, {}, {}))
+        return replace(trial, adapted=light)
+
+    def _answered(self, key: str, answer: Answer) -> None:
+        if (trial := self.trials.get(key)) is not None:
+            self.observer.answered(trial, answer)
+
+    def _fail(self, key: str, problem: Problem, attempts: int) -> None:
+        failure = Failure(key, problem, attempts)
+        self.outcome.failures[key] = failure
+        self.observer.failed(self.trials.pop(key), failure)
+
+
+def _problem(item: Booked) -> Problem:
+    kind = item.kind or item.ending or "missing"
+    return Problem(kind, item.message or f"the batch ended with this request {item.ending}")
