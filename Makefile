@@ -1,6 +1,7 @@
 # Targets for users and developers; `make` lists them. Only Python 3.11+, pip and make are needed; uv is used if present.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 UV := $(shell command -v uv 2>/dev/null)
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
@@ -30,18 +31,20 @@ test: .venv/.ready-test  ## everything that must hold: format, lint, types, laye
 	$(MAKE) --no-print-directory check
 
 check: .venv/.ready-test
-	$(BIN)/ruff format --check runner tests benchmarks packaging
-	$(BIN)/ruff check runner tests benchmarks packaging
+	$(BIN)/ruff format --check runner hydra_plugins tests benchmarks packaging
+	$(BIN)/ruff check runner hydra_plugins tests benchmarks packaging
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 format: .venv/.ready-test  ## put the code in the project's format
-	$(BIN)/ruff format runner tests benchmarks packaging
-	$(BIN)/ruff check --fix runner tests benchmarks packaging
+	$(BIN)/ruff format runner hydra_plugins tests benchmarks packaging
+	$(BIN)/ruff check --fix runner hydra_plugins tests benchmarks packaging
 
 bench: .venv/.ready-test  ## the benchmarks, side by side with what they are compared to
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/mlflow_cells.py
 
 wheel: .venv/.ready  ## dist/: the project, and the embedded model's weights as a package of their own
 	rm -rf dist build/weights

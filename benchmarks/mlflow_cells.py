@@ -51,9 +51,10 @@ def server(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    place = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "art")]
+    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "art")]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *place],
+        [sys.executable, "-m", "mlflow", "server", *place],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
     )  # fmt: skip
@@ -101,9 +102,8 @@ def main() -> None:
                 seconds = time.perf_counter() - started
                 assert len(logged.cells) == CELLS
                 slow = naive(logged.uri, NAIVE_CELLS) / NAIVE_CELLS * CELLS
-                print(
-                    f"{label}: {CELLS} cells in {seconds:.0f} s; by one call a value {slow:.0f} s ({slow / seconds:.1f} x)"
-                )
+                print(f"{label}: {CELLS} cells in {seconds:.0f} s")
+                print(f"one call a value, from {NAIVE_CELLS} cells: {slow:.0f} s ({slow / seconds:.1f} x)")
                 print(f"goal, under {GOAL_S} s: {'met' if seconds < GOAL_S else 'MISSED'}", flush=True)
 
 

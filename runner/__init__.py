@@ -8,6 +8,7 @@ rehearsal     a session whose models all answer on loopback
 simulator     the providers' APIs on loopback, with faults
 launcher      Hydra's launcher `pooled`: all jobs of a sweep as one
 task          the function that Hydra calls
+batches       what the verbs about batches do
 commands      a run, a job of a sweep elsewhere, a reproduction
 planner       `runner plan`, in the place of a session
 results       what the verbs about results do

@@ -13,7 +13,7 @@ from runner.config import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.job import Job
 from runner.ledger import open_ledger
-from runner.pipeline import Counts, JobResult
+from runner.pipeline import PENDING, Counts, JobResult
 from runner.session import Session, console, say_logged
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from runner.recheck import Answers
-    from runner.records import Experiment, Tracking
+    from runner.records import Experiment, Row, Tracking
     from runner.session import Runs
 
 
@@ -87,6 +87,34 @@ def track(folder: Path, where: Tracking | None = None) -> int:
     """Log a run's or a sweep's folder to MLflow: all of it, or what is missing there."""
     say_logged(console(), logbook.track(folder, where))
     return 0
+
+
+def rescore(folder: Path) -> int:
+    """Read a run's replies again from the ledger, in place: after batches have ended, or with a newer parser."""
+    folder = runfile.launch_folder(folder)
+    is_sweep = (folder / "sweep.json").is_file()
+    run = runfile.load(folder, "sweep.json" if is_sweep else "run.json")
+    with Session(run["command"]) as session:
+        launch = session.launch
+        launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
+        launch.purchase.requests_sent = run["requests_sent"]
+        jobs = [_job_in(path) for path in runfile.job_folders(folder)]
+        for job in jobs:
+            rows = transcript.read_rows(job.folder / "results.jsonl")
+            launch.purchase.bought |= {row.key for row in rows if _ours(row)}
+        session.rewrite(jobs)
+        return session.finish(folder if is_sweep else None)
+
+
+def _job_in(folder: Path) -> Job:
+    run = runfile.load(folder, "run.json")
+    experiment = saved.experiment_from(runfile.load(folder, "experiment.json"), str(folder / "experiment.json"))
+    return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
+
+
+def _ours(row: Row) -> bool:
+    """Whether the launch bought the answer, or had it in a batch that still ran."""
+    return row.source == "bought" or (row.problem is not None and row.problem.kind == PENDING)
 
 
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:

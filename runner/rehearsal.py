@@ -57,7 +57,7 @@ class Rehearsal:
         status = self._session.finish(sweep)
         count = self._simulator.count
         sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
-        self._session.console.print(f"rehearsed: {sent} calls and {sum(map(len, count.batches.values()))} batches, nothing was paid")
+        self._session.console.print(f"rehearsed: {sent} calls and {sum(count.batches.values())} batches, nothing was paid")
         return status
 
     def close(self) -> None:

@@ -94,6 +94,11 @@ class Session:
         self.launch.results.append(result)
         runfile.write(self.launch, result)
 
+    def rewrite(self, jobs: Sequence[Job]) -> None:
+        """Write what jobs came to again from the ledger, as when their batches have ended."""
+        for result in pipeline.rewrite(self.launch, jobs):
+            runfile.write(self.launch, result)
+
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
         self.launch.results.sort(key=lambda result: result.index)

@@ -153,6 +153,12 @@ def _stats(words: argparse.Namespace, conf: Path) -> int:
     return results.show_statistics(_found(words.run, conf, words.overrides), as_json=words.json)
 
 
+def _rescore(words: argparse.Namespace, conf: Path) -> int:
+    from runner import commands
+
+    return commands.rescore(_found(words.run, conf, words.overrides))
+
+
 def _report(words: argparse.Namespace, conf: Path) -> int:
     from runner import report
     from runner.session import console
@@ -265,6 +271,7 @@ VERBS: Mapping[str, Verb] = {
     "status": Verb("Batches, and what they hold.", _prepare_batches, _status),
     "collect": Verb("Fetch what batches have finished; the run goes on from there.", _prepare_batches, _collect),
     "cancel": Verb("Ask batches that still run to stop.", _prepare_batches, _cancel),
+    "rescore": Verb("Read a run's replies again from the ledger, in place. Sends nothing.", _one_run, _rescore),
     "report": Verb("Write a run's page, report.html, again.", _one_run, _report),
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
     "import": Verb("Make a run of results that exist already.", _prepare_import, _import),

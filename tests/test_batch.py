@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching import KEYS, Bench, FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
+from batching import Bench, FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
 
 from runner.batch import desk
 from runner.batch.book import open_book
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
 from runner.live import Stop
 from runner.providers.batch_api import Item, Limits, Standing
-from runner.records import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from runner.providers.batch_api import Ending, State
+    from runner.records import Answer
 
 MODEL = model_of("openai")
 
@@ -96,6 +96,8 @@ def test_lanes_go_side_by_side(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Packing:
+    """A size and limits (items, bytes), and the batches that ten requests make."""
+
     id: str
     size: Any
     limits: tuple[int, int]
@@ -154,7 +156,9 @@ ENDS = (
     End("to be retried", lambda line: [item(line, "retry", "server", "busy")]),
     End("retried often", lambda line: [item(line, "retry", "server", "busy")], times=2, batches=[3, 1, 1]),
     End("too often", lambda line: [item(line, "retry", "server", "busy")], 9, batches=[3, 1, 1], failure="server"),
-    End("failed for good", lambda line: [item(line, "failed", "bad_request", "no")], batches=[3], failure="bad_request"),
+    End(
+        "failed for good", lambda line: [item(line, "failed", "bad_request", "no")], batches=[3], failure="bad_request"
+    ),
     End("expired alone", lambda line: [item(line, "expired")]),
     End("expired with the batch", lambda _: [], state="expired"),
     End("cancelled", lambda line: [item(line, "cancelled")], batches=[3], failure="cancelled"),
@@ -219,9 +223,7 @@ class Whole:
 )
 def test_a_failed_batch_ends_its_items(tmp_path: Path, case: Whole) -> None:
     """A batch that fails for a stated reason fails its items; without one they are tried three times, not forever."""
-    api = FakeApi(
-        stands=lambda _: Standing("failed", "failed", 0, 3, (), "it failed", case.kind), results=lambda _: []
-    )
+    api = FakeApi(stands=lambda _: Standing("failed", "failed", 0, 3, (), "it failed", case.kind), results=lambda _: [])
     with with_api(tmp_path, api) as at:
         outcome = at.buy(trials_of(MODEL, 3))
         assert sizes(api) == [3] * case.batches
@@ -544,7 +546,7 @@ def test_answers_that_cannot_be_kept_end_the_run(tmp_path: Path) -> None:
 
 
 def test_collect_fetches_what_has_ended(tmp_path: Path) -> None:
-    """collect looks at every open batch once, stores what it answered, and leaves the rest."""
+    """Collect looks at every open batch once, stores what it answered, and leaves the rest."""
     api = FakeApi(stands=lambda batch: running(batch) if batch.id == "p2" else slow(0)(batch))
     trials = trials_of(MODEL, 6)
     with with_api(tmp_path, api, settings=settings(size=3, wait=False)) as at:
@@ -557,7 +559,7 @@ def test_collect_fetches_what_has_ended(tmp_path: Path) -> None:
 
 
 def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
-    """cancel reaches each running batch; once that has ended, what it had finished is collected."""
+    """Cancel reaches each running batch; once that has ended, what it had finished is collected."""
     api = FakeApi(
         stands=lambda batch: Standing("cancelled", "stopped", 1, 3) if batch.cancelled else running(batch),
         results=lambda batch: [done(batch.lines[0])],
@@ -601,6 +603,9 @@ def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
             assert [each.said for each in desk.collect(replace(at.shop, book=other), Stop())] == [
                 "another process is at work on it"
             ]
+            elsewhere = Bench(at.folder, at.ledger, other, replace(at.shop, book=other))
+            assert elsewhere.buy(trials_of(MODEL, 1)).detached
+            assert api.batches[0].looks == 0
             at.book.release()
             assert other.take(batch)
-    assert KEYS
+    assert api.submits == 1

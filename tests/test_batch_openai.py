@@ -147,6 +147,8 @@ def test_a_cancelled_batch_keeps_what_it_had_done(name: str, tmp_path: Path) -> 
 
 @dataclass(frozen=True)
 class Refusal:
+    """A fault plan, and where and how the batch is refused."""
+
     id: str
     plan: dict[str, Any]
     state: str
@@ -239,6 +241,8 @@ def test_openais_own_client_sees_what_we_sent(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Line:
+    """A result line and what is read from it."""
+
     id: str
     line: Any
     item: tuple[str, str, str]
@@ -287,6 +291,7 @@ class Told:
     value: Any
 
     async def __call__(self, work: Callable[[aiohttp.ClientSession, Account], Awaitable[Any]]) -> Any:
+        """What `work` returns, given a session and an account at the server."""
         from aiohttp import web
 
         async def handle(_: web.BaseRequest) -> web.Response:
@@ -305,6 +310,8 @@ class Told:
 
 @dataclass(frozen=True)
 class Stands:
+    """A batch as the provider describes it, and as we do."""
+
     id: str
     batch: dict[str, Any]
     standing: Standing
@@ -358,7 +365,7 @@ def test_a_standing(case: Stands) -> None:
 
 @pytest.mark.parametrize("moment", ["1600000000", 1_600_000_000, "2020-09-13T12:26:40Z", "2020-09-13T12:26:40"])
 def test_times_may_be_written_as_text(moment: Any, tmp_path: Path) -> None:
-    """A batch created long before the draft ends the search, in whatever form its time is; one without a time does not."""
+    """A batch created long before the draft ends the search, in whatever form its time is written."""
     page = {"data": [{"id": "x", "created_at": moment, "metadata": None}], "has_more": True}
     made = draft("openai", tmp_path)
     assert asyncio.run(Told(page)(lambda http, owner: KLUSTER.find(http, owner, made))) is None

@@ -31,7 +31,9 @@ class Day:
 
 
 DAYS = (
-    Day("refusals, errors, cut connections", {"refuse": 0.1, "server_error": 0.05, "drop": 0.05, "retry_after_s": 0.01}),
+    Day(
+        "refusals, errors, cut connections", {"refuse": 0.1, "server_error": 0.05, "drop": 0.05, "retry_after_s": 0.01}
+    ),
     Day("no answer to the creation, listed late", {"drop_create": 0.01, "list_delay_s": 0.1}),
     Day("downloads break off", {"drop_download": 0.5}),
     Day("items fail at the provider", {"item_error": 0.25}),
@@ -49,9 +51,10 @@ DAYS = (
 @pytest.mark.parametrize("name", APIS)
 def test_a_bad_day_costs_what_is_lost_and_no_more(name: str, day: Day, tmp_path: Path) -> None:
     """Every request is answered in the end; what the provider billed twice is what it had billed and not delivered."""
-    with SimulatorThread(FaultPlan(**{"batch_s": 0.02, **day.plan})) as simulator, bench(
-        tmp_path, settings(size=4, find_s=0.4)
-    ) as at:
+    with (
+        SimulatorThread(FaultPlan(**{"batch_s": 0.02, **day.plan})) as simulator,
+        bench(tmp_path, settings(size=4, find_s=0.4)) as at,
+    ):
         trials = trials_of(model_of(name, simulator.base), COUNT)
         outcome = at.buy(trials)
         assert outcome.failures == {}

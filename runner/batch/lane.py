@@ -211,6 +211,9 @@ class Lane:
         entry = await asyncio.to_thread(book.entry, batch)
         try:
             while not await asyncio.to_thread(book.take, batch):
+                if not self.course.settings.wait:
+                    await self._leave(entry)
+                    return
                 await self.course.waiting.pause(LOOK_AGAIN_S)
             entry = await asyncio.to_thread(book.entry, batch)
             await self._follow(entry, was_lost=entry.state == "lost")

@@ -75,7 +75,7 @@ class Kill:
     step: str
     meaning: str
     nth: int = 1
-    plan: Mapping[str, float] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
 
 KILLS = (
@@ -103,7 +103,7 @@ MATRIX += [pytest.param("openai", kill, id=f"openai-{kill.step}-{kill.nth}") for
 
 @pytest.mark.parametrize(("name", "kill"), MATRIX)
 def test_a_kill_costs_nothing(name: str, kill: Kill, crasher: Crasher, tmp_path: Path) -> None:
-    """Whenever the process is killed, the re-run has every answer; no item was billed twice and nothing is left over."""
+    """Whenever the process is killed, the re-run has every answer; no item is billed twice and nothing left over."""
     with SimulatorThread(FaultPlan(batch_s=0.06, **kill.plan)) as simulator:
         order = {"folder": str(tmp_path), "api": name, "base": simulator.base, "count": COUNT, "size": SIZE}
         assert crasher.run(**order, step=kill.step, nth=kill.nth) == KILLED, kill.meaning
