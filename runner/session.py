@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -198,8 +196,9 @@ def say_logged(shown: Console, logged: LoggedRuns) -> None:
     if logged.url is not None:
         shown.print(f"see it: {logged.url}", soft_wrap=True)
     else:
-        # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
-        here = Path(sys.executable).parent / "mlflow"
-        mlflow = "mlflow" if shutil.which("mlflow") else short(here) if here.exists() else "python -m mlflow"
-        ui = f"LITELLM_LOCAL_MODEL_COST_MAP=True {mlflow} ui --backend-store-uri {logged.uri}"
-        shown.print(f"see it: {ui}", soft_wrap=True)
+        here = Path(sys.executable).parent / "runner"
+        runner = "runner" if shutil.which("runner") or not here.exists() else short(here)
+        usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+        shown.print(
+            f"see it: {runner} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}", soft_wrap=True
+        )

@@ -124,8 +124,7 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
     if uri.startswith(("http://", "https://")):
         sys.stdout.write(f"{uri}\n")
         return 0
-    # Without the variable MLflow's server waits for a download of LiteLLM's where there is no network.
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **QUIET_SERVER}
     place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
@@ -259,6 +258,14 @@ def _simulate(words: argparse.Namespace, _conf: Path) -> int:
     simulator.serve(words.host, words.port, plan, state=Path(words.state) if words.state else None, ready=ready)
     return 0
 
+
+QUIET_SERVER = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+"""For MLflow's server: else it waits for a download of LiteLLM's where there is no network, and keeps seven processes
+for jobs that nobody gives it."""
 
 VERBS: Mapping[str, Verb] = {
     "track": Verb("Log a run to MLflow: all of it, or what is missing there.", _one_run, _track),

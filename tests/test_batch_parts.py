@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from batching import FAST, bench, model_of, settings, trials_of
 from hydra import compose, initialize_config_dir
 from hypothesis import given
+from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from postgres import HOW, Postgres, programs
 

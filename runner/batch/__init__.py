@@ -5,12 +5,14 @@ taken up by the next run. From the dispatch down:
 
 desk        status, collect, cancel: what is done with batches from any shell
 dispatch    lanes of trials -> packed, sent, followed, answered; what is left for a later run, or for live
+lane        one model's trials: packed, sent, followed, told apart
 course      one batch from draft to clean-up, step by step
 results     a batch's results: raw to disk, answers to the ledger, endings to the book
 pack        which requests go into one batch, and its file of items
 pace        when to look, and when to give up
 waiting     waiting, and how it ends early
 verdict     how an item ended -> what becomes of its request
+wanted      what is asked for, and what comes of it
 account     whose account a model's batches are sent from
 book        the batches and their items, in the ledger's database
 entry       the values that the book holds

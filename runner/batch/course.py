@@ -110,7 +110,8 @@ class Course:
         except Unsure:
             return entry
         except ProviderError as error:
-            return await self._refused(entry, _kind(error), str(error))
+            kind = "too_large" if error.status == 413 else error.kind
+            return await self._refused(entry, kind, str(error))
         self.step("accepted")
         entry = await self._change(entry, state="sent", sent=sent)
         self.step("sent")
@@ -220,13 +221,13 @@ class Course:
         return await self._change(entry, state="lost", note=message, settled=settled)
 
     async def _standing(self, entry: Entry) -> Standing:
-        sent = _sent(entry)
+        sent = entry.taken
         return await self._call(lambda: self.api.standing(self.http, self.account, sent))
 
     # ---- collecting
 
     async def _collect(self, entry: Entry) -> Entry:
-        sent, standing = _sent(entry), _standing(entry)
+        sent, standing = entry.taken, entry.stood
         booked = await asyncio.to_thread(self.book.items, entry.id)
         results = Results(
             entry=entry,
@@ -267,7 +268,7 @@ class Course:
 
     async def _clean(self, entry: Entry) -> Entry:
         """Only now, when every answer is durable. What cannot be deleted is no failure: a later run tries again."""
-        sent, standing = _sent(entry), _standing(entry)
+        sent, standing = entry.taken, entry.stood
         if self.settings.cleanup:
             try:
                 await self._call(lambda: self.api.clean(self.http, self.account, sent, standing))
@@ -296,19 +297,3 @@ class Course:
         entry = await asyncio.to_thread(self.book.change, entry.id, **values)
         self.news(entry)
         return entry
-
-
-def _kind(error: ProviderError) -> str:
-    return "too_large" if error.status == 413 else error.kind
-
-
-def _sent(entry: Entry) -> Sent:
-    if entry.sent is None:
-        raise AssertionError(f"batch {entry.id} is {entry.state} without a provider's id")
-    return entry.sent
-
-
-def _standing(entry: Entry) -> Standing:
-    if entry.standing is None:
-        raise AssertionError(f"batch {entry.id} is {entry.state} without a standing")
-    return entry.standing

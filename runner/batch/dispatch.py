@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from runner.batch.account import account_of, check_account, fingerprint
 from runner.batch.book import LEASE_S
 from runner.batch.course import Course
-from runner.batch.lane import Lane, Outcome, Wanted
+from runner.batch.lane import Lane
 from runner.batch.waiting import Waiting
+from runner.batch.wanted import Outcome, Wanted
 from runner.codec import Codec, codec_for
 from runner.errors import ProviderError, RunnerError
 from runner.providers.batch_table import service_of
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
     from runner.batch.book import Book
     from runner.batch.entry import Entry
-    from runner.batch.lane import Observer
     from runner.batch.results import Keep
     from runner.batch.waiting import Asked
+    from runner.batch.wanted import Observer
     from runner.providers.batch_api import BatchApi
     from runner.records import Batch, Model
 

@@ -64,6 +64,20 @@ class Entry:
     note: str = ""
     """Why it is unsent, refused or lost."""
 
+    @property
+    def taken(self) -> Sent:
+        """As the provider took it, in any state that it reaches only then."""
+        if self.sent is None:
+            raise AssertionError(f"batch {self.id} is {self.state} without a provider's id")
+        return self.sent
+
+    @property
+    def stood(self) -> Standing:
+        """How it ended, in any state that comes after that."""
+        if self.standing is None:
+            raise AssertionError(f"batch {self.id} is {self.state} without a standing")
+        return self.standing
+
     def draft(self, folder: Path, created: str) -> Draft:
         """It as an adapter takes it; `created` as ISO 8601."""
         return Draft(self.id, self.model, items_path(folder, self.id), self.count, self.window_s, created)

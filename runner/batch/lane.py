@@ -4,75 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runner.batch.entry import Entry
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
 from runner.batch.verdict import told_apart
 from runner.batch.waiting import Left, Unreachable
+from runner.batch.wanted import NOT_SENT
 from runner.errors import ProviderError
 from runner.records import Adapted, Failure, Problem, Request
 from runner.retry import Breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence
 
     from runner.batch.course import Course
     from runner.batch.entry import Booked
+    from runner.batch.wanted import Observer, Outcome, Wanted
     from runner.codec import Codec
-    from runner.records import Answer, Model, Rung, Trial
+    from runner.records import Answer, Rung, Trial
 
-NOT_SENT = "not_sent"
-"""Kind of a trial that was never sent because the run was to stop; as live."""
 SENDING = 4
 """Batches of one model that are uploaded at the same time."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
 SHARE = 50
 """Trials that are packed before other lanes get their turn."""
-
-
-class Observer(Protocol):
-    """Who is told what happens; runner.live.Observer is one. Trials come without their messages."""
-
-    def sent(self, trial: Trial) -> None:
-        """A request's batch was taken by its provider."""
-
-    def answered(self, trial: Trial, answer: Answer) -> None:
-        """A reply arrived and is on its way to the ledger."""
-
-    def failed(self, trial: Trial, failure: Failure) -> None:
-        """A trial ended without a reply."""
-
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        """A transient error: the next attempt follows in `wait_s` seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked of one model."""
-
-    model: Model
-    keys: Set[str]
-    trials: Iterator[Trial]
-    """Each key once."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the keys that were wanted. Those in none of the fields have their answer in the ledger."""
-
-    failures: dict[str, Failure] = field(default_factory=dict)
-    live: set[str] = field(default_factory=set)
-    """To be sent live: `batch.fallback=live`, or no batch line can be made of their model's requests."""
-    pending: dict[str, str] = field(default_factory=dict)
-    """Key -> id of the batch that still runs, or may."""
-
-    @property
-    def detached(self) -> bool:
-        """Whether batches were left running."""
-        return bool(self.pending)
 
 
 @dataclass(slots=True, kw_only=True)
