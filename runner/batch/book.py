@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import sqlalchemy as sa
 
 from runner import process
-from runner.batch.entry import OPEN, Booked, Entry, Settled, State
+from runner.batch.entry import LEASE_S, OPEN, Booked, Entry, Settled, State
 from runner.errors import LedgerError
 from runner.ledger import connect, explained
 from runner.providers.batch_api import Sent, Standing
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 SCHEMA_VERSION = 1
-LEASE_S = 60.0
-"""How long others keep off a batch unless that is renewed."""
 _ROWS_A_STATEMENT = 2_000
 _SCHEMA_LOCK = 0xBA7C4
 """PostgreSQL advisory lock held while tables are made; as the ledger's."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.batch.account import account_of, check_account, fingerprint
-from runner.batch.book import LEASE_S
 from runner.batch.course import Course
+from runner.batch.entry import LEASE_S
 from runner.batch.lane import Lane
 from runner.batch.waiting import Waiting
 from runner.batch.wanted import Outcome, Wanted

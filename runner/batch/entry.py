@@ -30,6 +30,9 @@ WAITING: tuple[State, ...] = ("drafted", "sent", "ended")
 OPEN: tuple[State, ...] = (*WAITING, "lost")
 """States in which its requests must not be bought again without another look."""
 
+LEASE_S = 60.0
+"""How long others keep off a batch that a process has taken, unless that is renewed."""
+
 Ending = Literal[
     "succeeded", "failed", "retry", "expired", "cancelled", "missing", "malformed", "refused", "dropped", "lost"
 ]
