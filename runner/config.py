@@ -47,6 +47,7 @@ def load(cfg: DictConfig) -> Experiment:
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
         budget_usd=_budget(conf.budget.max_usd),
+        report=conf.report,
         objective=conf.objective,
     )
 

@@ -32,8 +32,9 @@ def launch(
 ) -> Sequence[JobReturn]:
     """Compose every job, run them in the session of the program's own `task`, and give Hydra their return values.
 
-    A job's value is that of its `objective`. A job that cannot be composed or planned has FAILED, and its neighbours run. Hydra's own `on_job_start` and
-    `on_job_end` callbacks are called while the jobs are composed, before anything is sent.
+    A job's value is that of its `objective`. A job that cannot be composed or planned has FAILED, and its neighbours
+    run. Hydra's own `on_job_start` and `on_job_end` callbacks are called while the jobs are composed, before anything
+    is sent.
     """
     from hydra.core.utils import configure_log, setup_globals
 

@@ -246,6 +246,8 @@ class Experiment:
     strict: bool = False
     budget_usd: float | None = None
     """Most that one launch may spend; None: no limit. Not part of a key, as `objective`."""
+    report: bool = True
+    """Whether report.html is written. Not part of a key."""
     objective: str | None = None
     """The metric that a sweeper is given as the job's result."""
 

@@ -57,7 +57,8 @@ class Rehearsal:
         status = self._session.finish(sweep)
         count = self._simulator.count
         sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
-        self._session.console.print(f"rehearsed: {sent} calls and {sum(count.batches.values())} batches, nothing was paid")
+        batches = sum(count.batches.values())
+        self._session.console.print(f"rehearsed: {sent} calls and {batches} batches, nothing was paid")
         return status
 
     def close(self) -> None:

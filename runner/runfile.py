@@ -33,7 +33,7 @@ PACKAGES = (
 )  # fmt: skip
 """Those whose version can change what is sent, read or counted."""
 
-NOT_IDENTITY = ("tracking", "batch", "ledger_url", "budget_usd", "objective")
+NOT_IDENTITY = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
 """Parts of an experiment that change where and how it runs, never what is asked."""
 
 COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed")

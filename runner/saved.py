@@ -20,7 +20,7 @@ GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
 """Experiment's field -> the config group that its items come from."""
 PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
 """Experiment's field -> its path in the config, where that is not its name."""
-RUNTIME = ("tracking", "batch", "ledger", "budget", "objective")
+RUNTIME = ("tracking", "batch", "ledger", "budget", "objective", "report")
 """Settings that change where and how an experiment runs, never what is asked; a model's `limits` are such too."""
 SHOWN = 60
 """Characters of a long value that are shown."""

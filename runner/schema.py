@@ -186,6 +186,7 @@ class RunnerConf:
     tracking: TrackingConf = field(default_factory=TrackingConf)
     ledger: LedgerConf = field(default_factory=LedgerConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
+    report: bool = True
     objective: Optional[str] = None
 
 

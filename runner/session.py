@@ -107,7 +107,8 @@ class Session:
         folder = sweep or self.launch.results[0].folder
         if self._tracked:
             self._show(sweep)
-            self._report(folder)
+            if all(result.experiment is None or result.experiment.report for result in self.launch.results):
+                self._report(folder)
             self._log(folder)
         return self._status(folder)
 

@@ -99,6 +99,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "strict": Field(RECORD, value=True),
         "budget_usd": Field(RUNTIME, 1.0),
         "objective": Field(RUNTIME, "score/mean"),
+        "report": Field(RUNTIME, False),
     },
     Model: {
         "name": Field(RECORD, "other"),

@@ -1,7 +1,7 @@
 """What a provider's batch API looks like to the rest of the program: one small protocol, and the values that cross it.
 
-An adapter translates between these values and one family of APIs over HTTP. It holds no state, never retries, never sleeps
-and keeps nothing in memory that grows with the batch: items are written to and read from streams. Errors are
+An adapter translates between these values and one family of APIs over HTTP. It holds no state, never retries, never
+sleeps and keeps nothing in memory that grows with the batch: items are written to and read from streams. Errors are
 ProviderErrors as for live calls (runner.reply.error_of), so that one retry policy serves both.
 """
 

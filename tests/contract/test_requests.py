@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONF = Path(__file__).parents[2] / "conf"
 GOLDEN = Path(__file__).parent / "golden"
 ELSEWHERE = {"gemini-2-5-flash-vertex"}
-"""For these LiteLLM signs in at Google before it sends anything; tests/test_batch_adapters.py holds them to Gemini's."""
+"""LiteLLM signs in at Google before it sends these; test_batch_adapters.py holds them to Gemini's."""
 NAMES = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - ELSEWHERE)
 OPEN = (
     "model.any.id=mistral/mistral-large-latest",

@@ -27,7 +27,7 @@ def command(provider: Provider | None, *overrides: str) -> list[str]:
     if provider is not None:
         model = "model.openai_compatible"
         words += ["model=openai_compatible", f"{model}.api_base={provider.url}", f"{model}.id=m"]
-    return [*words, *overrides]
+    return [*words, "report=false", *overrides]
 
 
 def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
