@@ -92,6 +92,7 @@ _CAUSES = (
     ("malformed", "is damaged", _ELSEWHERE),
     ("locked", "is locked by another process", "run the same command again when that process has ended"),
     ("readonly", "cannot be written", _ELSEWHERE),
+    ("Permission denied", "cannot be opened: its folder cannot be written", _ELSEWHERE),
     ("unable to open", "cannot be opened: its folder is missing or cannot be written", _ELSEWHERE),
     ("disk is full", "has no room: the disk is full", "run the same command again when there is room"),
     ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again"),

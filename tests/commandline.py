@@ -37,7 +37,7 @@ def configs(folder: Path, provider: Provider) -> str:
 
 def quick(words: Sequence[str]) -> list[str]:
     """A run's words, without the report: that takes seconds, and has tests of its own."""
-    return [words[0], "report=false", *words[1:]] if words[0].startswith("--config-dir") else [*words]
+    return [*words, "report=false"] if words[0].startswith("--config-dir") else [*words]
 
 
 def start(folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
