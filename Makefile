@@ -43,6 +43,7 @@ format: .venv/.ready-test  ## put the code in the project's format
 
 bench: .venv/.ready-test  ## the benchmarks, side by side with what they are compared to
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/mlflow_cells.py
 

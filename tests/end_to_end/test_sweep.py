@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import time
 from functools import partial
@@ -89,6 +90,8 @@ def test_a_sweep_is_one_parent_in_mlflow(tmp_path: Path) -> None:
         )
         assert len(traces) == 3
         assert all("reply" in json.loads(trace.data.response) for trace in traces)
+    shutil.rmtree(tmp_path / "outputs")  # what MLflow keeps is enough to reproduce a job from
+    assert "equal" in runner(tmp_path, "reproduce", children[0].info.run_id).stdout
 
 
 def test_a_failing_job_takes_no_other_down(tmp_path: Path) -> None:
