@@ -41,11 +41,11 @@ GOALS = {10: 0.9, 50: 0.9, 200: 0.65}
 
 
 @contextmanager
-def provider(folder: Path) -> Iterator[str]:
+def provider(folder: Path, latency_s: float = LATENCY_S) -> Iterator[str]:
     """The provider in a process of its own; gives its base address."""
     reply = folder / "reply.json"
     reply.write_text(json.dumps(COMPLETION), encoding="utf-8")
-    command = [sys.executable, str(HERE / "slow_provider.py"), str(LATENCY_S), str(reply)]
+    command = [sys.executable, str(HERE / "slow_provider.py"), str(latency_s), str(reply)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
