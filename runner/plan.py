@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 KEY_VERSION = 1
 """Raised only when the same request would get another key; old answers are then no longer found."""
 
+_REPETITION = '"repetition":'
+
 DEFAULT_TEMPERATURE = 0.5
 """Where neither experiment, persona nor model file sets one."""
 
@@ -42,16 +44,33 @@ def key_of(request: Request, endpoint: str, repetition: int) -> str:
 
     Canonical: keys sorted, no white space, escaped to ASCII (so any string has one form, lone surrogates too).
     """
-    identity = {
-        "version": KEY_VERSION,
-        "endpoint": endpoint,
-        "model": request.model_id,
-        "messages": request.messages,
-        "params": request.params,
-        "repetition": repetition,
-    }
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return Keys(request, endpoint).of(repetition)
+
+
+class Keys:
+    """The keys of one request's repetitions: what they share is written out and hashed once."""
+
+    __slots__ = ("_end", "_shared")
+
+    def __init__(self, request: Request, endpoint: str) -> None:
+        identity = {
+            "version": KEY_VERSION,
+            "endpoint": endpoint,
+            "model": request.model_id,
+            "messages": request.messages,
+            "params": request.params,
+            "repetition": 0,
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        # Of the sorted keys only the version comes after the repetition.
+        start, self._end = canonical.rsplit(_REPETITION + "0", 1)
+        self._shared = hashlib.sha256((start + _REPETITION).encode("ascii"))
+
+    def of(self, repetition: int) -> str:
+        """The key of one repetition; see key_of."""
+        digest = self._shared.copy()
+        digest.update(f"{repetition}{self._end}".encode("ascii"))
+        return digest.hexdigest()
 
 
 def temperature_of(sampling: Sampling, persona: Persona, text: Text, model: Model) -> float:
@@ -85,10 +104,10 @@ def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
     for cell, text in product(cells_of(experiment), experiment.texts):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
-        shared: Adapted | None = None
+        keys: Keys | None = None
         for repetition in range(1, cell.sampling.trials + 1):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            adapted = shared or adapt(cell, text, temperature, seed)
-            shared = adapted if seed is None else None
-            key = key_of(adapted.request, endpoint, repetition)
-            yield Trial(cell, text, repetition, adapted, key)
+            if keys is None or seed is not None:
+                adapted = adapt(cell, text, temperature, seed)
+                keys = Keys(adapted.request, endpoint)
+            yield Trial(cell, text, repetition, adapted, keys.of(repetition))
