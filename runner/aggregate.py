@@ -19,12 +19,14 @@ from array import array
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite, nan
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
 
     from runner.records import Row
@@ -45,38 +47,47 @@ _LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
 
 @dataclass(slots=True)
 class _Labels:
-    """A column of few distinct values, kept as four bytes a row."""
+    """A column of values that rows share, kept as four bytes a row."""
 
-    codes: array[int] = field(default_factory=lambda: array("i"))
     index: dict[Hashable, int] = field(default_factory=dict)
+    codes: array[int] = field(default_factory=lambda: array("i"))
 
     def append(self, value: Hashable) -> None:
         self.codes.append(self.index.setdefault(value, len(self.index)))
 
+    def extend(self, other: _Labels) -> None:
+        codes = [self.index.setdefault(value, len(self.index)) for value in other.index]
+        self.codes.extend(codes[code] for code in other.codes)
+
 
 @dataclass(slots=True)
 class Tally:
-    """Everything that the tables need of the rows added so far."""
+    """Everything that the tables need of the rows added so far, in about eighty bytes a row."""
 
     rows: int = 0
-    labels: dict[str, _Labels] = field(default_factory=lambda: {name: _Labels() for name in LABELS})
-    flags: dict[str, bytearray] = field(default_factory=lambda: {name: bytearray() for name in FLAGS})
+    labels: _Labels = field(default_factory=_Labels)
+    """Each row's values of LABELS but the text's name: as few as there are cells."""
+    texts: _Labels = field(default_factory=_Labels)
+    flags: bytearray = field(default_factory=bytearray)
+    """A bit for each of FLAGS."""
     numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
+    """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
 
     def add(self, row: Row) -> None:
         """Count one trial."""
-        for name, label in _labels_of(row).items():
-            self.labels[name].append(label)
-        for name, flag in _flags_of(row).items():
-            self.flags[name].append(flag)
-        for name, number in _numbers_of(row).items():
-            self.numbers[name].append(nan if number is None else number)
-        for question in row.scores:
-            self.scores.setdefault(question, array("d", [nan]) * self.rows)
+        self.labels.append(_labels_of(row))
+        self.texts.append(row.text)
+        self.flags.append(_flags_of(row))
+        for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
+            column.append(nan if number is None else number)
+        if row.scores.keys() != self.scores.keys():
+            for question in row.scores:
+                self.scores.setdefault(question, array("d", [nan]) * self.rows)
+        is_scored = row.outcome == "scored"
         for question, column in self.scores.items():
-            score = row.scores.get(question) if row.outcome == "scored" else None
+            score = row.scores.get(question) if is_scored else None
             column.append(nan if score is None else score)
         self.rows += 1
 
@@ -93,12 +104,9 @@ def joined(tallies: Iterable[Tally]) -> Tally:
     """One tally of all rows of several, such as a sweep's jobs."""
     whole = Tally()
     for one in tallies:
-        for name, labels in one.labels.items():
-            values = list(labels.index)
-            for code in labels.codes:
-                whole.labels[name].append(values[code])
-        for name, flags in one.flags.items():
-            whole.flags[name] += flags
+        whole.labels.extend(one.labels)
+        whole.texts.extend(one.texts)
+        whole.flags += one.flags
         for name, numbers in one.numbers.items():
             whole.numbers[name].extend(numbers)
         for question in {**whole.scores, **one.scores}:
@@ -108,23 +116,23 @@ def joined(tallies: Iterable[Tally]) -> Tally:
     return whole
 
 
-def _labels_of(row: Row) -> dict[str, Hashable]:
+_LABELS_OF = attrgetter(*(name for name in LABELS if name not in {"text", "temperature"}))
+
+
+def _labels_of(row: Row) -> tuple[Hashable, ...]:
+    """In the order of LABELS, without the text."""
     temperature = row.sent.get("temperature")
-    labels: dict[str, Hashable] = {name: getattr(row, name) for name in LABELS[:-1]}
-    return {**labels, "temperature": "" if temperature is None else f"{temperature:g}"}
+    return (*_LABELS_OF(row), "" if temperature is None else f"{temperature:g}")
 
 
-def _flags_of(row: Row) -> dict[str, bool]:
-    replied = row.outcome != "failed"
-    out_of_scale = row.problem is not None and row.problem.kind == "out_of_range"
-    return {
-        "replied": replied,
-        "scored": row.outcome == "scored",
-        "in_scale": row.outcome == "scored" or not out_of_scale,
-        "metadata": replied and _is_time(row.time) and all((row.model, row.persona, row.text, row.key)),
-        "reasoned": replied and bool(row.reasons) and all((reason or "").strip() for reason in row.reasons.values()),
-        "bought": row.source == "bought",
-    }
+def _flags_of(row: Row) -> int:
+    """The bits of FLAGS, the first one lowest."""
+    replied, scored = row.outcome != "failed", row.outcome == "scored"
+    in_scale = scored or row.problem is None or row.problem.kind != "out_of_range"
+    metadata = bool(replied and row.model and row.persona and row.text and row.key) and _is_time(row.time)
+    reasoned = replied and bool(row.reasons) and all(reason and reason.strip() for reason in row.reasons.values())
+    bought = row.source == "bought"
+    return replied | scored << 1 | in_scale << 2 | metadata << 3 | reasoned << 4 | bought << 5
 
 
 def _is_time(time: str | None) -> bool:
@@ -135,13 +143,9 @@ def _is_time(time: str | None) -> bool:
     return True
 
 
-def _numbers_of(row: Row) -> dict[str, float | None]:
-    return {
-        "latency_s": row.latency_s,
-        "tokens_input": row.tokens.input,
-        "tokens_output": row.tokens.output,
-        "price_usd": row.price_usd,
-    }
+def _numbers_of(row: Row) -> tuple[float | None, ...]:
+    """In the order of NUMBERS."""
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
@@ -188,12 +192,29 @@ def _frame(counted: Tally) -> pd.DataFrame:
     import pandas as pd
 
     columns: dict[str, Any] = {}
-    for name, labels in counted.labels.items():
-        columns[name] = pd.Categorical.from_codes(np.array(labels.codes), categories=pd.Index(list(labels.index)))
-    columns |= {name: np.frombuffer(bytes(flags), dtype=bool) for name, flags in counted.flags.items()}
+    for name, values, codes in _columns_of_labels(counted):
+        columns[name] = pd.Categorical.from_codes(codes, categories=pd.Index(values))
+    flags = np.frombuffer(bytes(counted.flags), dtype=np.uint8)
+    columns |= {name: (flags >> bit & 1).astype(bool) for bit, name in enumerate(FLAGS)}
     columns |= {name: np.array(numbers) for name, numbers in counted.numbers.items()}
     columns |= {f"score:{question}": np.array(scores) for question, scores in counted.scores.items()}
     return pd.DataFrame(columns)
+
+
+def _columns_of_labels(counted: Tally) -> Iterator[tuple[str, list[Hashable], np.ndarray[Any, Any]]]:
+    """For each of LABELS its distinct values, in the order of the rows, and each row's place among them."""
+    import numpy as np
+
+    rows = np.array(counted.labels.codes, dtype=np.int32)
+    tuples: list[Any] = list(counted.labels.index)
+    for name in LABELS:
+        if name == "text":
+            yield name, list(counted.texts.index), np.array(counted.texts.codes, dtype=np.int32)
+            continue
+        at = LABELS.index(name) - (LABELS.index(name) > LABELS.index("text"))
+        places = {value: place for place, value in enumerate(dict.fromkeys(labels[at] for labels in tuples))}
+        by_code = np.array([places[labels[at]] for labels in tuples], dtype=np.int32)
+        yield name, list(places), by_code[rows] if len(rows) else rows
 
 
 def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.reply import error_of, read_chat, read_object
 from runner.translation import Anthropic, Chat, ChatVariant, Gemini, Translation, config_of, prepare
@@ -17,7 +18,7 @@ from runner.translation import Anthropic, Chat, ChatVariant, Gemini, Translation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.records import Json, Model, Reply, Request, Rung
+    from runner.records import Model, Reply, Request, Rung
 
 __all__ = ["Codec", "Fallback", "codec_for", "error_of", "prepare"]
 
@@ -60,7 +61,7 @@ class Codec:
 
     def encode(self, request: Request) -> bytes:
         """The JSON body: equal requests give equal bytes. FatalError (bad_request) where the format cannot hold it."""
-        return _dumps(self.translation.body(request))
+        return fastjson.dumps(self.translation.body(request))
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """A reply's body, read. FatalError (malformed) where it is no reply of this provider."""
@@ -96,7 +97,7 @@ class Fallback:
             )
         except Exception as error:
             raise _provider_error(litellm, error) from error
-        return _dumps(response.model_dump(mode="json"))
+        return fastjson.dumps(response.model_dump(mode="json"))
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """As Codec.decode."""
@@ -193,11 +194,3 @@ def _provider_error(litellm: Any, error: Exception) -> ProviderError:
     # LiteLLM keeps the provider's headers, and with them Retry-After, in a place of its own.
     headers = dict(getattr(error, "litellm_response_headers", None) or {})
     return error_of(status, headers, json.dumps({"error": {"message": str(error)}}).encode())
-
-
-def _dumps(body: Mapping[str, Json]) -> bytes:
-    """UTF-8; half a surrogate pair, which UTF-8 cannot hold, is escaped as JSON allows."""
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, separators=(",", ":")).encode()

@@ -10,6 +10,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.records import Reply, Tokens
 
@@ -30,8 +31,8 @@ _KEY_CODES = frozenset({"invalid_api_key", "API_KEY_INVALID", "authentication_er
 def read_object(raw: bytes) -> dict[str, Json]:
     """A response body as a JSON object. FatalError (malformed) where it is none, or carries an error instead."""
     try:
-        body = json.loads(raw)
-    except ValueError as error:
+        body = fastjson.loads(raw)
+    except (ValueError, RecursionError) as error:
         raise FatalError("malformed", f"the reply is not JSON: {_short(raw.decode('utf-8', 'replace'))}") from error
     if not isinstance(body, dict):
         raise FatalError("malformed", f"the reply is no JSON object: {_short(str(body))}")

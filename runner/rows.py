@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from runner import catalog, score
 from runner.codec import codec_for
 from runner.errors import ProviderError
-from runner.records import Failure, Problem, Reply, Row, Scored, Tokens, Unscorable
+from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
 
 if TYPE_CHECKING:
     from runner.codec import Codec, Fallback
-    from runner.records import Answer, Model, PromptTemplate, Reading, Route, Rung, Source, Trial
+    from runner.records import Answer, Model, PromptTemplate, Reading, Route, Rung, Source, Tokens, Trial
 
 TOKENS_A_PRICE = 1_000_000
 """Prices are per million tokens."""
+NO_REPLY = Reply(text=None, finish=None)
+"""Of a trial that failed."""
 
 
 @dataclass(slots=True)
@@ -52,42 +54,55 @@ class Reader:
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
         reply, reading = self._read(trial, answer)
-        scored = isinstance(reading, Scored)
-        return replace(
-            self._blank(trial),
+        problem = None if isinstance(reading, Scored) else reading.problem
+        return self._row(
+            trial,
+            reply,
             route=answer.route,
-            outcome="scored" if scored else "unscorable",
+            outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
             reasons=reading.reasons,
-            reply=reply.text,
-            problem=None if isinstance(reading, Scored) else reading.problem,
+            problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
-            tokens=reply.tokens,
             price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
-            model_version=reply.model_version,
-            fingerprint=reply.fingerprint,
             time=answer.time,
             source=source,
         )
 
     def failed(self, trial: Trial, failure: Failure) -> Row:
         """The row of a trial that has none."""
-        return replace(self._blank(trial), problem=failure.problem, attempts=failure.attempts)
+        return self._row(
+            trial,
+            NO_REPLY,
+            route="live",
+            outcome="failed",
+            scores=self._nothing,
+            reasons=self._nothing,
+            problem=failure.problem,
+            attempts=failure.attempts,
+            latency_s=None,
+            price_usd=None,
+            time=None,
+            source=None,
+        )
 
     def _read(self, trial: Trial, answer: Answer) -> tuple[Reply, Reading]:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
-            nothing: dict[str, None] = {question.name: None for question in self.prompt.questions}
-            return reply, Unscorable(Problem(error.kind, str(error)), nothing, nothing)
+            return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
         return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
 
-    def _blank(self, trial: Trial) -> Row:
-        """A failed trial's row, before its problem is known."""
-        model = trial.cell.model
-        nothing: dict[str, None] = {question.name: None for question in self.prompt.questions}
+    @property
+    def _nothing(self) -> dict[str, None]:
+        """No score, or no reason, for any question."""
+        return {question.name: None for question in self.prompt.questions}
+
+    def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
+        """What a row says of its trial and reply, with what `ended` says of how it came to that."""
+        model, adapted = trial.cell.model, trial.adapted
         return Row(
             run=self.run,
             job=self.job,
@@ -100,24 +115,15 @@ class Reader:
             persona=trial.cell.persona.name,
             text=trial.text.name,
             repetition=trial.repetition,
-            route="live",
-            outcome="failed",
-            scores=nothing,
-            reasons=nothing,
-            reply=None,
-            problem=None,
-            requested=trial.adapted.requested,
-            sent=trial.adapted.sent,
-            dropped=trial.adapted.dropped,
-            rung=trial.adapted.rung,
-            attempts=0,
-            latency_s=None,
-            tokens=Tokens(),
-            price_usd=None,
-            model_version=None,
-            fingerprint=None,
-            time=None,
-            source=None,
+            reply=reply.text,
+            requested=adapted.requested,
+            sent=adapted.sent,
+            dropped=adapted.dropped,
+            rung=adapted.rung,
+            tokens=reply.tokens,
+            model_version=reply.model_version,
+            fingerprint=reply.fingerprint,
+            **ended,
         )
 
 

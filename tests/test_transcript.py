@@ -32,7 +32,8 @@ from runner.records import (
     Tokens,
     Tracking,
 )
-from runner.transcript import FileNames, RunFolder, read_rows, reply_text, row_from_json, row_to_json
+from runner.reply_files import FileNames
+from runner.transcript import RunFolder, read_rows, reply_text, row_from_json, row_to_json
 
 GOLDEN = Path(__file__).parent / "golden" / "run"
 QUESTIONS = (
@@ -355,10 +356,11 @@ def test_thousands_of_replies_are_written_quickly(tmp_path: Path) -> None:
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    """The module needs the standard library and this package's records and errors only."""
+    """The module needs the standard library, orjson and this package's records and errors only."""
     words = "import sys, runner.transcript; print(*(name for name in sys.modules if name.startswith('runner')))"
     loaded = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
-    assert set(loaded.stdout.split()) == {"runner", "runner.errors", "runner.records", "runner.transcript"}
+    ours = ("", ".errors", ".fastjson", ".records", ".reply_files", ".transcript")
+    assert set(loaded.stdout.split()) == {f"runner{name}" for name in ours}
 
 
 # ---- file names ------------------------------------------------------------------------------------------------------

@@ -38,11 +38,11 @@ than the one asked for is read all the same. tests/corpus/replies.yaml holds exa
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
-from runner.records import Json, Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
+from runner import fastjson
+from runner.records import Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
 from runner.score import lines, objects
 from runner.score.findings import Answers, judged
 from runner.score.names import HALF_WIDTH, sheet_of
@@ -84,10 +84,10 @@ def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat) -> Rea
 def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
     """The reply exactly as JSON asks for it, or None: what is unusual in any way goes the long way round."""
     try:
-        found = json.loads(text, object_pairs_hook=_unique)
+        found = fastjson.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or len(found) != len(questions):
+    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, questions):
         return None
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
@@ -103,11 +103,15 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
     return Scored(scores, reasons)
 
 
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("duplicated key")
-    return found
+def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
+    """Whether every key of a reply stands in it once: of a key that comes twice JSON's readers keep the last value.
+
+    A key in quotes that also stands as a value counts twice, which only sends the reply the long way round; so does
+    any escape in which a key's letters could hide.
+    """
+    count = len(questions)
+    once = (text.count(f'"{question.name}"') == 1 for question in questions)
+    return text.count('"score"') == count == text.count('"reason"') and "\\u00" not in text and all(once)
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None) -> Answers:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from runner import runfile, transcript
 from runner.errors import ConfigError, nearest
 from runner.records import Prices, PromptTemplate, Question, Row
+from runner.reply_files import FileNames
 from runner.study.columns import header, lines_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _job(folder: Path) -> _Job:
 def _to_study(jobs: list[_Job], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError("is there already, and not an empty folder", where=str(target))
-    names = transcript.FileNames()
+    names = FileNames()
     vendors: dict[str, Path] = {}
     written = left_out = 0
     for job in jobs:
