@@ -214,8 +214,11 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
 def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.concurrency, 1, where, "limits.concurrency")
     _at_least(conf.attempts, 1, where, "limits.attempts")
-    for key in ("total_s", "timeout_s", "connect_timeout_s"):
+    for key in ("total_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
+    for key in ("requests_per_minute", "tokens_per_minute"):
+        if getattr(conf, key) is not None:
+            _at_least(getattr(conf, key), 1, where, f"limits.{key}")
     return Limits(**asdict(conf))
 
 

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class RunnerError(Exception):
@@ -76,13 +76,23 @@ class ProviderError(RunnerError):
 
 
 class TransientError(ProviderError):
-    """Another attempt may succeed. `retry_after_s` is what the provider asked us to wait, in seconds."""
+    """Another attempt may succeed. `retry_after_s` is what the provider asked us to wait, in seconds.
+
+    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit.
+    """
 
     def __init__(
-        self, kind: str, message: str, *, status: int | None = None, retry_after_s: float | None = None
+        self,
+        kind: str,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(kind, message, status=status)
         self.retry_after_s = retry_after_s
+        self.headers = headers or {}
 
 
 class FatalError(ProviderError):

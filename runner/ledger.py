@@ -192,11 +192,13 @@ class Ledger:
         granted again. A claim ends with the answer, `release`, or its lease.
         """
         granted: set[str] = set()
-        wanted = set(keys)
         # Sorted, so that two owners who want the same keys lock them in one order and cannot deadlock on a server.
-        for part in _parts(sorted(wanted - self.lookup(wanted)), _KEYS_A_STATEMENT):
-            with self._writing() as connection:
-                granted |= self._claim(connection, part, owner, lease_s)
+        for part in _parts(sorted(set(keys)), _KEYS_A_STATEMENT):
+            answered = self.lookup(part)
+            if lacking := [key for key in part if key not in answered]:
+                with self._writing() as connection:
+                    mine = self._claim(connection, lacking, owner, lease_s)
+                granted.update(key for key in lacking if key in mine)
         return granted
 
     def renew(self, owner: str, lease_s: float) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner import aggregate, live, purchase, transcript
+from runner import aggregate, live, plan, purchase, transcript
 from runner.errors import BudgetError, ConfigError, RunnerError
 from runner.estimate import estimate
 from runner.job import Asker, Job
@@ -35,6 +35,8 @@ __all__ = ["Counts", "Job", "JobResult", "Launch", "launch"]
 
 PENDING = "pending"
 """Kind of a trial whose batch still runs."""
+KEYS_AT_A_TIME = 5_000
+"""Keys looked up in the ledger at once."""
 ROWS_AT_A_TIME = 500
 """Answers read from the ledger at once."""
 
@@ -99,8 +101,8 @@ class Launch:
     purchase: Purchase = field(default_factory=Purchase)
     results: list[JobResult] = field(default_factory=list)
     """One for each job, in order."""
-    seen: set[str] = field(default_factory=set)
-    """Keys of all trials so far: a later one with the same key is collapsed."""
+    seen: set[int] = field(default_factory=set)
+    """Keys of all trials so far, the first 128 bits: a later one with the same key is collapsed."""
 
     @property
     def interrupted(self) -> bool:
@@ -149,47 +151,44 @@ class _Planned:
 
     result: JobResult
     asker: Asker
-    wanted: Mapping[int, set[str]]
-    """Keys by the index of their model among the launch's."""
+    lacking: Mapping[int, set[str]]
+    """Keys without an answer, by the index of their model among the launch's."""
 
 
 def _plan(results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger) -> tuple[list[_Planned], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
     models = purchase.models_of(job.experiment for job in jobs)
     pairs = zip(results, jobs, strict=True)
-    planned = [one for result, job in pairs if (one := _planned(result, job.experiment, models)) is not None]
-    keys = set().union(*(of_model for one in planned for of_model in one.wanted.values()))
-    lacking = keys - ledger.lookup(keys)
-    planned = [one for one in planned if _can_pay(one, models, lacking)]
+    planned = [one for result, job in pairs if (one := _planned(result, job.experiment, models, ledger)) is not None]
     if not planned:
         raise next(result.error for result in results if result.error is not None)
     missing: dict[int, set[str]] = {}
-    for index, of_model in (item for one in planned for item in one.wanted.items()):
-        if of_model & lacking:
-            missing.setdefault(index, set()).update(of_model & lacking)
+    for index, keys in (item for one in planned for item in one.lacking.items()):
+        if keys:
+            missing.setdefault(index, keys).update(keys)
     return planned, Missing(models, missing)
 
 
-def _planned(result: JobResult, experiment: Experiment, models: list[Model]) -> _Planned | None:
+def _planned(result: JobResult, experiment: Experiment, models: list[Model], ledger: Ledger) -> _Planned | None:
+    """None, and the job's error says why, where it cannot be rendered, or a model that must be asked has no API key."""
     try:
         asker = Asker(experiment)
-        models_of_job = asker.experiment.models
-        wanted = {models.index(model): {trial.key for trial in asker.trials(model)} for model in models_of_job}
+        lacking = {models.index(model): _lacking(asker.trials(model), ledger) for model in experiment.models}
+        for index, keys in lacking.items():
+            if keys:
+                purchase.check_key(models[index])
     except ConfigError as error:
         result.error = error
         return None
-    return _Planned(result, asker, wanted)
+    return _Planned(result, asker, lacking)
 
 
-def _can_pay(one: _Planned, models: list[Model], lacking: set[str]) -> bool:
-    """False, and the job's error says why, where a model that must be asked has no API key."""
-    try:
-        for index, keys in one.wanted.items():
-            if keys & lacking:
-                purchase.check_key(models[index])
-    except ConfigError as error:
-        one.result.error = error
-    return one.result.error is None
+def _lacking(trials: Iterator[Trial], ledger: Ledger) -> set[str]:
+    """The distinct keys that have no answer; what has one is not kept in memory."""
+    found: set[str] = set()
+    while keys := [trial.key for trial in islice(trials, KEYS_AT_A_TIME)]:
+        found.update(set(keys) - ledger.lookup(keys))
+    return found
 
 
 # ---- results --------------------------------------------------------------------------------------------------------
@@ -214,11 +213,13 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
     """Score a job's answers and write its folder."""
     reader = Reader(this.id, result.index, asker.experiment.prompt)
     prices = {model.name: model.prices for model in asker.experiment.models}
-    with transcript.RunFolder(result.folder, asker.experiment.prompt, prices) as folder:
+    trials = plan.count_of(asker.experiment)
+    with transcript.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
         for trial, answer in _with_answers(asker.trials(), ledger):
-            again = trial.key in this.seen
+            seen = int(trial.key[:32], 16)
+            again = seen in this.seen
             row = _row(this, reader, trial, answer, again=again)
-            this.seen.add(trial.key)
+            this.seen.add(seen)
             result.counts.collapsed += again
             result.counts.add(row)
             result.tally.add(row)

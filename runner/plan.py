@@ -94,6 +94,11 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
     )
 
 
+def count_of(experiment: Experiment) -> int:
+    """How many trials there are."""
+    return len(cells_of(experiment)) * len(experiment.texts) * experiment.sampling.trials
+
+
 def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
     """All trials in the order of cells, texts, repetitions; made one at a time.
 

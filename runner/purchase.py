@@ -133,15 +133,26 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Obs
         left = {index: set(keys) for index, keys in missing.keys.items()}
         while any(left.values()) and not purchase.stop.asked:
             _forget_the_dead(ledger)
-            granted = ledger.claim(set().union(*left.values()), owner, LEASE_S)
+            mine = {index: ledger.claim(keys, owner, LEASE_S) for index, keys in left.items() if keys}
+            granted = any(mine.values())
             if granted:
-                _dispatch(order, {index: keys & granted for index, keys in left.items() if keys & granted})
+                _dispatch(order, {index: keys for index, keys in mine.items() if keys})
                 ledger.flush()
                 ledger.release(owner)
-            done = granted | ledger.lookup(set().union(*left.values()))  # by us, or meanwhile by another process
-            left = {index: keys - done for index, keys in left.items()}
+                _take_up(purchase, mine, ledger)
+            for index, keys in mine.items():
+                left[index] -= keys
+                left[index] -= ledger.lookup(left[index])  # meanwhile bought by another process
             if not granted and any(left.values()):
                 time.sleep(LOOK_AGAIN_S)
+
+
+def _take_up(purchase: Purchase, mine: Mapping[int, set[str]], ledger: Ledger) -> None:
+    """Count as bought what we asked for and got. Only after an interruption is the ledger asked which those are."""
+    for keys in mine.values():
+        unanswered = purchase.failures.keys() | purchase.pending.keys()
+        got = keys - unanswered if unanswered else keys
+        purchase.bought |= got & ledger.lookup(got) if purchase.stop.asked else got
 
 
 def _forget_the_dead(ledger: Ledger) -> None:
@@ -186,7 +197,8 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
                 purchase.stop.drop = None
 
         try:
-            asyncio.run(run())
+            with asyncio.Runner(loop_factory=live.new_loop) as loop:
+                loop.run(run())
         except asyncio.CancelledError:
             purchase.stop.asked = True
 
@@ -297,7 +309,6 @@ class _Counting:
 
     def answered(self, trial: Trial, answer: Answer) -> None:
         purchase = self.purchase
-        purchase.bought.add(trial.key)
         purchase.last_kept_s = time.monotonic()
         if purchase.budget_usd is not None:
             purchase.spent_usd += self.decoders.price(trial, answer) or 0.0

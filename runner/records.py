@@ -114,9 +114,15 @@ class Limits:
     """Most attempts a request, the first included."""
     total_s: float = 900.0
     """Most seconds that one request may take over all its attempts and waits."""
-    timeout_s: float = 120.0
+    timeout_s: float = 600.0
     """Most seconds for one attempt, from sending to the last byte."""
+    first_byte_timeout_s: float = 180.0
+    """Most seconds without a byte: from sending to the first one, and between any two."""
     connect_timeout_s: float = 10.0
+    requests_per_minute: float | None = None
+    """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
+    tokens_per_minute: float | None = None
+    """Likewise, counted as input and the most that a reply may have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,18 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ProviderEr
     # Gemini wraps some errors in a list.
     found = parsed[0] if isinstance(parsed, list) and parsed else parsed
     error = found if isinstance(found, dict) else {}
-    wait_s = _retry_after_s({name.lower(): value for name, value in headers.items()}, error)
-    return error_for(status, _message(error, body), codes=_codes(error), retry_after_s=wait_s)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    wait_s = _retry_after_s(lowered, error)
+    return error_for(status, _message(error, body), codes=_codes(error), retry_after_s=wait_s, headers=lowered)
 
 
 def error_for(
-    status: int, message: str, *, codes: frozenset[str] = frozenset(), retry_after_s: float | None = None
+    status: int,
+    message: str,
+    *,
+    codes: frozenset[str] = frozenset(),
+    retry_after_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ProviderError:
     """An HTTP status as an error; `codes` are the short names by which the provider tells what is wrong."""
     if codes & _QUOTA_CODES:
@@ -111,7 +117,7 @@ def error_for(
         return FatalError("key_refused", message, status=status)
     kind = _TRANSIENT.get(status) or ("server" if status >= 500 else None)
     if kind is not None:
-        return TransientError(kind, message, status=status, retry_after_s=retry_after_s)
+        return TransientError(kind, message, status=status, retry_after_s=retry_after_s, headers=headers)
     return FatalError(_FATAL.get(status) or ("bad_request" if status >= 400 else "malformed"), message, status=status)
 
 

@@ -121,8 +121,8 @@ class FileNames:
     """
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._folders: set[str] = set()
+        self._taken: set[int] = set()
+        self._folders: set[int] = set()
 
     def of(self, row: Row) -> str:
         """The name of a row's file. No two calls give the same."""
@@ -141,14 +141,21 @@ class FileNames:
         return _unique(_safe(vendor, _MAX_PART_BYTES), "", (vendor,), self._folders)
 
 
-def _unique(stem: str, end: str, identity: tuple[Json, ...], taken: set[str]) -> str:
+def _unique(stem: str, end: str, identity: tuple[Json, ...], taken: set[int]) -> str:
     """`stem` + `end`, with a hash of `identity` between them where that is taken; it is taken from now on."""
     name, tries = stem + end, 0
-    while _folded(name) in taken:
+    while (mark := _mark(name)) in taken:
         name = f"{stem}-{_hash(f'{identity} {tries}')}{end}"
         tries += 1
-    taken.add(_folded(name))
+    taken.add(mark)
     return name
+
+
+def _mark(name: str) -> int:
+    """Stands for a name among 100,000 that must not fill the memory: equal for what a file system takes for equal."""
+    return int.from_bytes(
+        hashlib.blake2b(_folded(name).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
 
 
 @lru_cache(maxsize=4096)

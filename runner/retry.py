@@ -7,10 +7,11 @@ its retries switched off, so that `limits.attempts` is what a provider really se
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from runner.errors import TransientError
 from runner.records import Limits, Problem
@@ -22,11 +23,14 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0
-"""Most seconds between two attempts where the provider names no time. Full jitter: each wait is drawn from 0 up."""
+"""Most seconds between two attempts where the provider names no time, before JITTER."""
+JITTER = 0.25
+"""Each wait is drawn from so much below its length to so much above, so that those who failed together do not come back
+together, and yet every wait is longer than the one before."""
 STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request", "quota"})
 """Kinds that say something about the model's set-up rather than about one reply."""
 
-_backoff = wait_random_exponential(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S)
+_backoff = wait_exponential(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S)
 _EARLY_S = 0.001
 """A sleep may end this much before its time."""
 
@@ -41,7 +45,7 @@ async def attempt(
 ) -> T:
     """What `call` returns, called again after each TransientError until `limits` are spent.
 
-    The wait is the provider's Retry-After where it gave one, else exponential with full jitter; no wait goes past
+    The wait is the provider's Retry-After where it gave one, else exponential with jitter; no wait goes past
     `limits.total_s`, and the attempt that follows such a shortened wait is the last. An attempt that has begun is never
     cut short: its reply may be paid for. `on_retry(kind, attempt, wait_s)` is told of each failed attempt, counted from
     1, before the wait. Raises the last TransientError at the end, and anything else at once.
@@ -87,7 +91,9 @@ async def attempt(
 def _wait_s(error: TransientError, state: RetryCallState) -> float:
     """Seconds to wait if there were no end. A Retry-After of 0 is no reason to ask again in a tight loop."""
     asked_s = error.retry_after_s
-    return asked_s if asked_s is not None and asked_s > 0 else _backoff(state)
+    if asked_s is not None and asked_s > 0:
+        return asked_s
+    return _backoff(state) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret depends on it
 
 
 class Breaker:

@@ -35,8 +35,11 @@ class LimitsConf:
     concurrency: int = 8
     attempts: int = 24
     total_s: float = 900.0
-    timeout_s: float = 120.0
+    timeout_s: float = 600.0
+    first_byte_timeout_s: float = 180.0
     connect_timeout_s: float = 10.0
+    requests_per_minute: Optional[float] = None
+    tokens_per_minute: Optional[float] = None
 
 
 @dataclass

@@ -128,7 +128,10 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "attempts": Field(RUNTIME, 1),
         "total_s": Field(RUNTIME, 1.0),
         "timeout_s": Field(RUNTIME, 1.0),
+        "first_byte_timeout_s": Field(RUNTIME, 1.0),
         "connect_timeout_s": Field(RUNTIME, 1.0),
+        "requests_per_minute": Field(RUNTIME, 60.0),
+        "tokens_per_minute": Field(RUNTIME, 6000.0),
     },
     Prices: {
         "input_usd_per_mtok": Field(RECORD, 1.0),
