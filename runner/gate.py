@@ -33,6 +33,8 @@ TROUBLE = 3
 """Errors of the server in a row, without a reply between them, after which nothing is sent for a while."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+SHORTEST_S = 0.001
+"""Seconds between two looks at who may go: shorter ones would find the same."""
 
 
 class Closed(Exception):  # noqa: N818  not an error: the run is stopping
@@ -46,8 +48,11 @@ class Pass:
     lane: str
     sent: float
     """When it went through, on the gate's clock."""
+    amount: Amount
     charged: Amount
     """What the gate had let through in all by then, this request included."""
+    beside: Amount
+    """What was on its way when it went: some of that may have come in after it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +73,7 @@ class Gate:
     _of_lane: dict[str, dict[Kind, float]] = field(default_factory=dict)
     """Which of the provider's limits hold for a model: those that its last reply told."""
     _charged: Amount = field(default_factory=Amount)
+    _out: Amount = field(default_factory=Amount)
     _growing: bool = True
     _halved: float = float("-inf")
     _paused_until: float = float("-inf")
@@ -136,8 +142,9 @@ class Gate:
         self.in_flight += 1
         for kind, bucket in self._buckets(lane):
             bucket.take(amount.of(kind), now)
-        self._charged += amount
-        return Pass(lane, now, self._charged)
+        gone = Pass(lane, now, amount, self._charged + amount, self._out)
+        self._charged, self._out = gone.charged, self._out + amount
+        return gone
 
     def _pump(self) -> None:
         """Let through who waits and may go, one model after another."""
@@ -161,7 +168,7 @@ class Gate:
             if queue:
                 self._lanes[lane] = queue
         if self._lanes and shortest < float("inf"):
-            self._timer = asyncio.get_running_loop().call_later(shortest, self._pump)
+            self._timer = asyncio.get_running_loop().call_later(max(shortest, SHORTEST_S), self._pump)
 
     # ---- coming back
 
@@ -187,9 +194,10 @@ class Gate:
                 self._pause(now, FIRST_PAUSE_S * 2.0 ** min(self._trouble - TROUBLE, 10))
         self.leave(gone)
 
-    def leave(self, _gone: Pass) -> None:
+    def leave(self, gone: Pass) -> None:
         """A request is no longer on its way, whatever came of it."""
         self.in_flight -= 1
+        self._out -= gone.amount
         if self._lanes:
             self._pump()
 
@@ -204,7 +212,7 @@ class Gate:
         self._paused_until = max(self._paused_until, now + pause_s)
 
     def _read(self, gone: Pass, headers: Mapping[str, str], *, refused: bool) -> None:
-        """Set the provider's limits to what it says they are."""
+        """Correct the provider's limits by what it says of them."""
         if not headers:
             return
         now = self.clock()
@@ -215,14 +223,17 @@ class Gate:
                 bucket = self.told[place] = Bucket(reading.limit, reading.per_s, reading.limit, now)
             self._of_lane.setdefault(gone.lane, {})[reading.kind] = reading.limit
             bucket.per_s = reading.per_s
-            bucket.set(self._level(gone, reading, now, refused=refused), now)
+            bucket.believe(*self._bounds(gone, reading, now, refused=refused), now)
 
-    def _level(self, gone: Pass, reading: Reading, now: float, *, refused: bool) -> float:
-        """What remains now: of what remained then, what went since has gone, and what refilled has come.
+    def _bounds(self, gone: Pass, reading: Reading, now: float, *, refused: bool) -> tuple[float, float]:
+        """The least and the most that remains now.
 
-        A refused request took nothing, and so will those that follow it at once: what went since does not count.
+        What came in after the request has gone from what remained then: all that was sent after it, and perhaps what
+        was on its way beside it. What refilled meanwhile has come. A refused request took nothing, and so will those
+        that follow it at once.
         """
         if refused:
-            return reading.remaining
-        since = self._charged.of(reading.kind) - gone.charged.of(reading.kind)
-        return reading.remaining - since + reading.per_s * (now - gone.sent)
+            return float("-inf"), reading.remaining
+        since = (self._charged - gone.charged).of(reading.kind)
+        most = reading.remaining - since + reading.per_s * (now - gone.sent)
+        return most - gone.beside.of(reading.kind), most

@@ -63,6 +63,9 @@ class Amount:
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.requests + other.requests, self.input + other.input, self.output + other.output)
 
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.requests - other.requests, self.input - other.input, self.output - other.output)
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -89,9 +92,9 @@ class Bucket:
         """Have an amount go; below nothing the level is a debt."""
         self.level, self.at = self._level(now) - amount, now
 
-    def set(self, level: float, now: float) -> None:
-        """Believe the provider's own count."""
-        self.level, self.at = min(level, self.capacity), now
+    def believe(self, least: float, most: float, now: float) -> None:
+        """Correct the level by what is known to be there: `least` at least, `most` at most."""
+        self.level, self.at = min(max(self._level(now), least), most, self.capacity), now
 
     def _level(self, now: float) -> float:
         return min(self.capacity, self.level + (now - self.at) * self.per_s)

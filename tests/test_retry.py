@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.records import Limits, Problem
-from runner.retry import FIRST_WAIT_S, MAX_WAIT_S, Breaker, attempt
+from runner.retry import FIRST_WAIT_S, JITTER, MAX_WAIT_S, Breaker, attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,19 +117,19 @@ def test_the_last_error_is_the_one_raised() -> None:
     assert [(kind, n) for kind, n, _ in world.told] == [("timeout", 1), ("server", 2)]
 
 
-def test_waits_are_exponential_with_full_jitter() -> None:
-    """Where no usable time is named, wait n is spread evenly from 0 to min(60, 0.5 * 2 ** (n - 1))."""
-    ends = [min(MAX_WAIT_S, FIRST_WAIT_S * 2**n) for n in range(23)]
+def test_waits_are_exponential_with_jitter() -> None:
+    """Where no usable time is named, wait n is spread evenly within a quarter of min(60, 0.5 * 2 ** (n - 1))."""
+    middles = [min(MAX_WAIT_S, FIRST_WAIT_S * 2**n) for n in range(23)]
     fractions = []
     for outcome in (busy(), busy(0.0), busy(-5.0), busy(float("nan"))) * 25:
         world = World([outcome])
         with pytest.raises(TransientError):
             world.run(Limits(attempts=24, total_s=1e6))
-        assert all(0 <= wait <= end for wait, end in zip(world.slept, ends, strict=True))
-        fractions += [wait / end for wait, end in zip(world.slept, ends, strict=True)]
-    assert 0.45 < sum(fractions) / len(fractions) < 0.55
-    assert min(fractions) < 0.05
-    assert max(fractions) > 0.95
+        assert all(before < after for before, after in pairwise(world.slept[:7]))
+        fractions += [wait / middle for wait, middle in zip(world.slept, middles, strict=True)]
+    assert 0.98 < sum(fractions) / len(fractions) < 1.02
+    assert 1 - JITTER <= min(fractions) < 1 - 0.9 * JITTER
+    assert 1 + 0.9 * JITTER < max(fractions) <= 1 + JITTER
 
 
 @pytest.mark.parametrize(
