@@ -112,8 +112,8 @@ class _Order:
         return self.askers[0].experiment.batch
 
     def trials(self, index: int, keys: set[str]) -> Iterator[Trial]:
-        """The trials that go with the keys, each key once, in the order of the plan."""
-        return _trials(self.askers, self.models[index], set(keys))
+        """The trials that go with the keys, each key once, in the order of the plan. Empties `keys` on its way."""
+        return _trials(self.askers, self.models[index], keys)
 
 
 def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Observer, purchase: Purchase) -> None:
@@ -130,29 +130,30 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Obs
         order = _Order(askers, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
             observer.planned(model, len(missing.keys[index]))
-        left = {index: set(keys) for index, keys in missing.keys.items()}
+        left = dict(missing.keys)
         while any(left.values()) and not purchase.stop.asked:
             _forget_the_dead(ledger)
-            mine = {index: ledger.claim(keys, owner, LEASE_S) for index, keys in left.items() if keys}
-            granted = any(mine.values())
-            if granted:
+            mine = {index: ledger.claim(keys, owner, LEASE_S) for index, keys in left.items()}
+            others = {index: keys - mine[index] for index, keys in left.items()}
+            if any(mine.values()):
                 _dispatch(order, {index: keys for index, keys in mine.items() if keys})
                 ledger.flush()
                 ledger.release(owner)
-                _take_up(purchase, mine, ledger)
-            for index, keys in mine.items():
-                left[index] -= keys
-                left[index] -= ledger.lookup(left[index])  # meanwhile bought by another process
-            if not granted and any(left.values()):
+                for index, keys in left.items():
+                    _take_up(purchase, keys - others[index] if others[index] else keys, ledger)
+            elif any(others.values()):
                 time.sleep(LOOK_AGAIN_S)
+            # Meanwhile another process has bought some of the rest, or has given up.
+            left = {index: keys - ledger.lookup(keys) for index, keys in others.items()}
 
 
-def _take_up(purchase: Purchase, mine: Mapping[int, set[str]], ledger: Ledger) -> None:
+def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
     """Count as bought what we asked for and got. Only after an interruption is the ledger asked which those are."""
-    for keys in mine.values():
-        unanswered = purchase.failures.keys() | purchase.pending.keys()
-        got = keys - unanswered if unanswered else keys
-        purchase.bought |= got & ledger.lookup(got) if purchase.stop.asked else got
+    unanswered = purchase.failures.keys() | purchase.pending.keys()
+    got = asked - unanswered if unanswered else asked
+    if purchase.stop.asked:
+        got = ledger.lookup(got)
+    purchase.bought = purchase.bought | got if purchase.bought else got
 
 
 def _forget_the_dead(ledger: Ledger) -> None:
@@ -189,7 +190,7 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
             task, loop = asyncio.current_task(), asyncio.get_running_loop()
             purchase.stop.drop = lambda: loop.call_soon_threadsafe(task.cancel) if task else None
             try:
-                live_now = {index: keys - by_batch[index] for index, keys in mine.items()}
+                live_now = {index: keys - by_batch[index] if by_batch[index] else keys for index, keys in mine.items()}
                 batched = _by_batches(order, by_batch, book)
                 back, _ = await asyncio.gather(batched, _live(order, live_now))
                 await _live(order, {index: keys & back for index, keys in by_batch.items()})
@@ -236,7 +237,8 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
         return set()
     from runner.batch.dispatch import Shop, Wanted, dispatch
 
-    wanted = [Wanted(order.reached[index], some, order.trials(index, some)) for index, some in keys.items() if some]
+    some = {index: its for index, its in keys.items() if its}
+    wanted = [Wanted(order.reached[index], its, order.trials(index, set(its))) for index, its in some.items()]
     shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch)
     purchase = order.counting.purchase
     outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)

@@ -162,7 +162,8 @@ def test_more_than_a_bucket_holds_waits_until_it_is_full() -> None:
 @given(per_minute=st.floats(1, 100_000), gaps=st.lists(st.floats(0, 5), min_size=1, max_size=200))
 def test_no_minute_holds_more_than_was_stated(per_minute: float, gaps: list[float]) -> None:
     """Whenever requests come, a bucket for a stated limit lets no more than it through in any sixty seconds."""
-    bucket, now, gone = Bucket.stated(per_minute, 0.0), 0.0, []
+    bucket, now = Bucket.stated(per_minute, 0.0), 0.0
+    gone: list[float] = []
     for gap in gaps:
         now += gap
         while bucket.wait_s(1, now) == 0 and len(gone) < 2000:
