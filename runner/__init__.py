@@ -26,6 +26,7 @@ pipeline      the stages in order; the only module that knows them all
 purchase      what the ledger lacks: claimed, bought once, kept
 estimate      what a launch would buy: requests, tokens, dollars, seconds
 saved         experiment.json -> Experiment; settings and their differences
+ahead         what only the results need, imported while replies are awaited
 progress      what is seen while requests are out
 plots         pictures of a sweep
 tables        tables for a terminal
