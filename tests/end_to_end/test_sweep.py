@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from loopback import Provider, Turn
-from sweeping import (
+from commandline import (
     DISTINCT,
     JOBS,
     SWEEP,
@@ -20,6 +19,7 @@ from sweeping import (
     by_temperature,
     came_to,
     configs,
+    ended,
     load,
     newest,
     runner,
@@ -27,6 +27,7 @@ from sweeping import (
     summary,
     wait_for,
 )
+from loopback import Provider, Turn
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own
 
@@ -133,11 +134,9 @@ def test_two_processes_buy_each_request_once(tmp_path: Path) -> None:
     """Two runs of one experiment at the same time send each request once between them, and both have all results."""
     with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.05)) as provider:
         words = (configs(tmp_path, provider), "model=mini", "sampling.trials=4", "tracking.enabled=false")
-        both = [start(tmp_path, *words) for _ in range(2)]
-        ended = [process.communicate(timeout=120) for process in both]
-        assert [process.returncode for process in both] == [0, 0], ended
+        both = [ended(process) for process in [start(tmp_path, *words) for _ in range(2)]]
         assert provider.count == 48
-    assert all("48 of 48 scored" in out for out, _ in ended)
+    assert all("48 of 48 scored" in one.stdout for one in both)
 
 
 def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path: Path) -> None:
@@ -150,9 +149,7 @@ def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path: Path) -> None:
         time.sleep(2)
         first.kill()
         first.communicate()
-        out, err = second.communicate(timeout=120)
-    assert second.returncode == 0, err
-    assert "12 of 12 scored" in out
+        assert "12 of 12 scored" in ended(second).stdout
 
 
 def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
@@ -164,9 +161,7 @@ def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
         process = start(tmp_path, mine, *SWEEP, "sampling.trials=3")
         wait_for(lambda: provider.count >= 12)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 130, err
-        assert "Continue: runner" in out
+        assert "Continue: runner" in ended(process, status=130).stdout
         sent = provider.count
         runner(tmp_path, mine, *SWEEP, "sampling.trials=3", "tracking.enabled=false")
         assert provider.count == 3 * DISTINCT
