@@ -198,6 +198,7 @@ def peaked(body: dict[str, Any]) -> Turn:
     return Turn(content=scores(round(HIGHEST - 60 * abs(body["temperature"] - BEST))))
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_optuna_finds_the_best_temperature(tmp_path: Path) -> None:
     """Optuna's batches of jobs are pooled dispatches; it ends near the known best, under one MLflow parent."""
     from mlflow import MlflowClient

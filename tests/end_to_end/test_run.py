@@ -154,6 +154,7 @@ def test_unicode_survives(tmp_path: Path) -> None:
     assert reply.name == "rain_openai_compatible_poet_temp90_01.txt"
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_an_unreachable_mlflow_costs_nothing(tmp_path: Path) -> None:
     """Without MLflow the run ends well and names the command that logs it later; logging twice adds nothing."""
     with Provider() as provider:
