@@ -96,7 +96,7 @@ def test_a_launcher_runs_a_sweep_whose_processes_share_the_ledger(
     """Each request is sent once over all processes, failing jobs fail alone, one sweep.json has all jobs, status 3."""
     needs_launcher(case)
     with Provider(answer=by_temperature) as provider:
-        process = start(tmp_path, configs(tmp_path, provider), *SWEEP, *case.words, environment=cluster)
+        process = start(tmp_path, configs(tmp_path, provider), *SWEEP, *case.words, environment=cluster, typed=True)
         try:
             said = ended(process, status=3).stdout
             wait_for(lambda: not local_ray.of_session(process.pid))  # nothing of the launcher's stays
