@@ -41,7 +41,7 @@ def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
         runner(tmp_path, *words(provider), typed=True)
         assert provider.count == TRIALS
         before = results(tmp_path)
-        second = runner(tmp_path, *words(provider), typed=True)
+        second = runner(tmp_path, *words(provider))
     assert provider.count == TRIALS
     assert "0 requests sent" in second.stdout
     after = results(tmp_path)
