@@ -26,6 +26,7 @@ pipeline      the stages in order; the only module that knows them all
 purchase      what the ledger lacks: claimed, bought once, kept
 estimate      what a launch would buy: requests, tokens, dollars, seconds
 saved         experiment.json -> Experiment; settings and their differences
+ahead         what only the results need, imported while replies are awaited
 progress      what is seen while requests are out
 plots         pictures of a sweep
 tables        tables for a terminal
@@ -34,6 +35,7 @@ traces        trials as MLflow traces
 tracking      MLflow, by explicit run ids
 transcript    results.jsonl, errors.jsonl, replies/*.txt
 aggregate     rows -> tables and metrics
+reply_files   where replies go: a file for each, or an archive
 stats         rows -> intervals, differences, ANOVA, agreement
 live          trials -> answers, over HTTP
 batch         trials -> answers, by the providers' batch APIs
@@ -48,7 +50,9 @@ codec         a model's address, headers and wire format
 score         reply -> scores, or why there are none
 ledger        paid answers by key
 retry         the one retry policy
+gate          an account's gate: how many requests at once, how fast
 translation   request <-> a provider's JSON, by LiteLLM's configs
+quota         limits that refill, and what providers' headers say of them
 reply         a provider's JSON or error -> Reply or ProviderError
 config        a composed config -> Experiment, with every check
 hydra_errors  Hydra's complaints, said clearly
@@ -57,5 +61,6 @@ sources       texts and personas from folders and tables
 schema        keys, types and defaults of the config
 errors        what is raised on purpose
 process       who a process is, and whether it still lives
+fastjson      JSON by orjson
 records       the values between the stages
 """

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import aggregate, logbook, runfile, saved, transcript
+from runner import aggregate, runfile, saved, transcript
 from runner.config import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.job import Job
@@ -85,6 +85,8 @@ def gather(session: Runs, sweep: Path) -> None:
 
 def track(folder: Path, where: Tracking | None = None) -> int:
     """Log a run's or a sweep's folder to MLflow: all of it, or what is missing there."""
+    from runner import logbook
+
     say_logged(console(), logbook.track(folder, where))
     return 0
 

@@ -7,8 +7,10 @@ names, files) is checked by runner.config.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Self, cast
 
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
 from omegaconf import MISSING
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -193,8 +195,23 @@ class RunnerConf:
     objective: Optional[str] = None
 
 
+class SharedStore(ConfigStore):
+    """Hydra's store of configs, which does not let itself be copied.
+
+    Hydra copies it, with every plug-in's config in it, before each look at a group and each composition of a job, and
+    changes none of the copies: what it loads from it is a copy too. `runner --help` took most of its time for that.
+    """
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+
 def register() -> None:
     """Give Hydra the schema under the name that conf/config.yaml's defaults list uses."""
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="runner_schema", node=RunnerConf)
+    store = ConfigStore.instance()
+    if not isinstance(store, SharedStore):
+        shared = SharedStore()
+        shared.repo = store.repo
+        Singleton._instances[ConfigStore] = cast("Singleton", shared)  # noqa: SLF001  no public way to choose its class
+        store = shared
+    store.store(name="runner_schema", node=RunnerConf)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runner import aggregate, pipeline, runfile, tables
+from runner.ahead import Ahead
 from runner.errors import TrackingError
 from runner.progress import Progress
 from runner.tracker import Tracker
@@ -54,6 +55,7 @@ class Session:
         self.console = console()
         self._tracked = tracked
         self._tracker = Tracker()
+        self._ahead = Ahead()
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +67,7 @@ class Session:
 
     def close(self) -> None:
         """End what runs beside; a launch that was begun in MLflow and not logged is closed there."""
+        self._ahead.end()
         self._tracker.close("KILLED" if self.launch.interrupted else "FAILED")
 
     @property
@@ -76,11 +79,14 @@ class Session:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
         with Progress(self.console) as progress:
             results = pipeline.launch(self.launch, jobs, progress, begins=self._begin)
+        self._ahead.end()
         for result in results:
             runfile.write(self.launch, result)
         return results
 
     def _begin(self, this: pipeline.Launch) -> None:
+        report = any(one.experiment is not None and one.experiment.report for one in this.results)
+        self._ahead.begin(lambda: this.purchase.first_sent_s is not None, report=report)
         if self._is_tracked():
             self._tracker.begin(this)
 

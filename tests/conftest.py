@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -37,3 +42,26 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow store in SQLite, migrated once for all processes of the tests: that takes seconds, a copy none."""
+    mine = tmp_path_factory.getbasetemp()
+    folder = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    store = folder / "new_store.db"
+    with (folder / "new_store.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not store.exists():
+            from mlflow import MlflowClient
+
+            MlflowClient(f"sqlite:///{folder}/migrating.db").search_experiments()
+            (folder / "migrating.db").rename(store)
+    return store
+
+
+@pytest.fixture
+def mlruns(new_store: Path, tmp_path: Path) -> None:
+    """Runs in the test's folder find a new store that needs no migration."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(new_store, tmp_path / "mlruns" / "mlflow.db")

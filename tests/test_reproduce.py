@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from commandline import runner
 from loopback import Provider, Turn, scores
 from rich.console import Console
 
@@ -37,6 +36,7 @@ WORDS = (
     "text=[lighthouse,rain]",
     "sampling.trials=2",
     "tracking.enabled=false",
+    "report=false",
 )
 
 
@@ -57,9 +57,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     home = tmp_path_factory.mktemp("home")
     with Provider(answer=answer) as provider:
-        words = [sys.executable, "-m", "runner", *WORDS, f"model.openai_compatible.api_base={provider.url}"]
-        done = subprocess.run(words, cwd=home, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
+        runner(home, *WORDS, f"model.openai_compatible.api_base={provider.url}")
     return Made(next(home.glob("outputs/*/*/run.json")).parent, f"sqlite:///{home}/outputs/ledger.db")
 
 

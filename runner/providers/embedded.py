@@ -5,6 +5,7 @@ So a run without key or network takes the same path as any other: the same codec
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,8 @@ def serve(model: Model, threads: int) -> Iterator[str]:
     As many requests run side by side as `limits.concurrency` says, each with CONTEXT_TOKENS of room.
     """
     path = weights_of(model)
+    # Read by OpenMP's library when it is loaded: its threads must not spin either. See `poll` below.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp  # loads llama.cpp: only when the model is about to be asked
 
     params = xllamacpp.CommonParams()

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from commandline import JOBS, SWEEP, by_temperature, configs, runner
 from loopback import Provider
-from sweeping import JOBS, SWEEP, by_temperature, configs, runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

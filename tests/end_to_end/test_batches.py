@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sweeping import load, newest, runner
+from commandline import load, newest, runner
 
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES

@@ -96,9 +96,9 @@ def test_a_launcher_runs_a_sweep_whose_processes_share_the_ledger(
     """Each request is sent once over all processes, failing jobs fail alone, one sweep.json has all jobs, status 3."""
     needs_launcher(case)
     with Provider(answer=by_temperature) as provider:
-        process = start(tmp_path, configs(tmp_path, provider), *SWEEP, *case.words, environment=cluster)
+        process = start(tmp_path, configs(tmp_path, provider), *SWEEP, *case.words, environment=cluster, typed=True)
         try:
-            said = ended(process, status=3)
+            said = ended(process, status=3).stdout
             wait_for(lambda: not local_ray.of_session(process.pid))  # nothing of the launcher's stays
         finally:
             local_ray.end_session(process.pid)
@@ -128,7 +128,7 @@ def test_the_slurm_launcher_takes_the_task_to_another_machine(tmp_path: Path) ->
     """Its config composes with a cluster's settings, and what it sends away is read where runner is installed."""
     needs_launcher(SLURM)
     words = (*SLURM.words, "hydra.launcher.timeout_min=30", "+hydra.launcher.additional_parameters.wckey=study")
-    composed = yaml.safe_load(runner(tmp_path, *words, "--cfg", "hydra", "--package", "hydra.launcher"))
+    composed = yaml.safe_load(runner(tmp_path, *words, "--cfg", "hydra", "--package", "hydra.launcher").stdout)
     assert composed["_target_"].endswith("SlurmLauncher")
     assert (composed["partition"], composed["timeout_min"]) == ("cpu", 30)
     assert composed["additional_parameters"] == {"wckey": "study"}
@@ -156,7 +156,7 @@ def test_a_job_whose_process_is_killed_takes_no_other_down(tmp_path: Path) -> No
         process = start(tmp_path, mine, *words, *SUBMITIT.words)
         wait_for(lambda: len(list(tmp_path.glob("outputs/*/*/0/run.json"))) == 1 and provider.count == 6)
         os.kill(claimer(tmp_path), signal.SIGKILL)
-        said = ended(process, status=3)
+        said = ended(process, status=3).stdout
         assert provider.count == 6
         provider.answer = lambda _body: Turn()
         runner(tmp_path, mine, *words)
@@ -198,6 +198,7 @@ def peaked(body: dict[str, Any]) -> Turn:
     return Turn(content=scores(round(HIGHEST - 60 * abs(body["temperature"] - BEST))))
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_optuna_finds_the_best_temperature(tmp_path: Path) -> None:
     """Optuna's batches of jobs are pooled dispatches; it ends near the known best, under one MLflow parent."""
     from mlflow import MlflowClient
@@ -230,7 +231,7 @@ def test_optuna_goes_on_past_failing_jobs(tmp_path: Path) -> None:
     words = ("model=mini", "persona=poet", "sampling.temperature=choice(0.9,1.3,9)", "tracking.enabled=false")
     with Provider(answer=peaked) as provider:
         mine = configs(tmp_path, provider)
-        said = runner(tmp_path, mine, "-m", *search, *words, status=3)
+        said = runner(tmp_path, mine, "-m", *search, *words, status=3).stdout
         assert provider.count == 6
     (sweep,) = sweeps(tmp_path)
     found = yaml.safe_load((sweep / "optimization_results.yaml").read_text(encoding="utf-8"))

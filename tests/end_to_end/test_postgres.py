@@ -93,7 +93,7 @@ def test_two_processes_buy_each_request_once(tmp_path: Path, url: str) -> None:
         folder.mkdir()
     with Provider(answer=partial(by_temperature, delay_s=0.05)) as provider:
         words = (configs(tmp_path, provider), *ONE, f"ledger.url={url}")
-        said = [ended(process) for process in [start(folder, *words) for folder in folders]]
+        said = [ended(process).stdout for process in [start(folder, *words) for folder in folders]]
         assert provider.count == REQUESTS
     assert all(f"{REQUESTS} of {REQUESTS} scored" in one for one in said)
     with open_ledger(url) as ledger:
@@ -109,7 +109,7 @@ def test_a_killed_process_is_taken_over_at_once_on_its_machine(tmp_path: Path, u
         second = start(tmp_path, *words)
         first.kill()
         first.communicate()
-        said = ended(second)
+        said = ended(second).stdout
         # In flight at the kill, and what had arrived within the ledger's 50 ms of group commit.
         assert REQUESTS <= provider.count <= REQUESTS + 2 * 4
     assert f"{REQUESTS} of {REQUESTS} scored" in said
@@ -128,7 +128,7 @@ def test_a_vanished_machine_is_taken_over_when_its_claims_end(tmp_path: Path, ur
         second = start(tmp_path, *words)
         wait_for(lambda: provider.count > sent or second.poll() is not None)
         assert time.monotonic() > ends
-        said = ended(second)
+        said = ended(second).stdout
         assert REQUESTS <= provider.count <= REQUESTS + 2 * 4
     assert f"{REQUESTS} of {REQUESTS} scored" in said
 
@@ -144,7 +144,7 @@ def test_a_server_that_goes_away_costs_no_stored_answer(tmp_path: Path, server: 
         sent, kept = provider.count, scalar(url, "select count(*) from ledger_answer")
         # Lost: what was in flight, and what had arrived within the ledger's 50 ms of group commit.
         assert sent - kept <= 3 * 4
-        said = runner(tmp_path, *words)
+        said = runner(tmp_path, *words).stdout
         assert provider.count == sent + REQUESTS - kept
     assert process.returncode == 1, complaint
     assert "error: postgresql+psycopg://runner@127.0.0.1" in complaint
@@ -160,11 +160,11 @@ def test_ray_workers_share_the_ledger_of_a_server(tmp_path: Path, url: str) -> N
         mine = configs(tmp_path, provider)
         process = start(tmp_path, mine, *SWEEP, *local_ray.WORDS, f"ledger.url={url}", environment=variables)
         try:
-            said = ended(process)
+            said = ended(process).stdout
         finally:
             local_ray.end_session(process.pid)
         assert provider.count == DISTINCT
-        again = runner(tmp_path, mine, *SWEEP, f"ledger.url={url}")
+        again = runner(tmp_path, mine, *SWEEP, f"ledger.url={url}").stdout
         assert provider.count == DISTINCT
     assert f"{TRIALS} of {TRIALS} scored" in said
     assert "0 requests sent" in again

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from commandline import configs, runner
 from loopback import Provider
-from sweeping import configs, runner
 
 from runner.__main__ import main
 

@@ -5,33 +5,27 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from commandline import UNTRACKED, ended, runner, start, wait_for
 from loopback import Provider, Turn, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 TRIALS = 12
 """Four personas and three texts."""
 
 
-def command(provider: Provider | None, *overrides: str) -> list[str]:
-    words = [sys.executable, "-m", "runner"]
-    if provider is not None:
-        model = "model.openai_compatible"
-        words += ["model=openai_compatible", f"{model}.api_base={provider.url}", f"{model}.id=m"]
-    return [*words, "report=false", *overrides]
-
-
-def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
+def words(provider: Provider, *overrides: str) -> tuple[str, ...]:
+    """A run of one model that answers at the provider's address."""
+    model = "model.openai_compatible"
+    return (
+        "model=openai_compatible", f"{model}.api_base={provider.url}", f"{model}.id=m", "report=false", *overrides
+    )  # fmt: skip
 
 
 def results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -44,12 +38,10 @@ def results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
     """The same command again answers from the ledger: no request, the same scores, and it says so."""
     with Provider() as provider:
-        first = run(tmp_path, command(provider))
-        assert first.returncode == 0, first.stderr
+        runner(tmp_path, *words(provider), typed=True)
         assert provider.count == TRIALS
         before = results(tmp_path)
-        second = run(tmp_path, command(provider))
-    assert second.returncode == 0, second.stderr
+        second = runner(tmp_path, *words(provider))
     assert provider.count == TRIALS
     assert "0 requests sent" in second.stdout
     after = results(tmp_path)
@@ -63,29 +55,22 @@ def test_a_second_run_sends_nothing(tmp_path: Path) -> None:
 def test_concurrency_is_bounded_and_used(tmp_path: Path) -> None:
     """No more than limits.concurrency requests are out at once, and that many are."""
     with Provider(answer=lambda _body: Turn(delay_s=0.2)) as provider:
-        done = run(tmp_path, command(provider, "model.openai_compatible.limits.concurrency=5"))
-    assert done.returncode == 0, done.stderr
+        runner(tmp_path, *words(provider, "model.openai_compatible.limits.concurrency=5", UNTRACKED))
     assert provider.most_in_flight == 5
 
 
 def test_kill_9_loses_at_most_what_was_in_flight(tmp_path: Path) -> None:
     """After kill -9 in the middle, the same command asks again only for what had not been stored."""
     concurrency, trials = 4, 120
-    words = (
-        "sampling.trials=10",
-        f"model.openai_compatible.limits.concurrency={concurrency}",
-        "tracking.enabled=false",
-    )
+    limit = f"model.openai_compatible.limits.concurrency={concurrency}"
     with Provider(answer=lambda _body: Turn(delay_s=0.05)) as provider:
-        process = subprocess.Popen(
-            command(provider, *words), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        many = words(provider, "sampling.trials=10", limit, UNTRACKED)
+        process = start(tmp_path, *many)
         wait_for(lambda: provider.count >= 40)
         process.kill()
-        process.wait(30)
+        process.communicate(timeout=30)
         in_flight = provider.in_flight
-        done = run(tmp_path, command(provider, *words))
-    assert done.returncode == 0, done.stderr
+        runner(tmp_path, *many)
     # What had arrived within the ledger's 50 ms of group commit may be asked again as well: one round of requests.
     assert trials <= provider.count <= trials + in_flight + 2 * concurrency
     run_json, rows = results(tmp_path)
@@ -96,28 +81,16 @@ def test_kill_9_loses_at_most_what_was_in_flight(tmp_path: Path) -> None:
 
 def test_ctrl_c_waits_for_what_is_in_flight(tmp_path: Path) -> None:
     """Ctrl-C sends nothing more, keeps every answer that was paid for, exits 130, and says how to continue."""
-    words = ("sampling.trials=10", "model.openai_compatible.limits.concurrency=4", "tracking.enabled=false")
     with Provider(answer=lambda _body: Turn(delay_s=0.1)) as provider:
-        process = subprocess.Popen(
-            command(provider, *words), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        many = words(provider, "sampling.trials=10", "model.openai_compatible.limits.concurrency=4", UNTRACKED)
+        process = start(tmp_path, *many)
         wait_for(lambda: provider.count >= 20)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-        assert process.returncode == 130, stderr
-        assert "Continue: runner" in stdout
+        assert "Continue: runner" in ended(process, status=130).stdout
         sent = provider.count
         assert results(tmp_path)[0]["scored"] == sent
-        done = run(tmp_path, command(provider, *words))
-    assert done.returncode == 0, done.stderr
+        runner(tmp_path, *many)
     assert provider.count == 120
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited too long"
-        time.sleep(0.005)
 
 
 @dataclass(frozen=True)
@@ -139,10 +112,9 @@ REFUSALS = (
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: str(refusal.status))
 def test_a_refusal_is_not_retried_and_stops_the_model(tmp_path: Path, refusal: Refusal) -> None:
     """A refused key or request ends its model after the first few trials; the run ends with exit 3 and says why."""
-    words = ("sampling.trials=5", "model.openai_compatible.limits.concurrency=2", "tracking.enabled=false")
+    limit = "model.openai_compatible.limits.concurrency=2"
     with Provider(answer=lambda _body: Turn("we refuse this", status=refusal.status)) as provider:
-        done = run(tmp_path, command(provider, *words))
-    assert done.returncode == 3, done.stderr
+        runner(tmp_path, *words(provider, "sampling.trials=5", limit, UNTRACKED), status=3)
     assert 3 <= provider.count <= 5
     run_json, rows = results(tmp_path)
     assert run_json["failed"] == 60
@@ -162,9 +134,8 @@ def test_transient_errors_are_retried(tmp_path: Path) -> None:
         return next(troubles, Turn())
 
     with Provider(answer=answer) as provider:
-        words = ("persona=[poet]", "text=[rain]", "model.openai_compatible.limits.concurrency=1")
-        done = run(tmp_path, command(provider, *words, "tracking.enabled=false"))
-    assert done.returncode == 0, done.stderr
+        limit = "model.openai_compatible.limits.concurrency=1"
+        runner(tmp_path, *words(provider, "persona=[poet]", "text=[rain]", limit, UNTRACKED))
     assert provider.count == 4
     assert times[1] - times[0] >= 0.3
     run_json, rows = results(tmp_path)
@@ -175,8 +146,7 @@ def test_unicode_survives(tmp_path: Path) -> None:
     """Any character of a reply is on disk as it came, in results.jsonl and in the reply's own file."""
     reason = "面白い🎭 — naïve “quotes” \u2028 𝄞 </script> \\u0041"
     with Provider(answer=lambda _body: Turn(scores(75, reason))) as provider:
-        done = run(tmp_path, command(provider, "persona=[poet]", "text=[rain]", "tracking.enabled=false"))
-    assert done.returncode == 0, done.stderr
+        runner(tmp_path, *words(provider, "persona=[poet]", "text=[rain]", UNTRACKED))
     _, rows = results(tmp_path)
     assert rows[0]["reasons"]["anger"] == reason
     reply = next(tmp_path.glob("outputs/*/*/replies/*/*.txt"))
@@ -184,27 +154,24 @@ def test_unicode_survives(tmp_path: Path) -> None:
     assert reply.name == "rain_openai_compatible_poet_temp90_01.txt"
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_an_unreachable_mlflow_costs_nothing(tmp_path: Path) -> None:
     """Without MLflow the run ends well and names the command that logs it later; logging twice adds nothing."""
     with Provider() as provider:
-        done = run(tmp_path, command(provider, "tracking.uri=http://127.0.0.1:9"))
-    assert done.returncode == 0, done.stderr
+        done = runner(tmp_path, *words(provider, "tracking.uri=http://127.0.0.1:9"))
     assert "runner track outputs/" in done.stdout
     folder = next(tmp_path.glob("outputs/*/*/run.json")).parent
     settings = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     settings["tracking"]["uri"] = "sqlite:///mlruns/mlflow.db"
     (folder / "experiment.json").write_text(json.dumps(settings), encoding="utf-8")
-    words = [sys.executable, "-m", "runner", "track", str(folder.relative_to(tmp_path))]
-    first, second = run(tmp_path, words), run(tmp_path, words)
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    first, second = (runner(tmp_path, "track", str(folder.relative_to(tmp_path))) for _ in range(2))
     assert first.stdout.splitlines()[0] == second.stdout.splitlines()[0]
     assert "with 4 cells" in first.stdout
 
 
 def test_a_missing_key_costs_no_request(tmp_path: Path) -> None:
     """A model whose API key is not set is refused before anything is sent, with the variable to set."""
-    done = run(tmp_path, [sys.executable, "-m", "runner", "model=gpt-4o-mini"])
-    assert done.returncode == 2
+    done = runner(tmp_path, "model=gpt-4o-mini", status=2)
     assert "OPENAI_API_KEY" in done.stderr
     assert "export OPENAI_API_KEY" in done.stderr
 
@@ -213,8 +180,7 @@ def test_a_missing_key_costs_no_request(tmp_path: Path) -> None:
 def test_the_embedded_model_scores_for_real(tmp_path: Path) -> None:
     """With no key and no network a plain `runner` ends with 12 of 12 scored replies and logs four cells."""
     assert not [name for name in os.environ if name.endswith("_API_KEY")]
-    done = run(tmp_path, command(None))
-    assert done.returncode == 0, done.stderr
+    ended(start(tmp_path, "report=false", typed=True), timeout=480)
     run_json, rows = results(tmp_path)
     assert (run_json["trials"], run_json["scored"], run_json["requests_sent"]) == (TRIALS, TRIALS, TRIALS)
     assert len({json.dumps(row["scores"]) for row in rows}) > 1

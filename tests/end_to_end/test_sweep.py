@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from loopback import Provider, Turn
-from sweeping import (
+from commandline import (
     DISTINCT,
     JOBS,
     SWEEP,
     TRIALS,
+    UNTRACKED,
     by_temperature,
     came_to,
     configs,
+    ended,
     load,
     newest,
     runner,
@@ -27,6 +28,7 @@ from sweeping import (
     summary,
     wait_for,
 )
+from loopback import Provider, Turn
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own
 
@@ -35,9 +37,9 @@ def test_a_sweep_is_bought_once_and_shown_in_every_job(tmp_path: Path) -> None:
     """Twelve jobs send each distinct request once; each job has its folder; the same command again sends nothing."""
     with Provider(answer=by_temperature) as provider:
         mine = configs(tmp_path, provider)
-        first = runner(tmp_path, mine, *SWEEP)
+        first = runner(tmp_path, mine, *SWEEP, UNTRACKED, typed=True)
         assert provider.count == DISTINCT
-        again = runner(tmp_path, mine, *SWEEP)
+        again = runner(tmp_path, mine, *SWEEP, UNTRACKED)
         assert provider.count == DISTINCT
     assert f"{TRIALS} of {TRIALS} scored" in first.stdout
     assert "0 requests sent" in again.stdout
@@ -59,6 +61,7 @@ def test_a_sweep_is_bought_once_and_shown_in_every_job(tmp_path: Path) -> None:
         assert float(row["interesting_mean"]) == round(100 * told) // 2 + (10 if row["sweep.persona"] == "poet" else 0)
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_a_sweep_is_one_parent_in_mlflow(tmp_path: Path) -> None:
     """The parent has a child for each job, with the swept values as params and the scores of that job alone."""
     from mlflow import MlflowClient
@@ -98,7 +101,9 @@ def test_a_failing_job_takes_no_other_down(tmp_path: Path) -> None:
     """A job whose config is wrong is shown as failed with its reason; the others are scored; the status is 3."""
     with Provider() as provider:
         mine = configs(tmp_path, provider)
-        done = runner(tmp_path, mine, "-m", "model=mini", "sampling.temperature=0.5,9", "persona=poet", status=3)
+        done = runner(
+            tmp_path, mine, "-m", "model=mini", "sampling.temperature=0.5,9", "persona=poet", UNTRACKED, status=3
+        )
         assert provider.count == 3
     jobs = load(newest(tmp_path) / "sweep.json")["jobs"]
     assert [line["status"] for line in jobs] == ["FINISHED", "FAILED"]
@@ -108,8 +113,9 @@ def test_a_failing_job_takes_no_other_down(tmp_path: Path) -> None:
 
 def test_kill_9_at_ten_moments_loses_nothing(tmp_path: Path) -> None:
     """A sweep killed ten times ends with the tables of a calm one, and buys again only what was in flight."""
-    words = (*SWEEP, "sampling.trials=3", "tracking.enabled=false")
-    distinct, concurrency, kills = 3 * DISTINCT, 2 * 4, 10
+    # Few jobs, as composing them is most of a start, and many trials. The thinker's two temperatures are one request.
+    words = ("-m", "model=mini,thinker", "sampling.temperature=0,1", "persona=poet", "sampling.trials=8", UNTRACKED)
+    distinct, concurrency, kills = 3 * 3 * 8, 2 * 4, 10
     (tmp_path / "calm").mkdir()
     with Provider(answer=by_temperature) as provider:
         runner(tmp_path / "calm", configs(tmp_path, provider), *words)
@@ -132,29 +138,26 @@ def test_kill_9_at_ten_moments_loses_nothing(tmp_path: Path) -> None:
 def test_two_processes_buy_each_request_once(tmp_path: Path) -> None:
     """Two runs of one experiment at the same time send each request once between them, and both have all results."""
     with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.05)) as provider:
-        words = (configs(tmp_path, provider), "model=mini", "sampling.trials=4", "tracking.enabled=false")
-        both = [start(tmp_path, *words) for _ in range(2)]
-        ended = [process.communicate(timeout=120) for process in both]
-        assert [process.returncode for process in both] == [0, 0], ended
+        words = (configs(tmp_path, provider), "model=mini", "sampling.trials=4", UNTRACKED)
+        both = [ended(process) for process in [start(tmp_path, *words) for _ in range(2)]]
         assert provider.count == 48
-    assert all("48 of 48 scored" in out for out, _ in ended)
+    assert all("48 of 48 scored" in one.stdout for one in both)
 
 
 def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path: Path) -> None:
     """What a killed process had claimed is bought by the one that waits for it."""
     with Provider(answer=lambda body: Turn(content=by_temperature(body).content, delay_s=0.3)) as provider:
-        words = (configs(tmp_path, provider), "model=mini", "tracking.enabled=false")
+        words = (configs(tmp_path, provider), "model=mini", UNTRACKED)
         first = start(tmp_path, *words)
         wait_for(lambda: provider.count >= 2)
         second = start(tmp_path, *words)
         time.sleep(2)
         first.kill()
         first.communicate()
-        out, err = second.communicate(timeout=120)
-    assert second.returncode == 0, err
-    assert "12 of 12 scored" in out
+        assert "12 of 12 scored" in ended(second).stdout
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
     """SIGTERM lets what is in flight arrive, ends with 130, and MLflow says KILLED; the rest can be continued."""
     from mlflow import MlflowClient
@@ -164,17 +167,16 @@ def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
         process = start(tmp_path, mine, *SWEEP, "sampling.trials=3")
         wait_for(lambda: provider.count >= 12)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 130, err
-        assert "Continue: runner" in out
+        assert "Continue: runner" in ended(process, status=130).stdout
         sent = provider.count
-        runner(tmp_path, mine, *SWEEP, "sampling.trials=3", "tracking.enabled=false")
+        runner(tmp_path, mine, *SWEEP, "sampling.trials=3", UNTRACKED)
         assert provider.count == 3 * DISTINCT
     assert sent < 3 * DISTINCT
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_kill_9_leaves_no_run_running(tmp_path: Path) -> None:
     """A launch killed by SIGKILL is closed as KILLED in MLflow, by its own logging process or by the next run."""
     from mlflow import MlflowClient
@@ -216,7 +218,7 @@ def test_a_budget_that_is_reached_stops_the_run_and_it_can_be_continued(tmp_path
     """Where replies cost more than was estimated the run stops at the limit, keeps what it has, and goes on later."""
     long = json.dumps({name: {"score": 1, "reason": "x"} for name in ("interesting", "surprise", "sadness", "anger")})
     with Provider(answer=lambda _body: Turn(content=long, delay_s=0.02, tokens=(100, 400_000))) as provider:
-        words = (configs(tmp_path, provider), "model=mini", "tracking.enabled=false")
+        words = (configs(tmp_path, provider), "model=mini", UNTRACKED)
         done = runner(tmp_path, *words, "budget.max_usd=2.0", status=4)
         sent = provider.count
         assert sent < 12
@@ -229,7 +231,7 @@ def test_reproduce_and_compare(tmp_path: Path) -> None:
     """A copied run is found equal elsewhere; an edited text is named; two runs are compared by text and persona."""
     with Provider(answer=by_temperature) as provider:
         mine = configs(tmp_path, provider)
-        runner(tmp_path, mine, "-m", "model=mini", "sampling.temperature=0,1", "tracking.enabled=false")
+        runner(tmp_path, mine, "-m", "model=mini", "sampling.temperature=0,1", UNTRACKED)
         sweep = newest(tmp_path)
         (tmp_path / "elsewhere").mkdir()
         sweep.rename(tmp_path / "elsewhere" / "copy")
@@ -253,7 +255,7 @@ def test_other_launchers_are_gathered_into_one_sweep(tmp_path: Path, launcher: s
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     with Provider(answer=by_temperature) as provider:
-        words = (configs(tmp_path, provider), *SWEEP, f"hydra/launcher={launcher}", "tracking.enabled=false")
+        words = (configs(tmp_path, provider), *SWEEP, f"hydra/launcher={launcher}", UNTRACKED)
         done = runner(tmp_path, *words)
         assert provider.count == DISTINCT
     assert f"{TRIALS} of {TRIALS} scored" in done.stdout
