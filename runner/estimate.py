@@ -7,7 +7,8 @@ so that it errs high rather than low:
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
     dollars  live prices times tokens, nothing cached; a batch at the share that LiteLLM's map gives, else BATCH_SHARE
-    seconds  PACE a request, as many at once as limits.concurrency lets through; rate limits are not foreseen
+    seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
+             model's file; limits that only the provider knows are not foreseen
 
 Trials are looked at one at a time, and a text's tokens are counted once: 100,000 trials take seconds, and memory for
 their keys only.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
+MINUTE_S = 60.0
 TOKENS_A_PRICE = 1_000_000
 OVERHEAD = 4
 """Tokens that a provider adds to each message for its role; OpenAI's count of its own models gives 3 or 4."""
@@ -206,7 +208,7 @@ def _price_model(book: _Book, asker: Asker, model: Model, lookup: Lookup) -> Non
     line.requests += requests
     line.input_tokens += input_tokens
     line.output_tokens += output_tokens
-    line.live_s += seconds(model, requests, output_tokens)
+    line.live_s += seconds(model, requests, input_tokens, output_tokens)
     _pay(line, model, input_tokens, output_tokens)
 
 
@@ -289,11 +291,15 @@ def _usd(model: Model, input_tokens: int, output_tokens: int, share: tuple[float
     return usd / TOKENS_A_PRICE
 
 
-def seconds(model: Model, requests: int, output_tokens: int) -> float:
+def seconds(model: Model, requests: int, input_tokens: int, output_tokens: int) -> float:
     """Seconds that a model's requests take at the assumed pace, within its limits."""
     pace, abreast = (EMBEDDED_PACE, 1) if model.provider == "embedded" else (PACE, model.limits.concurrency)
     one_by_one = requests * pace.start_s + output_tokens / pace.tokens_per_s
-    return one_by_one / max(1, min(abreast, requests))
+    limits = model.limits
+    by_requests = MINUTE_S * requests / limits.requests_per_minute if limits.requests_per_minute else 0.0
+    tokens = input_tokens + output_tokens
+    by_tokens = MINUTE_S * tokens / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
+    return max(one_by_one / max(1, min(abreast, requests)), by_requests, by_tokens)
 
 
 def _sum(parts: Iterable[float | None]) -> float | None:

@@ -271,7 +271,7 @@ def test_what_is_unknown_is_none(price: Price) -> None:
 
 @dataclass(frozen=True)
 class Pace:
-    """A model's limits, and how long a hundred requests of sixty tokens take at one second and 60 tokens a second."""
+    """A model's limits, and how long 100 requests of 60 tokens to and fro take at one second and 60 tokens a second."""
 
     id: str
     model: Model
@@ -282,6 +282,8 @@ PACES = (
     Pace("one at a time", replace(MODEL, limits=Limits(concurrency=1)), 200),
     Pace("ten at a time", replace(MODEL, limits=Limits(concurrency=10)), 20),
     Pace("no more at a time than there are", replace(MODEL, limits=Limits(concurrency=1_000)), 2),
+    Pace("requests a minute", replace(MODEL, limits=Limits(concurrency=1_000, requests_per_minute=60)), 100),
+    Pace("tokens a minute", replace(MODEL, limits=Limits(concurrency=1_000, tokens_per_minute=1_200)), 600),
     Pace("embedded: one machine", replace(MODEL, provider="embedded", limits=Limits(concurrency=4)), 170),
 )
 
@@ -289,7 +291,7 @@ PACES = (
 @pytest.mark.parametrize("case", PACES, ids=lambda case: case.id)
 def test_seconds(case: Pace) -> None:
     """Time is the requests' own, by how many are out at once; the embedded model's share one machine."""
-    assert subject.seconds(case.model, 100, 6_000) == pytest.approx(case.expected)
+    assert subject.seconds(case.model, 100, 6_000, 6_000) == pytest.approx(case.expected)
 
 
 def test_models_answer_side_by_side() -> None:
