@@ -73,7 +73,7 @@ _CLAIM = sa.Table(
 _UNCLAIM = sa.delete(_CLAIM).where(_CLAIM.c.key == sa.bindparam("answered"))
 _FIELDS = tuple(f.name for f in fields(Answer))
 _VALUES = attrgetter(*_FIELDS)
-_ANSWER_FIELDS = [_ANSWER.c[name] for name in _FIELDS]
+
 _INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
@@ -83,9 +83,9 @@ _SCHEMA_LOCK = 0x1ED6E7
 """PostgreSQL advisory lock held while tables are made: its CREATE TABLE IF NOT EXISTS fails when two race."""
 _PAGE_BYTES = 16_384
 """SQLite's default of 4,096 holds one answer of 2 kB a page: twice the file, and less than half the speed."""
-_KEYS_A_STATEMENT = 5_000
+_KEYS_A_STATEMENT = 1_000
 """Below the bind parameters that SQLite (32,766) and PostgreSQL (65,535) take in one statement."""
-_ANSWERS_A_READ = 200
+_ANSWERS_A_READ = 500
 
 _ELSEWHERE = "runner ledger.url=sqlite:///ANOTHER_FOLDER/ledger.db"
 _CAUSES = (
@@ -180,9 +180,8 @@ class Ledger:
         Holds a few hundred answers at a time, and no transaction while the caller works on them.
         """
         for part in _parts(keys, _ANSWERS_A_READ):
-            query = sa.select(*_ANSWER_FIELDS).where(_ANSWER.c.key.in_(part))
             with self._reading() as connection:
-                rows = {row[0]: row for row in connection.execute(query)}
+                rows = {row[0]: row for row in _by_key(connection, _ANSWER, _FIELDS, part)}
             yield from (Answer(*rows[key]) for key in part if key in rows)
 
     def claim(self, keys: Iterable[str], owner: str, lease_s: float) -> set[str]:
@@ -287,9 +286,12 @@ class Ledger:
             set_={"owner": claim.excluded.owner, "until": claim.excluded.until},
             where=sa.or_(_CLAIM.c.owner == claim.excluded.owner, _CLAIM.c.until <= now),
         )
-        connection.execute(claim, [{"key": key, "owner": owner, "until": now + lease_s} for key in keys])
-        mine = sa.select(_CLAIM.c.key).where(_CLAIM.c.owner == owner, _CLAIM.c.key.in_(keys))
-        granted = set(connection.scalars(mine))
+        if connection.dialect.name == "sqlite":
+            rows = [(key, owner, now + lease_s, now) for key in keys]
+            connection.exec_driver_sql(str(claim.compile(self._writes)), rows)
+        else:
+            connection.execute(claim, [{"key": key, "owner": owner, "until": now + lease_s} for key in keys])
+        granted = {key for key, its in _by_key(connection, _CLAIM, ("key", "owner"), keys) if its == owner}
         # Only now: on a server another owner's answer may have arrived, and ended its claim, since `lookup`.
         if answered := _answered(connection, keys):
             connection.execute(sa.delete(_CLAIM).where(_CLAIM.c.owner == owner, _CLAIM.c.key.in_(answered)))
@@ -460,7 +462,19 @@ def _parts(keys: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _answered(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
-    return set(connection.scalars(sa.select(_ANSWER.c.key).where(_ANSWER.c.key.in_(keys))))
+    return {key for (key,) in _by_key(connection, _ANSWER, ("key",), keys)}
+
+
+def _by_key(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], keys: Sequence[str]
+) -> Sequence[Sequence[Any]]:
+    """Columns of the rows of `keys`, in any order; by SQLite's driver directly, as in Ledger._insert_all."""
+    if connection.dialect.name == "sqlite":
+        places = ",".join("?" * len(keys))
+        query = f"SELECT {','.join(columns)} FROM {table.name} WHERE key IN ({places})"  # noqa: S608  names of ours
+        return connection.exec_driver_sql(query, tuple(keys)).cursor.fetchall()
+    wanted = sa.select(*(table.c[name] for name in columns)).where(table.c.key.in_(keys))
+    return connection.execute(wanted).all()
 
 
 def _hold(connection: sa.Connection, owner: str) -> None:

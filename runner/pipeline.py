@@ -35,7 +35,7 @@ __all__ = ["Counts", "Job", "JobResult", "Launch", "launch"]
 
 PENDING = "pending"
 """Kind of a trial whose batch still runs."""
-KEYS_AT_A_TIME = 5_000
+KEYS_AT_A_TIME = 1_000
 """Keys looked up in the ledger at once."""
 ROWS_AT_A_TIME = 500
 """Answers read from the ledger at once."""
