@@ -21,6 +21,8 @@ from datetime import datetime
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
+from runner.records import whole_pairs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
@@ -189,7 +191,10 @@ def _frame(counted: Tally) -> pd.DataFrame:
 
     columns: dict[str, Any] = {}
     for name, labels in counted.labels.items():
-        columns[name] = pd.Categorical.from_codes(np.array(labels.codes), categories=pd.Index(list(labels.index)))
+        shown = pd.Index([whole_pairs(label) if isinstance(label, str) else label for label in labels.index])
+        # Two names that differ in their halves of pairs only have become one.
+        unique = shown.unique()
+        columns[name] = pd.Categorical.from_codes(unique.get_indexer(shown)[np.array(labels.codes)], categories=unique)
     columns |= {name: np.frombuffer(bytes(flags), dtype=bool) for name, flags in counted.flags.items()}
     columns |= {name: np.array(numbers) for name, numbers in counted.numbers.items()}
     columns |= {f"score:{question}": np.array(scores) for question, scores in counted.scores.items()}
