@@ -94,4 +94,3 @@ class Columns:
 def questions_of(frame: pd.DataFrame) -> list[str]:
     """The questions of a table, in its order."""
     return [str(name).removeprefix(SCORE) for name in frame.columns if str(name).startswith(SCORE)]
-
