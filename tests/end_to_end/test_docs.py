@@ -84,18 +84,19 @@ def step(line: str) -> Step:
     return Step(command.strip(), frozenset(statuses | ({int(said[2])} if said else set())))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run against a provider that stays, and the files that the pages name."""
-    (tmp_path / "study.csv").write_text(STUDY, encoding="utf-8")
-    reply = tmp_path / "replies" / "openai" / "t1_gpt-4o_p1_temp70_01.txt"
+    here = tmp_path_factory.mktemp("docs")
+    (here / "study.csv").write_text(STUDY, encoding="utf-8")
+    reply = here / "replies" / "openai" / "t1_gpt-4o_p1_temp70_01.txt"
     reply.parent.mkdir(parents=True)
     reply.write_text(REPLY, encoding="utf-8")
     with Provider() as provider:
-        mine = configs(tmp_path, provider)
+        mine = configs(here, provider)
         made = ("model=mini", "persona=[poet,robot]", "hydra.run.dir=outputs/DAY/TIME", "tracking.enabled=false")
-        runner(tmp_path, mine, *made)
-        yield tmp_path
+        runner(here, mine, *made)
+        yield here
 
 
 def write_examples(page: Path, folder: Path) -> None:
