@@ -73,7 +73,7 @@ class Files:
 OF_RUN = (
     (("results.jsonl",), "every trial, a line each"),
     (("errors.jsonl",), "those without a score"),
-    (("replies/",), "a text file for each reply"),
+    (("replies/",), "the text of each reply"),
     (("summary.csv",), "one line a cell"),
     (("run.json", "experiment.json"), "what it takes to run this again"),
 )
