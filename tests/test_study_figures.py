@@ -101,7 +101,7 @@ def described(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     path = PUBLISHED_TABLE if request.param == "the study's own" else synthetic(folder / "made.csv")
     if not path.is_file():
         pytest.skip("the study's table is not here: set STUDY_CSV to its path")
-    said = printed("import", str(path), "tracking.enabled=false", "--out", str(folder / "out"))
+    said = printed("import", str(path), "--out", str(folder / "out"), "tracking.enabled=false")
     (run,) = (folder / "out").iterdir()
     table = pd.read_csv(path)
     numbers = json.loads(printed("stats", str(run), "--json"))
