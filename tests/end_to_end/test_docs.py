@@ -92,6 +92,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     reply = here / "replies" / "openai" / "t1_gpt-4o_p1_temp70_01.txt"
     reply.parent.mkdir(parents=True)
     reply.write_text(REPLY, encoding="utf-8")
+    (here / "aozora").mkdir()
+    (here / "aozora" / "one.txt").write_bytes("題\r\n作者\r\n\r\n海が来た。\r\n\r\n底本：「本」\r\n".encode("cp932"))
     with Provider() as provider:
         mine = configs(here, provider)
         made = ("model=mini", "persona=[poet,robot]", "hydra.run.dir=outputs/DAY/TIME", "tracking.enabled=false")
