@@ -93,7 +93,7 @@ def _reasons(frame: pd.DataFrame, codes: Any) -> dict[int, dict[str, int]]:
     return found
 
 
-def _scores(column: pd.Series[float], codes: Any, texts: Any, count: int) -> Iterator[dict[str, Any]]:
+def _scores(column: pd.Series[Any], codes: Any, texts: Any, count: int) -> Iterator[dict[str, Any]]:
     """n, mean, sd, median and interval of each of `count` levels."""
     import pandas as pd
 
