@@ -22,6 +22,8 @@ from math import isfinite, nan
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from runner.records import whole_pairs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
@@ -205,16 +207,16 @@ def _columns_of_labels(counted: Tally) -> Iterator[tuple[str, list[Hashable], np
     """For each of LABELS its distinct values, in the order of the rows, and each row's place among them."""
     import numpy as np
 
-    rows = np.array(counted.labels.codes, dtype=np.int32)
-    tuples: list[Any] = list(counted.labels.index)
+    rows, texts = (np.array(labels.codes, dtype=np.int32) for labels in (counted.labels, counted.texts))
+    of_cells: list[Any] = list(counted.labels.index)
+    others = [name for name in LABELS if name != "text"]
     for name in LABELS:
-        if name == "text":
-            yield name, list(counted.texts.index), np.array(counted.texts.codes, dtype=np.int32)
-            continue
-        at = LABELS.index(name) - (LABELS.index(name) > LABELS.index("text"))
-        places = {value: place for place, value in enumerate(dict.fromkeys(labels[at] for labels in tuples))}
-        by_code = np.array([places[labels[at]] for labels in tuples], dtype=np.int32)
-        yield name, list(places), by_code[rows] if len(rows) else rows
+        values = counted.texts.index if name == "text" else [labels[others.index(name)] for labels in of_cells]
+        shown = [whole_pairs(value) if isinstance(value, str) else value for value in values]
+        # Names may be equal in several cells; those that differ only in their halves of pairs have become equal.
+        places = {value: place for place, value in enumerate(dict.fromkeys(shown))}
+        by_code = np.array([places[value] for value in shown], dtype=np.int32)
+        yield name, list(places), by_code[texts if name == "text" else rows]
 
 
 def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -454,3 +454,8 @@ class Row:
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+
+
+def whole_pairs(text: str) -> str:
+    """Text without halves of surrogate pairs, which no table can hold: they are written as their escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

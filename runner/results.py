@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import aggregate, logbook, runfile, stats, study, tables, transcript
+from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
 from runner.errors import TrackingError
 from runner.session import console, say_logged, short
 
@@ -20,7 +20,7 @@ SHOWN = 20
 
 def show_statistics(folder: Path, *, as_json: bool) -> int:
     """Print the statistics of a run, or of all jobs of a sweep together."""
-    jobs = [path for path in runfile.job_folders(folder) if (path / "results.jsonl").is_file()]
+    jobs = [path for path in runfile.job_folders(folder) if runfile.load(path, "run.json")["error"] is None]
     found = stats.describe(chain.from_iterable(transcript.read_rows(path / "results.jsonl") for path in jobs))
     if as_json:
         sys.stdout.write(stats.to_json(found) + "\n")
@@ -31,11 +31,15 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
 
 
 def take_in(path: Path, parent: Path, where: Tracking) -> int:
-    """Make a run of what is at a path, show its verification table, and log it; 3 where something was unreadable."""
+    """Make a run of what is at a path, show its checks, and log it; 3 where something was unreadable."""
     imported = study.read(path)
     written = study.write_run(imported, parent)
+    page = written.folder / report.NAME
+    if not page.is_file():
+        report.write(written.folder)
     shown = console()
     shown.print(tables.render_verification(aggregate.verification(aggregate.tally(imported.rows))))
+    shown.print(study.render_check(imported.checked))
     for wrong in imported.unreadable[:SHOWN]:
         shown.print(f"not read: {wrong.place}: {wrong.reason}", soft_wrap=True, markup=False)
     if len(imported.unreadable) > SHOWN:
@@ -43,6 +47,7 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
     expected = "" if imported.expected is None else f" of {imported.expected}"
     shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}")
     shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True)
+    shown.print(f"report: {short(page.resolve())}", soft_wrap=True)
     if where.enabled:
         try:
             say_logged(shown, logbook.track(written.folder, where))

@@ -21,6 +21,9 @@ def find(word: str, where: Tracking) -> Path:
     path = Path(word)
     if is_run(path):
         return path
+    if any((path / name).exists() for name in ("results.jsonl.part", ".hydra")):
+        message = "this run was interrupted before it had results; the command that made it goes on from there"
+        raise ConfigError(message, where=word, advice=f"cat {word}/.hydra/overrides.yaml")
     if path.is_dir():
         raise ConfigError("is not the folder of a run", where=word, advice="ls -d outputs/*/*")
     try:

@@ -38,7 +38,8 @@ def call(name: str, words: Sequence[str], conf: Path) -> int:
     """Run a verb. ConfigError where its words are wrong."""
     parser = _Parser(prog=f"runner {name}", description=VERBS[name].summary, allow_abbrev=False)
     VERBS[name].prepare(parser)
-    return VERBS[name].run(parser.parse_args(words), conf)
+    # Options may stand anywhere: `runner import PATH --out FOLDER tracking.enabled=false`.
+    return VERBS[name].run(parser.parse_intermixed_args(words), conf)
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def _runs(parser: argparse.ArgumentParser) -> None:
 
 def _tracking_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "overrides", nargs="*", metavar="tracking.KEY=VALUE", help="where MLflow is, if not the default"
+        "overrides", nargs="*", default=[], metavar="tracking.KEY=VALUE", help="where MLflow is, if not the default"
     )
 
 

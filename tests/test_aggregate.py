@@ -406,3 +406,10 @@ def test_importing_loads_nothing_heavy() -> None:
     """The command line can import this module and answer --help without waiting for pandas, numpy or rich."""
     script = "import sys, runner.aggregate; print(sorted({'pandas', 'numpy', 'rich'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_names_with_half_a_surrogate_pair_are_counted() -> None:
+    """JSON can hold what no table of text can: such a name is counted under its escape."""
+    counted = aggregate.tally([_row(model="m\ud83d"), _row(model="m\ud83d", text="\udc00")])
+    assert aggregate.verification(counted)[["model", "replies"]].to_numpy().tolist() == [["m\\ud83d", 2]]
+    assert aggregate.summary(counted)["cell"].tolist() == ["m\\ud83d/poet"]

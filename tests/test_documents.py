@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,3 +37,44 @@ def test_nothing_names_a_machine() -> None:
     """No lock file holds an address."""
     for lock in ROOT.glob("requirements*.lock"):
         assert "://" not in lock.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table of live requests in docs/providers.md, and the files whose models it speaks of."""
+
+    name: str
+    files: tuple[str, ...]
+
+
+LINES = (
+    Line("o1-mini", ("o1-mini",)),
+    Line("o3-mini", ("o3-mini",)),
+    Line("GPT-5, mini, 5.6", ("gpt-5", "gpt-5-mini", "gpt-5-6")),
+    Line("Claude 3.5", ("claude-3-5-haiku", "claude-3-5-sonnet")),
+    Line("Claude 4.5", ("claude-haiku-4-5",)),
+    Line("Claude 5.5", ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5")),
+    Line("Gemini 2.5, 3.1, 3.5", ("gemini-2-5-flash", "gemini-2-5-pro", "gemini-3-1-pro", "gemini-3-5-flash")),
+    Line("Gemini 3.8", ("gemini-3-8-flash",)),
+    Line("Llama on Groq", ("llama-3-3-70b", "llama-3-1-8b")),
+    Line("Grok", ("grok-2", "grok-3", "grok-4-7")),
+    Line("DeepSeek chat", ("deepseek-chat",)),
+    Line("DeepSeek reasoner", ("deepseek-reasoner",)),
+)
+SYSTEM = {"merge": "opens the user message", "developer": "developer message", "system": "yes"}
+STRUCTURE = {"schema": "JSON schema", "tool": "a forced tool", "json_object": "JSON mode", "prompt": "in the prompt"}
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+def test_the_table_of_traps_is_what_the_files_say(line: Line) -> None:
+    """docs/providers.md says of each model what its file in conf/model does."""
+    page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    row = next(row for row in page.splitlines() if row.startswith(f"| {line.name} |"))
+    system, temperature, structure, seed = (cell.strip() for cell in row.split("|")[2:6])
+    for name in line.files:
+        able: dict[str, Any] = yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text("utf-8"))["capability"]
+        assert SYSTEM[able["system"]] in system
+        assert STRUCTURE[able["structure"]] in structure
+        assert (seed == "yes") == able["seed"]
+        heat = f"0 to {able.get('temperature_max', 0):g}"
+        assert {"none": "none", "fixed": "one only", "free": heat}[able["temperature"]] in temperature

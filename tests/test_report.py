@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import asdict, dataclass, replace
 from html.parser import HTMLParser
 from math import nan
@@ -17,10 +18,11 @@ import report_runs as runs
 
 from runner import report, runfile, transcript
 from runner.errors import ConfigError, RunnerError
-from runner.records import Batch, Persona, PromptTemplate, Question, Text
+from runner.records import Batch, Persona, PromptTemplate, Question, Text, Tracking
 from runner.report import palette, words
 from runner.report.gather import MAX_TRIALS
 from runner.report.page import SCRIPTS, json_in_html
+from runner.runs import find
 from runner.stats import Interval, Undefined
 
 if TYPE_CHECKING:
@@ -405,6 +407,9 @@ def test_an_unusual_run_has_a_page(case: Case, tmp_path: Path) -> None:
     assert [word for word in case.not_said if word in found.text] == []
 
 
+VENDOR = ("vendor", "files", "valid", "metadata", "in_scale", "reasons", "intact")
+
+
 def test_an_import_says_what_it_lacks(tmp_path: Path) -> None:
     """An imported run says how much of the design is there, what was not read, and that its prompts are unknown."""
     notes = {
@@ -415,6 +420,9 @@ def test_an_import_says_what_it_lacks(tmp_path: Path) -> None:
     }
     found = made(runs.write_run(tmp_path, runs.experiment(runs.MODELS[:1]), imported=notes))
     assert "study.csv : 12 of the 15 trials of a complete design" in found.text
+    notes["check"] = [dict(zip(VENDOR, ("<b>claude", 5, 4, 5, 5, 0, 5), strict=True))]
+    checked = made(runs.write_run(tmp_path / "b", runs.experiment(runs.MODELS[:1]), imported=notes))
+    assert "<b>claude 5 4 80% 100% 100% 0% 100%" in checked.text
     assert "line 7 no <date>" in found.text
     assert {trial["prompt"][0] for trial in found.trials} == {("note", "what was sent is not in the imported files")}
 
@@ -522,3 +530,26 @@ SHOWN: tuple[tuple[str, str], ...] = (
 def test_numbers_read_as_people_write_them(shown: str, expected: str) -> None:
     """Scores by their scale, money never rounded to nothing, 0% and 100% only of none and of all."""
     assert shown == expected
+
+
+def test_only_files_that_are_there_are_linked(tmp_path: Path) -> None:
+    """A folder without replies, or a job that left nothing, gets no link that leads nowhere."""
+    whole = runs.write_run(tmp_path / "run", runs.experiment(runs.MODELS[:1]))
+    shutil.rmtree(whole / "replies")
+    (whole / "errors.jsonl").unlink()
+    sweep = runs.write_sweep(tmp_path / "sweep", {"0.1": runs.experiment(runs.MODELS[:1])})
+    for folder in (whole, sweep):
+        links = [attrs["href"] or "" for tag, attrs in made(folder).elements if tag == "a" and attrs.get("href")]
+        beside = [link for link in links if not link.startswith("#")]
+        assert "results.jsonl" in {link.rpartition("/")[2] for link in beside}
+        assert [link for link in beside if not (folder / link).exists()] == []
+
+
+def test_an_interrupted_run_is_told_from_no_run(tmp_path: Path) -> None:
+    """A folder that a run left before it had results is refused with how to go on, and one that is no run as none."""
+    (tmp_path / "cut" / ".hydra").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="was interrupted") as caught:
+        find(str(tmp_path / "cut"), Tracking())
+    assert caught.value.advice == f"cat {tmp_path / 'cut'}/.hydra/overrides.yaml"
+    with pytest.raises(ConfigError, match="is not the folder of a run"):
+        find(str(tmp_path), Tracking())

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from runner import aggregate, stats, study, transcript
+from runner import aggregate, report, results, study, transcript
 from runner.errors import ConfigError
+from runner.records import Tracking
 from runner.study.head import read_head
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ANSWERS = """Q1. 面白さ(数値): 75
 Q1. 面白さ(理由): 時計が話すから。
@@ -207,6 +210,9 @@ def test_a_folder_of_one_vendor(tmp_path: Path) -> None:
         assert imported.unreadable == ()
 
 
+COLUMNS = "timestamp,text,developer,model,persona,temperature,trial,Q1value,Q2value,Q3value,Q4value"
+
+
 @dataclass(frozen=True)
 class Nothing:
     """A path without anything to import, and words of the error."""
@@ -224,6 +230,11 @@ NOTHING = (
     Nothing("a table without a column", {"a.csv": "text,model,persona\n"}, "a.csv", "no such column"),
     Nothing("an empty table", {"a.csv": ""}, "a.csv", "the file is empty"),
     Nothing("a table in another encoding", {"a.csv": "驚き\n".encode("cp932")}, "a.csv", "is not UTF-8"),
+    Nothing("half of a UTF-16 table", {"a.csv": b"\xff\xfet\x00e"}, "a.csv", "is not UTF-16"),
+    Nothing("no line below the first", {"a.csv": f"{COLUMNS}\n"}, "a.csv", "holds no line that can be read"),
+    Nothing("a quote never closed", {"a.csv": f'{COLUMNS}\n"2025,t1,V\n'}, "a.csv", "line 2 has another number"),
+    Nothing("a column twice", {"a.csv": f"{COLUMNS},Q1value\n"}, "a.csv", "key 'Q1value': there are two such columns"),
+    Nothing("semicolons", {"a.csv": COLUMNS.replace(",", ";")}, "a.csv", "fields are not separated by commas"),
 )
 
 
@@ -236,8 +247,6 @@ def test_nothing_to_import_is_an_error(case: Nothing, tmp_path: Path) -> None:
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
-
-COLUMNS = "timestamp,text,developer,model,persona,temperature,trial,Q1value,Q2value,Q3value,Q4value"
 
 
 def _table(*lines: str, columns: str = COLUMNS) -> str:
@@ -305,6 +314,14 @@ def test_bad_lines_are_listed_one_by_one(tmp_path: Path) -> None:
         ("line 6", "has another number of fields than the first line"),
         ("line 7", "is the same trial as line 2"),
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_that_tell_themselves(encoding: str, tmp_path: Path) -> None:
+    """UTF-8 with or without a byte order mark, and UTF-16 with one, give the same rows."""
+    line = "2025/5/1 14:20,t1,社,模型,p1,0.7,1,85,70,60,30"
+    (row,) = study.read(_put(tmp_path, {"a.csv": _table(line).encode(encoding)}) / "a.csv").rows
+    assert (row.vendor, row.model, list(row.scores.values())) == ("社", "模型", [85.0, 70.0, 60.0, 30.0])
 
 
 def test_a_table_without_developer(tmp_path: Path) -> None:
@@ -395,6 +412,36 @@ def test_the_verification_table_a_vendor(tmp_path: Path) -> None:
     assert table[columns].to_numpy().tolist() == [["claude", 1, 1.0, 1.0, 1.0], ["openai", 2, 1.0, 0.5, 0.5]]
 
 
+def test_the_study_s_own_check(tmp_path: Path) -> None:
+    """A line a vendor: files with those that could not be read, and of them the valid, whole, reasoned and intact."""
+    folder = _study(tmp_path)
+    reply = ANSWERS.replace("結末が意外", "結\ufffdが意外").replace("75", "120")
+    _put(folder, {"gemini/t1_gemini_p1_temp70_01.txt": f"{_head(model='gemini')}\n{reply}\n"})
+    imported = study.read(_put(folder, {"notes.md": "# notes"}))
+    assert [astuple(line) for line in imported.checked] == [
+        ("claude", 2, 1, 1, 1, 1, 1),
+        ("gemini", 1, 0, 1, 0, 1, 0),
+        ("openai", 2, 1, 2, 2, 1, 2),
+    ]
+    run = json.loads((study.write_run(imported, tmp_path / "out").folder / "run.json").read_text())
+    assert [line["vendor"] for line in run["imported"]["check"]] == ["claude", "gemini", "openai"]
+
+
+# MLflow 3.17 uses a loader option that SQLAlchemy 2.1 deprecates; it says so when MLflow first maps its tables.
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+def test_an_import_has_a_report_and_is_in_mlflow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`runner import` shows the checks, names what it could not read, and leaves a report that MLflow has too."""
+    where = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"), experiment="e")
+    assert results.take_in(_study(tmp_path), tmp_path / "out", where) == 3
+    said = capsys.readouterr().out
+    assert "not read: claude/broken.txt: has no metadata" in said
+    assert "claude      2  1 50%" in said
+    (page,) = (tmp_path / "out").glob(f"*/{report.NAME}")
+    assert "broken.txt" in page.read_text(encoding="utf-8")
+    (artifact,) = (tmp_path / "artifacts").rglob(report.NAME)
+    assert artifact.read_bytes() == page.read_bytes()
+
+
 # ---- written back ----------------------------------------------------------------------------------------------------
 
 
@@ -453,6 +500,20 @@ def test_an_import_without_replies_is_written_as_answers(tmp_path: Path) -> None
     assert (row.scores, row.sent, row.repetition) == (SCORES, {}, 1)
 
 
+def test_a_sweep_goes_out_without_the_job_that_failed(tmp_path: Path) -> None:
+    """Jobs without results take no other down; where no job has any, the error says so."""
+    first = study.write_run(study.read(_study(tmp_path)), tmp_path / "sweep").folder
+    broken = tmp_path / "sweep" / "1"
+    broken.mkdir()
+    (broken / "run.json").write_text(json.dumps({"error": "ConfigError: no", "name": None}))
+    jobs = [{"folder": first.name}, {"folder": "1"}]
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    assert study.export(tmp_path / "sweep", "csv", tmp_path / "a.csv").written == 3
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs[1:]}))
+    with pytest.raises(ConfigError, match="no job of it has results"):
+        study.export(tmp_path / "sweep", "csv", tmp_path / "a.csv")
+
+
 def test_a_target_in_use_is_refused(tmp_path: Path) -> None:
     """Replies are not mixed into a folder that holds something; an unknown format is named with the nearest."""
     run = study.write_run(study.read(_study(tmp_path)), tmp_path / "outputs").folder
@@ -462,65 +523,3 @@ def test_a_target_in_use_is_refused(tmp_path: Path) -> None:
         study.export(run, "parket", tmp_path / "a")
     with pytest.raises(ConfigError, match="not the folder of a run"):
         study.export(tmp_path, "csv", tmp_path / "a")
-
-
-# ---- the published figures -------------------------------------------------------------------------------------------
-
-TABLE = Path(os.environ.get("STUDY_CSV", Path(__file__).parent.parent.parent / "shared/data/affect_study.csv"))
-"""Path of the study's published table, which is not part of this project: N. Shirahama, llm-emotional-individuality,
-data_public.csv, CC BY 4.0."""
-PUBLISHED = {
-    "interesting": ((2571.8022087667564, 0.5586256950547143), (2350.558410449876, 0.577893309657942)),
-    "surprise": ((1999.1612495371735, 0.49592688701467863), (2312.3795122660613, 0.5684988957347592)),
-    "sadness": ((5213.374785008348, 0.7195452188057297), (2346.9692305974118, 0.5770101453241663)),
-    "anger": ((2430.4737024277265, 0.5446471765436899), (2333.388302242397, 0.5736683814572827)),
-}
-"""By text: F and eta squared, then Kruskal-Wallis's H and its effect size (results/csv/text_effects_*.csv there)."""
-PUBLISHED_TWO_WAY = {
-    "interesting": ((34.76827184197827, 0.04911224174812173), (10.447581840260636, 0.007700271815014375),
-                    (0.8568498275468109, 0.003804066760284013)),
-    "surprise": ((38.21384923785809, 0.05371787444764206), (19.345310563655946, 0.014165346035179802),
-                 (1.642102047641388, 0.007264942036654133)),
-    "sadness": ((17.42406263061554, 0.025230663968434063), (2.6395134754362206, 0.0019566839181977976),
-                (0.17045568508845604, 0.0007590674323165483)),
-    "anger": ((18.884368861349746, 0.027287537900931656), (3.3119350398314835, 0.002453930019569974),
-              (0.48943809217810735, 0.0021764573702974686)),
-}  # fmt: skip
-"""F and partial eta squared of vendor, persona and both, type II (results/csv/vendor_persona_anova_typ2.csv there)."""
-
-
-@pytest.fixture(scope="module")
-def described() -> tuple[study.Imported, stats.Statistics]:
-    if not TABLE.is_file():
-        pytest.skip("the study's table is not here: set STUDY_CSV to its path")
-    imported = study.read(TABLE)
-    return imported, stats.describe(imported.rows)
-
-
-def test_the_study_s_coverage(described: tuple[study.Imported, stats.Statistics]) -> None:
-    """The published table holds 4,227 of 4,320 trials, 4,067 of them valid, and nothing of it is unreadable."""
-    imported, found = described
-    assert (len(imported.rows), imported.expected, found.scored, imported.unreadable) == (4227, 4320, 4067, ())
-
-
-def test_the_study_s_means(described: tuple[study.Imported, stats.Statistics]) -> None:
-    """Every text's mean of every question is the one that pandas gives for the table's complete lines."""
-    table = pd.read_csv(TABLE).dropna(subset=[f"Q{place}value" for place in range(1, 5)])
-    for place, question in enumerate(study.QUESTIONS, 1):
-        means = table.groupby("text")[f"Q{place}value"].mean()
-        for summary in described[1].summaries:
-            if (summary.axis, summary.question) == ("text", question.name):
-                assert stats.known(summary.mean) == pytest.approx(means[summary.level], rel=1e-12)
-
-
-def test_the_study_s_analyses(described: tuple[study.Imported, stats.Statistics]) -> None:
-    """The analyses of variance and rank tests are the published ones, to nine digits and more."""
-    _, found = described
-    for anova in found.anovas:
-        two_way = anova.factors == ("vendor", "persona")
-        expected = PUBLISHED_TWO_WAY[anova.question] if two_way else PUBLISHED[anova.question][:1]
-        numbers = [(stats.known(term.f), stats.known(term.eta2_partial)) for term in anova.terms]
-        assert numbers == [pytest.approx(pair, rel=1e-9) for pair in expected]
-    for rank in found.kruskal:
-        assert (rank.h, rank.eta2) == pytest.approx(PUBLISHED[rank.question][1], rel=1e-9)
-    assert (len(found.anovas), len(found.kruskal)) == (8, 4)

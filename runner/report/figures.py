@@ -278,7 +278,7 @@ def _charts(
         "bins": BINS,
         "counts": [_counts(found.frame, question, names) for question in questions],
         "means": [list(_means(looked_up, question, names)) for question in questions],
-        "noise": [list(of_question) for of_question in _noise(found.frame, questions, names)],
+        "noise": list(_noise(found.frame, questions, names)),
         "speed": [
             [
                 row["model"],
@@ -319,28 +319,26 @@ def _means(looked_up: _Lookup, question: Question, names: _Names) -> Iterator[li
                 yield [model, persona, *map(_or_none, (mean, *ends)), summary.n]
 
 
-def _noise(frame: pd.DataFrame, questions: Sequence[Question], names: _Names) -> Iterator[Iterator[list[Json]]]:
+def _noise(frame: pd.DataFrame, questions: Sequence[Question], names: _Names) -> Iterator[list[list[Json]]]:
     """For each question (model, persona, text, sd, mean, n) of what was asked and scored at least twice."""
     import pandas as pd
 
-    keys = [frame[name].astype(str) for name in ("job", "cell", "text")]
+    keys = [frame["job"], *(frame[name].astype(object) for name in ("cell", "text"))]
     units, _ = pd.factorize(pd.MultiIndex.from_arrays(keys))
     first = pd.Series(range(len(frame))).groupby(units).first()
     if len(first) > MAX_UNITS or len(first) == len(frame):
         return
-    # The other axes are of no interest here: with one level each they cost nothing.
-    alike = dict.fromkeys(("model", "vendor", "persona", "text", "temperature"), "")
     texts, _ = pd.factorize(frame["text"].astype(str))
-    spread = [one for one in summaries(frame.assign(job=0, cell=units, **alike)) if one.axis == "cell"]
     for question in questions:
-        yield (
+        spread = frame[SCORE + question.name].groupby(units).agg(["std", "mean", "count"])
+        yield [
             [
-                int(names.model_of_each[at := int(first[int(one.level)])]),
+                int(names.model_of_each[at]),
                 int(names.persona_of_each[at]),
                 int(texts[at]),
-                *map(_or_none, (known(one.sd), known(one.mean))),
-                one.n,
+                *map(_or_none, (sd, mean)),
+                int(n),
             ]
-            for one in spread
-            if one.question == question.name and known(one.sd) is not None
-        )
+            for at, (sd, mean, n) in zip(first, spread.itertuples(index=False, name=None), strict=True)
+            if n >= 2
+        ]

@@ -13,8 +13,9 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.report import figures as numbers
 from runner.report import palette, words
@@ -60,6 +61,26 @@ class Asked:
     names: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files beside the page that are there, with what they are."""
+
+    label: str
+    files: tuple[str, ...]
+    about: str = ""
+
+
+OF_RUN = (
+    (("results.jsonl",), "every trial, a line each"),
+    (("errors.jsonl",), "those without a score"),
+    (("replies/",), "the text of each reply"),
+    (("summary.csv",), "one line a cell"),
+    (("run.json", "experiment.json"), "what it takes to run this again"),
+)
+OF_JOB = ("results.jsonl", "errors.jsonl", "replies/", "run.json", "experiment.json")
+OF_SWEEP = ("sweep.json", "summary.csv", "plots/")
+
+
 def page(found: Gathered, computed: Figures) -> str:
     """The whole page."""
     scripts = {name: (HERE / "static" / name).read_text(encoding="utf-8") for name in SCRIPTS}
@@ -81,6 +102,8 @@ def page(found: Gathered, computed: Figures) -> str:
             charts=json_in_html(computed.charts),
             trials=json_in_html(embedded(found, _asked_questions(found))),
             status=STATUS,
+            files=list(_files(found)),
+            measured=any(_measured(row) for row in computed.verification),
         )
     )
 
@@ -181,6 +204,28 @@ def _temperatures(found: Gathered) -> list[str]:
 def _repetitions(experiments: Sequence[Experiment]) -> Iterator[int]:
     for one in experiments:
         yield one.sampling.trials
+
+
+def _files(found: Gathered) -> Iterator[Files]:
+    """Links to what is there: a report may be made of a folder that lost some of it, or never had it."""
+    if not found.is_sweep:
+        groups = (Files("", _there(found.folder, found.folder, names), about) for names, about in OF_RUN)
+        yield from (group for group in groups if group.files)
+        return
+    yield Files("", _there(found.folder, found.folder, OF_SWEEP))
+    for part in found.parts[:LISTED]:
+        if part.folder.is_relative_to(found.folder):
+            yield Files(f"job {part.run['job']}", _there(found.folder, part.folder, OF_JOB))
+
+
+def _there(beside: Path, folder: Path, names: Iterable[str]) -> tuple[str, ...]:
+    at = folder.relative_to(beside)
+    return tuple((at / name).as_posix() + "/" * name.endswith("/") for name in names if (folder / name).exists())
+
+
+def _measured(row: Mapping[str, Any]) -> bool:
+    """Whether a model's seconds, tokens or price are known."""
+    return any(isfinite(row[name]) for name in ("latency_mean_s", "tokens_input", "tokens_output", "price_usd"))
 
 
 def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from runner.stats.values import Number
 
 MAX_LINES = 40
-"""Most lines of one table on a terminal; the rest is in the JSON."""
+"""Most lines, or levels of several lines, of one table on a terminal; the rest is in the JSON."""
+WHOLE = frozenset(("n", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)"))
+"""Columns of numbers, which are not folded: names give way to them."""
 
 
 def to_json(statistics: Statistics) -> str:
@@ -54,31 +56,37 @@ def render(statistics: Statistics) -> Iterator[Table]:
 
 
 def _summaries(axis: str, found: list[Summary]) -> Table:
+    """A level's name and its share of unscorable replies stand once, beside its first question."""
     columns = (axis, "question", "n", "mean", "sd", "median", "95% interval", "unscorable")
     lines = [
         (
-            summary.level or "none sent",
+            "" if same else summary.level or "none sent",
             summary.question,
             f"{summary.n}",
             _short(summary.mean),
             _short(summary.sd),
             _short(summary.median),
             _range(summary.interval),
-            _unscorable(summary),
+            "" if same else _unscorable(summary),
         )
-        for summary in found
+        for summary, same in zip(found, _repeats(found), strict=True)
     ]
-    return _cut(f"Scores by {axis}" if axis != "all" else "Scores", columns, lines)
+    most = MAX_LINES * len({summary.question for summary in found})
+    return _cut(f"Scores by {axis}" if axis != "all" else "Scores", columns, lines, most)
+
+
+def _repeats(found: Sequence[Summary]) -> list[bool]:
+    """Whether each summary is of the level of the one before it."""
+    return [place > 0 and found[place - 1].level == one.level for place, one in enumerate(found)]
 
 
 def _differences(axis: str, found: tuple[PairedDifference, ...]) -> Table:
     """The surest first."""
-    columns = ("question", "left", "right", "pairs", "left - right", "95% interval", "d_z", "p (Holm)")
+    columns = ("question", "left - right", "pairs", "difference", "95% interval", "d_z", "p (Holm)")
     lines = [
         (
             each.question,
-            each.left or "none sent",
-            each.right or "none sent",
+            f"{each.left or 'none sent'} - {each.right or 'none sent'}",
             f"{each.pairs}",
             _short(each.difference),
             _range(each.interval),
@@ -151,7 +159,8 @@ def _table(title: str, columns: Iterable[str]) -> Table:
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     shown.min_width = len(title)  # or rich folds the title over a narrow table
     for column in columns:
-        shown.add_column(Text(column), overflow="fold")
+        least = 11 if column == "question" else None  # names of models have more places to break
+        shown.add_column(Text(column), overflow="fold", no_wrap=column in WHOLE, min_width=least)
     return shown
 
 
@@ -164,10 +173,10 @@ def _filled(shown: Table, lines: Iterable[tuple[str, ...]]) -> Table:
     return shown
 
 
-def _cut(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Table:
-    shown = _filled(_table(title, columns), lines[:MAX_LINES])
-    if len(lines) > MAX_LINES:
-        shown.caption = f"{len(lines) - MAX_LINES} more lines with --json"
+def _cut(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]], most: int = MAX_LINES) -> Table:
+    shown = _filled(_table(title, columns), lines[:most])
+    if len(lines) > most:
+        shown.caption = f"{len(lines) - most} more lines with --json"
         shown.caption_justify = "left"
     return shown
 
@@ -195,9 +204,9 @@ def _p(number: Number) -> str:
 
 
 def _unscorable(summary: Summary) -> str:
-    """The share, and the most frequent reasons: "3% empty 2, no_score 1"."""
+    """The share, and below it the most frequent reasons: "3.0%", "empty 2", "no_score 1"."""
     share = known(summary.unscorable_share)
     if share is None or not summary.reasons:
         return "-" if share is None else "0%"
     reasons = sorted(summary.reasons.items(), key=lambda found: -found[1])[:2]
-    return f"{share:.1%} " + ", ".join(f"{kind} {count}" for kind, count in reasons)
+    return "\n".join((f"{share:.1%}", *(f"{kind} {count}" for kind, count in reasons)))

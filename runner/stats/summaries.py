@@ -30,7 +30,7 @@ def levels_of(frame: pd.DataFrame, axis: str) -> pd.Series[Any]:
         return pd.Series("all", index=frame.index)
     if axis == "cell" and frame["job"].nunique() > 1:
         return frame["job"].astype(str) + ":" + frame["cell"].astype(str)
-    return frame[axis].astype(str)
+    return frame[axis]
 
 
 def number(value: float, reason: str) -> Number:
@@ -48,8 +48,11 @@ def _axis(frame: pd.DataFrame, axis: str) -> Iterator[Summary]:
     import pandas as pd
 
     codes, names = pd.factorize(levels_of(frame, axis))
+    texts, _ = pd.factorize(frame["text"])
     counts = _outcomes(frame, codes, len(names))
-    scores = {question: list(_scores(frame, question, codes, len(names))) for question in questions_of(frame)}
+    scores = {
+        question: list(_scores(frame[SCORE + question], codes, texts, len(names))) for question in questions_of(frame)
+    }
     for code, name in enumerate(names):
         for question, of_level in scores.items():
             yield Summary(axis=axis, level=str(name), question=question, **counts[code], **of_level[code])
@@ -59,11 +62,12 @@ def _outcomes(frame: pd.DataFrame, codes: Any, count: int) -> list[dict[str, Any
     """Trials, those without a score, and why, of each of `count` levels."""
     import numpy as np
 
-    outcomes = frame["outcome"].astype(str)
+    outcomes = frame["outcome"]
     reasons = _reasons(frame, codes)
-    trials, unscorable, failed = (
+    trials = np.bincount(codes, minlength=count).tolist()
+    unscorable, failed = (
         np.bincount(codes[here.to_numpy()], minlength=count).tolist()
-        for here in (outcomes != "", outcomes == "unscorable", outcomes == "failed")
+        for here in (outcomes == "unscorable", outcomes == "failed")
     )
     return [
         {
@@ -80,24 +84,22 @@ def _outcomes(frame: pd.DataFrame, codes: Any, count: int) -> list[dict[str, Any
 
 
 def _reasons(frame: pd.DataFrame, codes: Any) -> dict[int, dict[str, int]]:
-    problems = frame["problem"].astype(str)
-    unread = (problems != "").to_numpy()
+    unread = (frame["problem"] != "").to_numpy()
+    problems = frame["problem"][unread].astype(str)
     found: dict[int, dict[str, int]] = {}
-    counts = problems[unread].groupby([codes[unread], problems[unread]]).size()
+    counts = problems.groupby([codes[unread], problems]).size()
     for code, kind, count in counts.rename("count").rename_axis(["code", "kind"]).reset_index().itertuples(index=False):
         found.setdefault(int(code), {})[str(kind)] = int(count)
     return found
 
 
-def _scores(frame: pd.DataFrame, question: str, codes: Any, count: int) -> Iterator[dict[str, Any]]:
+def _scores(column: pd.Series[Any], codes: Any, texts: Any, count: int) -> Iterator[dict[str, Any]]:
     """n, mean, sd, median and interval of each of `count` levels."""
     import pandas as pd
 
-    column = frame[SCORE + question]
     there = column.notna().to_numpy()
     values, groups = column.to_numpy()[there], codes[there]
-    texts = pd.factorize(frame["text"].astype(str))[0][there]
-    low, high, by_text = mean_intervals(values, groups, texts, count)
+    low, high, by_text = mean_intervals(values, groups, texts[there], count)
     shown = pd.Series(values).groupby(groups).agg(["count", "mean", "std", "median"]).reindex(range(count))
     for code, n, mean, sd, median in shown.fillna({"count": 0}).itertuples(name=None):
         why = too_few(int(n))

@@ -6,6 +6,8 @@ from array import array
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from runner.records import whole_pairs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from runner.records import Row
 
+NUMBERS = ("job", "repetition")
+CATEGORIES = ("cell", "vendor", "model", "persona", "text", "temperature", "outcome", "problem")
 LABELS = ("job", "cell", "vendor", "model", "persona", "text", "temperature", "repetition", "outcome", "problem")
 SCORE = "score:"
 
@@ -27,33 +31,66 @@ def table(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
 
     if isinstance(rows, pd.DataFrame):
         return rows
-    labels: dict[str, list[Any]] = {name: [] for name in LABELS}
-    scores: dict[str, array[float]] = {}
-    for count, row in enumerate(rows):
-        for name, label in _labels(row).items():
-            labels[name].append(label)
-        for question in row.scores:
-            scores.setdefault(question, array("d", [nan]) * count)
-        for question, column in scores.items():
-            score = row.scores.get(question) if row.outcome == "scored" else None
+    columns = Columns()
+    for row in rows:
+        columns.add(row)
+    return columns.frame()
+
+
+class Columns:
+    """The table while its rows come in: four bytes a label, eight a number, whatever else the rows hold."""
+
+    def __init__(self) -> None:
+        self._numbers = {name: array("q") for name in NUMBERS}
+        self._codes = {name: array("i") for name in CATEGORIES}
+        self._places: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
+        self._scores: dict[str, array[float]] = {}
+
+    def add(self, row: Row) -> None:
+        """Take one trial in."""
+        for name, numbers in self._numbers.items():
+            numbers.append(getattr(row, name))
+        temperature = row.sent.get("temperature")
+        labels = (
+            row.cell, row.vendor, row.model, row.persona, row.text,
+            "" if temperature is None else f"{temperature:g}",
+            row.outcome, row.problem.kind if row.problem else "",
+        )  # fmt: skip
+        for (name, codes), label in zip(self._codes.items(), labels, strict=True):
+            places = self._places[name]
+            codes.append(places.setdefault(label, len(places)))
+        if len(row.scores) > len(self._scores) or not self._scores.keys() >= row.scores.keys():
+            self._meet(row)
+        scores = row.scores if row.outcome == "scored" else {}
+        for question, column in self._scores.items():
+            score = scores.get(question)
             column.append(nan if score is None else score)
-    frame = pd.DataFrame({name: pd.Series(column, dtype=_kind(name)) for name, column in labels.items()})
-    for question, column in scores.items():
-        frame[SCORE + question] = pd.Series(column, dtype="float64")
-    return frame
+
+    def _meet(self, row: Row) -> None:
+        """Questions that no earlier row was asked."""
+        before = len(self._numbers["job"]) - 1
+        for question in row.scores:
+            self._scores.setdefault(question, array("d", [nan]) * before)
+
+    def frame(self) -> pd.DataFrame:
+        """The table of what came in."""
+        import numpy as np
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for name in LABELS:
+            if name in self._numbers:
+                columns[name] = np.array(self._numbers[name], dtype="int64")
+            else:
+                names = pd.Index([whole_pairs(label) for label in self._places[name]], dtype=object)
+                codes = np.array(self._codes[name], dtype="int32")
+                # Two names that differ in their halves of pairs only may have become one.
+                unique = names.unique()
+                columns[name] = pd.Categorical.from_codes(unique.get_indexer(names)[codes], categories=unique)
+        columns |= {SCORE + question: np.array(column) for question, column in self._scores.items()}
+        return pd.DataFrame(columns)
 
 
 def questions_of(frame: pd.DataFrame) -> list[str]:
     """The questions of a table, in its order."""
     return [str(name).removeprefix(SCORE) for name in frame.columns if str(name).startswith(SCORE)]
-
-
-def _labels(row: Row) -> dict[str, Any]:
-    temperature = row.sent.get("temperature")
-    plain = {name: getattr(row, name) for name in LABELS if name not in ("temperature", "problem")}
-    sent = "" if temperature is None else f"{temperature:g}"
-    return {**plain, "temperature": sent, "problem": row.problem.kind if row.problem else ""}
-
-
-def _kind(name: str) -> str:
-    return "int64" if name in ("job", "repetition") else "category"

@@ -8,8 +8,21 @@ N. Shirahama's study of literary texts (llm-literary-analysis, llm-emotional-ind
 design comes from; facts and formats of it are in `form`.
 """
 
+from runner.study.check import VendorCheck, render_check
 from runner.study.export import Exported, export
 from runner.study.form import PROMPT, QUESTIONS
 from runner.study.imported import Imported, Unreadable, Written, read, write_run
 
-__all__ = ["PROMPT", "QUESTIONS", "Exported", "Imported", "Unreadable", "Written", "export", "read", "write_run"]
+__all__ = [
+    "PROMPT",
+    "QUESTIONS",
+    "Exported",
+    "Imported",
+    "Unreadable",
+    "VendorCheck",
+    "Written",
+    "export",
+    "read",
+    "render_check",
+    "write_run",
+]

@@ -7,8 +7,10 @@ was sent. A table without `developer`, as the study's own collecting script writ
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import shlex
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, nearest
@@ -25,23 +27,42 @@ if TYPE_CHECKING:
 NEEDED = ("text", "model", "persona", "trial", *(f"Q{place}value" for place in range(1, len(QUESTIONS) + 1)))
 
 
-def read_lines(raw: bytes, where: str) -> Iterator[tuple[int, Row | UnreadableError]]:
-    """(line number, row or why it is none) of every line. ConfigError where the file is no table of the study."""
+def read_lines(raw: bytes, where: str) -> Iterator[tuple[int, str | None, Row | UnreadableError]]:
+    """(line number, vendor, row or why it is none) of every line. ConfigError where the file is no table of the study.
+
+    UTF-8, with or without a byte order mark; UTF-16 with one, as spreadsheets write it. Other encodings cannot be told
+    apart for sure, so that reading them would be guessing.
+    """
+    lines = csv.DictReader(io.StringIO(_decoded(raw, where), newline=""))
     try:
-        content = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 from byte {error.start} on", where=where) from error
-    lines = csv.DictReader(io.StringIO(content, newline=""))
-    columns = [name or "" for name in lines.fieldnames or ()]
-    for name in NEEDED:
-        if name not in columns:
-            message = f"there is no such column; {nearest(name, columns)}" if columns else "the file is empty"
-            raise ConfigError(message, where=where, key=name)
-    try:
+        columns = [name or "" for name in lines.fieldnames or ()]
+        _check_columns(columns, where)
         for line in lines:
-            yield lines.line_num, _row_or_why(line)
+            vendor = line.get("developer") or "unknown"
+            yield lines.line_num, vendor if isinstance(vendor, str) else None, _row_or_why(line)
     except csv.Error as error:
         raise ConfigError(f"line {lines.line_num} cannot be read: {error}", where=where) from error
+
+
+def _decoded(raw: bytes, where: str) -> str:
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        advice = f"iconv -f CP932 -t UTF-8 {shlex.quote(where)} > utf8.csv; runner import utf8.csv"
+        message = f"is not {encoding.upper().removesuffix('-SIG')} from byte {error.start} on"
+        raise ConfigError(message, where=where, advice=advice) from error
+
+
+def _check_columns(columns: list[str], where: str) -> None:
+    if not columns:
+        raise ConfigError("the file is empty", where=where)
+    for name in NEEDED:
+        if columns.count(name) == 1:
+            continue
+        few = f"; {nearest(name, columns)}" if len(columns) > 1 else ": the fields are not separated by commas"
+        message = "there are two such columns" if name in columns else f"there is no such column{few}"
+        raise ConfigError(message, where=where, key=name, advice=f"head -1 {shlex.quote(where)}")
 
 
 def _row_or_why(line: dict[str | None, str | list[str] | None]) -> Row | UnreadableError:

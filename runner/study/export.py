@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from runner import runfile, transcript
 from runner.errors import ConfigError, nearest
-from runner.records import Prices, PromptTemplate, Question, Row
+from runner.records import Prices, PromptTemplate, Question, Row, whole_pairs
 from runner.reply_files import FileNames
 from runner.study.columns import header, lines_of
 
@@ -47,7 +47,7 @@ class _Job:
 
 
 def export(folder: Path, form: str, target: Path) -> Exported:
-    """Write a run, or all jobs of a sweep, in another format. ConfigError where that cannot be.
+    """Write a run, or all jobs of a sweep that have results, in another format. ConfigError where that cannot be.
 
     study: a folder of TXT files, a folder a vendor. Labelled replies are written as they came, so that what was
     imported comes out byte for byte where its head was as this program writes it; other replies as labelled answers.
@@ -57,7 +57,10 @@ def export(folder: Path, form: str, target: Path) -> Exported:
         raise ConfigError(
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
-    jobs = [_job(path) for path in runfile.job_folders(runfile.launch_folder(folder))]
+    folders = runfile.job_folders(runfile.launch_folder(folder))
+    jobs = [_job(path) for path in folders if runfile.load(path, "run.json")["error"] is None]
+    if not jobs:
+        raise ConfigError("no job of it has results", where=str(folder), advice=f"cat {folder}/run.json")
     writers: dict[str, Callable[[list[_Job], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,
@@ -157,12 +160,7 @@ def _flat(row: Row, questions: Iterable[str]) -> dict[str, Json]:
         line[f"reason_{name}"] = line["reasons"].get(name)
     for name in _OBJECTS:
         line[name] = None if line[name] is None else json.dumps(line[name], ensure_ascii=False)
-    return {name: _whole_pairs(value) for name, value in line.items()}
-
-
-def _whole_pairs(value: Json) -> Json:
-    """Text without halves of surrogate pairs, which no table holds: they are written as their escapes."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return {name: whole_pairs(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 @contextmanager

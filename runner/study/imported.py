@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner import aggregate, runfile, transcript
 from runner.errors import ConfigError
 from runner.records import RECORD_VERSION, Batch, Experiment, Model, Persona, Prices, Sampling, Text, Tracking
+from runner.study.check import VendorCheck, by_vendor
 from runner.study.columns import read_lines
 from runner.study.form import PERSONAS, PROMPT
 from runner.study.replies import UnreadableError, read_reply
@@ -32,6 +33,8 @@ class Unreadable:
     place: str
     """The file's path below what was imported; for a table, `line N`."""
     reason: str
+    vendor: str | None = None
+    """Whose reply it was meant to be; None for what is no TXT, and where a table's line does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ class Imported:
     def id(self) -> str:
         """Names the run."""
         return self.digest[:_ID_DIGITS]
+
+    @property
+    def checked(self) -> list[VendorCheck]:
+        """The study's own check, a line a vendor."""
+        return by_vendor(self.rows, (each.vendor for each in self.unreadable if each.vendor is not None))
 
     @property
     def expected(self) -> int:
@@ -90,27 +98,30 @@ def _read_table(path: Path) -> Imported:
     raw = path.read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     gathered = _Gathered(digest[:_ID_DIGITS])
-    for number, found in read_lines(raw, str(path)):
-        gathered.add(f"line {number}", found)
+    for number, vendor, found in read_lines(raw, str(path)):
+        gathered.add(f"line {number}", vendor, found)
+    if not gathered.rows:
+        first = f": {gathered.unreadable[0].place} {gathered.unreadable[0].reason}" if gathered.unreadable else ""
+        raise ConfigError(f"holds no line that can be read{first}", where=str(path))
     return gathered.imported(path, digest)
 
 
 def _read_replies(path: Path) -> Imported:
     whole = hashlib.sha256()
-    found: list[tuple[str, Row | UnreadableError, Mapping[str, float]]] = []
+    found: list[tuple[str, str | None, Row | UnreadableError, Mapping[str, float]]] = []
     for file, place in _files(path):
         vendor = file.resolve().parent.name
         raw, row, pricing = _row_or_why(file, vendor)
         whole.update(json.dumps([vendor, place, hashlib.sha256(raw).hexdigest()]).encode())
-        found.append((place, row, pricing))
-    if not any(not isinstance(row, UnreadableError) for _, row, _ in found):
-        reason = f"; {found[0][0]} {found[0][1]}" if found else ""
+        found.append((place, vendor if file.suffix.lower() == ".txt" else None, row, pricing))
+    if all(isinstance(row, UnreadableError) for _, _, row, _ in found):
+        reason = f"; {found[0][0]} {found[0][2]}" if found else ""
         raise ConfigError(
             f"holds no reply's TXT that can be read{reason}", where=str(path), advice="runner import FILE.csv"
         )
     gathered = _Gathered(whole.hexdigest()[:_ID_DIGITS])
-    for place, row, pricing in found:
-        gathered.add(place, row, pricing)
+    for each in found:
+        gathered.add(*each)
     return gathered.imported(path, whole.hexdigest())
 
 
@@ -148,11 +159,18 @@ class _Gathered:
     seen: dict[str, str] = field(default_factory=dict)
     """Key of a trial -> where it was found."""
 
-    def add(self, place: str, found: Row | UnreadableError, pricing: Mapping[str, float] | None = None) -> None:
+    def add(
+        self,
+        place: str,
+        vendor: str | None,
+        found: Row | UnreadableError,
+        pricing: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take a file or line in, or list it with the reason why not."""
         if isinstance(found, UnreadableError):
-            self.unreadable.append(Unreadable(place, str(found)))
+            self.unreadable.append(Unreadable(place, str(found), vendor))
         elif found.key in self.seen:
-            self.unreadable.append(Unreadable(place, f"is the same trial as {self.seen[found.key]}"))
+            self.unreadable.append(Unreadable(place, f"is the same trial as {self.seen[found.key]}", vendor))
         else:
             self.seen[found.key] = place
             self.rows.append(replace(found, run=self.id))
@@ -224,7 +242,8 @@ def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[
             "source": imported.source,
             "sha256": imported.digest,
             "expected": imported.expected,
-            "unreadable": [asdict(each) for each in imported.unreadable],
+            "check": [asdict(line) for line in imported.checked],
+            "unreadable": [{"place": each.place, "reason": each.reason} for each in imported.unreadable],
         },
         "mlflow": None,
     }

@@ -25,6 +25,8 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="ledger-")
         self.stored: dict[str, Answer] = {}
         self.claims: dict[str, str] = {}
+        self.lapsed: dict[str, str] = {}
+        """Claims past their lease that nobody has taken over."""
         self.repeated = 0
 
     def open(self) -> Ledger:
@@ -44,6 +46,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.repeated += key in self.stored
         self.stored.setdefault(key, answer)
         self.claims.pop(key, None)
+        self.lapsed.pop(key, None)
 
     @rule()
     def flush(self) -> None:
@@ -72,24 +75,31 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         free = {key for key in keys if key not in self.stored and self.claims.get(key, owner) == owner}
         assert self.ledger.claim(keys, owner, LEASE_S) == free
         self.claims |= dict.fromkeys(free, owner)
+        self.lapsed = {key: of for key, of in self.lapsed.items() if key not in free}
 
     @rule(owner=OWNERS)
     def renew(self, owner: str) -> None:
-        """Renewing changes nobody's right to a key."""
+        """Renewing changes nobody's right to a key; what had lapsed and was not taken over is the owner's again."""
         self.ledger.renew(owner, LEASE_S)
+        again = {key: of for key, of in self.lapsed.items() if of == owner}
+        self.claims |= again
+        self.lapsed = {key: of for key, of in self.lapsed.items() if key not in again}
 
     @rule(owner=OWNERS)
     def expire(self, owner: str) -> None:
         """A lease that has run out gives up the owner's claims."""
         self.ledger.renew(owner, -1.0)
-        self.claims = {key: other for key, other in self.claims.items() if other != owner}
+        self.lapsed |= {key: of for key, of in self.claims.items() if of == owner}
+        self.claims = {key: of for key, of in self.claims.items() if of != owner}
 
     @rule(owner=OWNERS, keys=st.none() | SOME_KEYS)
     def release(self, owner: str, keys: list[str] | None) -> None:
         """Only the owner's claims on the keys named, or all of them, are given up."""
         self.ledger.release(owner, keys)
-        gone = {key for key, of in self.claims.items() if of == owner and (keys is None or key in keys)}
+        held = {**self.claims, **self.lapsed}
+        gone = {key for key, of in held.items() if of == owner and (keys is None or key in keys)}
         self.claims = {key: of for key, of in self.claims.items() if key not in gone}
+        self.lapsed = {key: of for key, of in self.lapsed.items() if key not in gone}
 
     @rule()
     def reopen(self) -> None:

@@ -69,21 +69,24 @@ def _row_or_reason(raw: bytes, stem: str) -> Row | str:
         return str(error)
 
 
-@settings(max_examples=60, deadline=None)
-@given(FILES)
-def test_a_well_formed_reply_comes_out_byte_for_byte(file: tuple[str, bytes]) -> None:
-    """Import and export give a file of the study's form its own name and bytes, whatever stands in the reply."""
-    name, content = file
+@settings(max_examples=20, deadline=None)
+@given(st.lists(FILES, min_size=1, max_size=5, unique_by=lambda file: file[0]))
+def test_well_formed_replies_come_out_byte_for_byte(files: list[tuple[str, bytes]]) -> None:
+    """Import and export give files of the study's form their own names and bytes, whatever stands in the replies."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "results" / "openai" / name
-        source.parent.mkdir(parents=True)
-        source.write_bytes(content)
+        source = Path(folder) / "results" / "openai"
+        source.mkdir(parents=True)
+        for name, content in files:
+            (source / name).write_bytes(content)
         imported = study.read(Path(folder) / "results")
         run = study.write_run(imported, Path(folder) / "outputs").folder
         study.export(run, "study", Path(folder) / "back")
-        (back,) = (Path(folder) / "back").rglob("*.txt")
-        assert back.relative_to(Path(folder) / "back").as_posix() == f"openai/{name}"
-        assert back.read_bytes() == content
+        back = {
+            path.relative_to(Path(folder) / "back").as_posix(): path for path in Path(folder, "back").rglob("*.txt")
+        }
+        assert {name: path.read_bytes() for name, path in back.items()} == {
+            f"openai/{name}": content for name, content in files
+        }
 
 
 @settings(deadline=None)
