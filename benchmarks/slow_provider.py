@@ -5,6 +5,7 @@
     POST /v1/messages                     the same in Anthropic's
     GET /stamps                           how many requests came, when the first came and when the last was answered
     GET /forget                           the same, and starts anew
+    GET /bodies                           the first requests' bodies
 
 It reads no more of HTTP than it must: a request's head and Content-Length. Its loop waits by select, which counts in
 microseconds; epoll rounds every wait up to a whole millisecond, which takes 2 % from a client's ideal at 50 ms.
@@ -23,7 +24,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ MESSAGE = {
     "stop_sequence": None,
     "usage": {"input_tokens": 400, "output_tokens": 80},
 }
+KEPT = 100
+"""Bodies that are kept."""
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -87,6 +90,12 @@ class Provider:
         with urllib.request.urlopen(f"{self.root}/{'forget' if forget else 'stamps'}") as response:  # noqa: S310
             return Stamps(**json.load(response))
 
+    def bodies(self) -> list[dict[str, Any]]:
+        """The first requests' bodies."""
+        with urllib.request.urlopen(f"{self.root}/bodies") as response:  # noqa: S310
+            found: list[dict[str, Any]] = json.load(response)
+            return found
+
 
 @contextmanager
 def serve(latency_s: float) -> Iterator[Provider]:
@@ -119,17 +128,27 @@ class Server:
         self.loop = loop
         self.latency_s = latency_s
         self.seen = Stamps()
+        self.bodies: list[bytes] = []
 
-    def take(self, head: bytes, transport: asyncio.Transport) -> None:
+    def tell(self, line: bytes) -> bytes:
+        """What is asked by GET."""
+        seen = self.seen
+        if b"/bodies" in line:
+            return response([json.loads(body) for body in self.bodies])
+        if b"/forget" in line:
+            self.seen, self.bodies = Stamps(), []
+        return response({"requests": seen.requests, "first_s": seen.first_s, "last_s": seen.last_s})
+
+    def take(self, head: bytes, body: bytes, transport: asyncio.Transport) -> None:
         """One whole request, by its first line."""
         seen, line = self.seen, head[: head.index(b"\r\n")]
         if line.startswith(b"GET "):
-            if b"/forget" in line:
-                self.seen = Stamps()
-            transport.write(response({"requests": seen.requests, "first_s": seen.first_s, "last_s": seen.last_s}))
+            transport.write(self.tell(line))
             return
         seen.first_s = seen.first_s or time.time()
         seen.requests += 1
+        if len(self.bodies) < KEPT:
+            self.bodies.append(body)
         self.loop.call_later(
             self.latency_s, self.answer, transport, self.message if b"/messages" in line else self.chat
         )
@@ -161,8 +180,8 @@ class Connection(asyncio.Protocol):
             whole = end + (int(length[1]) if length else 0)
             if len(self.received) < whole:
                 return
-            self.received = self.received[whole:]
-            self.server.take(head, self.transport)
+            body, self.received = self.received[end:whole], self.received[whole:]
+            self.server.take(head, body, self.transport)
 
 
 def main() -> None:
