@@ -53,9 +53,9 @@ class Peer:
 PEERS = (
     Peer("curator", ("bespokelabs-curator==0.1.31",), "with_curator.py"),
     Peer("litellm.acompletion", ("litellm==1.106.2",), "with_litellm.py"),
-    Peer("inspect_ai", ("inspect_ai==0.3.285", "openai==2.54.0"), "with_inspect.py", 300),
+    Peer("inspect_ai", ("inspect_ai==0.3.285", "openai==3.4.0"), "with_inspect.py", 300),
     Peer("edsl", ("edsl==1.0.9", "openai[aiohttp]==2.54.0", "sqlalchemy==2.0.51"), "with_edsl.py", 300),
-    Peer("promptfoo", ("promptfoo@0.120.8",), "with_promptfoo.mjs", 300),
+    Peer("promptfoo", ("promptfoo@0.120.8",), "with_promptfoo.mjs", 1000),
 )
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: what would leave this machine fails at once."""

@@ -37,7 +37,7 @@ begin()
     max_tokens=1024,
     max_retries=0,
     cache=False,
-    display="none",
+    display="plain",
     log_realtime=False,
     log_dir="logs",
 )
