@@ -102,7 +102,7 @@ def machine() -> list[tuple[str, str]]:
         ("commit", _commit()),
         ("processor", f"{processor}, {os.cpu_count()} cores"),
         ("memory", f"{int(memory_kb) / 1024**2:.0f} GiB" if memory_kb else "unknown"),
-        ("system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
+        ("system", f"{platform.system()}, Python {platform.python_version()}"),
         ("packages", ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))),
     ]
 
