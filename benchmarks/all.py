@@ -189,7 +189,9 @@ def main() -> int:
         RESULTS.write_text(page(done, left_out), encoding="utf-8")
         print(f"\nwritten: {RESULTS.relative_to(HERE.parent)}")
     short = [goal.name for goal in every if goal.state != "met"]
-    print(f"{len(every) - len(short)} of {len(every)} goals met{''.join(f'; falls short: {name}' for name in short)}")
+    print(f"{len(every) - len(short)} of {len(every)} goals met")
+    for name in short:
+        print(f"falls short: {name}")
     broken = [one.name for one in done if one.status]
     if broken:
         print(f"could not run: {', '.join(broken)}")

@@ -5,7 +5,7 @@ is the limit. Seconds are of the whole command, less what a sweep of a few trial
 the peak of the program's own process. Once without MLflow and report, once with everything as it is by default. Then
 the finished sweep of 100,000 is started again in the same folder.
 
-    python benchmarks/growth.py [--trials 10000] [--rounds 3] [--quick]
+    python benchmarks/growth.py [--trials 10000] [--rounds 2] [--quick]
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
     """Measure both sizes both ways, and the larger again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--trials", type=int, default=10_000, help="the smaller number")
-    parser.add_argument("--rounds", type=int, default=3, help="of the smaller, whose median counts")
+    parser.add_argument("--rounds", type=int, default=2, help="of the smaller, whose median counts")
     parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 trials, one round")
     words = parser.parse_args()
     trials, rounds = (1_000, 1) if words.quick else (words.trials, words.rounds)

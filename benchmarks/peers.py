@@ -213,7 +213,7 @@ def main() -> None:
                 print(f"{peer.name:20} {number:6.0f}/s   runner {ratio:5.1f} x   {facts}", flush=True)
             if peer.name == "curator":
                 of_curator, why_not = ratio, why
-        print(f"{'this runner again':20} {', '.join(f'{rate:.0f}/s' for rate in ours[1:])}, after each")
+        print(f"{'this runner':20} {', '.join(f'{rate:.0f}/s' for rate in ours)} before, between and after them")
     if wanted in {None, "curator"}:
         goals.at_least("throughput, of curator", 3, of_curator, " x", why=why_not)
 

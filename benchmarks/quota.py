@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LLMOCK = Peer("llmock", ("llmock==0.2.2",), "")
 RPM, IN_FLIGHT, PERSONAS, LATENCY_MS = 1200, 50, 4, 50
-TRIALS = 400
+TRIALS = 320
 TOKENS_A_REQUEST = 1_500
 """About what llmock charges for one: a fourth of its bytes, and max_tokens."""
 KEY = "a-key-of-no-account"
@@ -68,7 +68,7 @@ CASES = (
         limit=RPM * TOKENS_A_REQUEST,
         counts_tokens=True,
     ),
-    Case("requests a minute, from a full bucket", ("--rpm", str(RPM // 4)), limit=RPM // 4, is_empty=False),
+    Case("requests a minute, from a full bucket", ("--rpm", str(RPM // 5)), limit=RPM // 5, is_empty=False),
     Case(
         "requests a minute, with 503 and 500 between",
         ("--rpm", str(RPM), "--error-rate", "503=0.1", "--error-rate", "500=0.05"),
@@ -184,7 +184,7 @@ def main() -> None:
     """Measure every case."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--quick", action="store_true", help="half as many trials")
+    parser.add_argument("--quick", action="store_true", help="half as many trials where the bucket is empty")
     words = parser.parse_args()
     try:
         place = install(LLMOCK, words.folder.resolve())

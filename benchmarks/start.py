@@ -7,7 +7,7 @@ first request is told by its row: when it ended, less how long it took. Everythi
 included; only the report, which comes later, is left out. Medians of several rounds, taken in turns so that a slow
 moment of the machine meets all of them.
 
-    python benchmarks/start.py [--rounds 7] [--quick]
+    python benchmarks/start.py [--rounds 5] [--quick]
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _one_trial(*words: str) -> Launched:
 def main() -> None:
     """Time everything in turns; print medians, ratios and goals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two rounds")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, serve(0.0) as provider:

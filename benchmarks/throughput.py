@@ -64,6 +64,11 @@ def runner(provider: Provider, trials: int, in_flight: int, *words: str) -> tupl
         return run.rate, trials / (run.done_s - provider.stamps().first_s)
 
 
+def enough(trials: int, in_flight: int) -> int:
+    """How many trials show a rate: no more than take some seconds; a multiple of a repetition's 8."""
+    return min(trials, 50 * in_flight) // 8 * 8
+
+
 def main() -> None:
     """Measure in turns, print rates and ratios, and the goals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -75,8 +80,9 @@ def main() -> None:
     with serve(LATENCY_S) as provider:
         for _ in range(1 if words.quick else words.rounds):
             for in_flight in IN_FLIGHT:
-                rates["raw aiohttp", in_flight].append(raw(provider.base, words.trials, in_flight))
-                dispatched, scored = runner(provider, words.trials, in_flight, *OFF)
+                trials = enough(words.trials, in_flight)
+                rates["raw aiohttp", in_flight].append(raw(provider.base, trials, in_flight))
+                dispatched, scored = runner(provider, trials, in_flight, *OFF)
                 rates["dispatch", in_flight].append(dispatched)
                 rates["scored", in_flight].append(scored)
             rates["MLflow on", 200].append(runner(provider, words.trials, 200)[0])
