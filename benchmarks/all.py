@@ -85,6 +85,12 @@ def run(name: str, *words: str) -> Benchmark:
     return done
 
 
+def install() -> None:
+    """Install the peers, apart from every measurement; what cannot be installed says so again where it is missed."""
+    print("== what is compared to: installed once, below build/peers", flush=True)
+    subprocess.run([sys.executable, str(HERE / "peers.py"), "--install-only"], check=False)
+
+
 def takes(name: str, word: str) -> bool:
     """Whether a script knows an option."""
     return f'"{word}"' in (HERE / f"{name}.py").read_text(encoding="utf-8")
@@ -180,6 +186,8 @@ def main() -> int:
     there = [name for name in NAMES if (HERE / f"{name}.py").exists()]
     left_out = [name for name in there if words.no_peers and name in WITH_PEERS]
     wanted = [name for name in there if name not in left_out and name in (words.only or NAMES)]
+    if WITH_PEERS & set(wanted):
+        install()
     done = [run(name, *(["--quick"] if words.quick and takes(name, "--quick") else [])) for name in wanted]
     every = [goal for one in done for goal in one.goals]
     print("\n== goals")

@@ -57,6 +57,8 @@ PEERS = (
     Peer("edsl", ("edsl==1.0.9", "openai[aiohttp]==2.54.0", "sqlalchemy==2.0.51"), "with_edsl.py", 300),
     Peer("promptfoo", ("promptfoo@0.120.8",), "with_promptfoo.mjs", 1000),
 )
+LLMOCK = Peer("llmock", ("llmock==0.2.2",), "")
+"""No runner but a server: benchmarks/quota.py measures against it."""
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: what would leave this machine fails at once."""
 QUIET = {
@@ -189,7 +191,7 @@ def main() -> None:
     wanted = words.only or ("curator" if words.quick else None)
     peers = [peer for peer in PEERS if wanted in {None, peer.name}]
     if words.install_only:
-        for peer in peers:
+        for peer in (*peers, LLMOCK):
             try:
                 install(peer, words.folder.resolve())
             except NoPeerError as error:

@@ -29,12 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 import goals
 from launch import launch, openai_words
-from peers import FOLDER, NoPeerError, Peer, install
+from peers import FOLDER, LLMOCK, NoPeerError, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LLMOCK = Peer("llmock", ("llmock==0.2.2",), "")
 RPM, IN_FLIGHT, PERSONAS, LATENCY_MS = 1200, 50, 4, 50
 TRIALS = 320
 TOKENS_A_REQUEST = 1_500
