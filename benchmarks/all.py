@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -71,7 +72,8 @@ def run(name: str, *words: str) -> Benchmark:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
         start_new_session=True,
     )  # fmt: skip
-    watch = threading.Timer(MOST_S, os.killpg, (process.pid, 9))
+    # As Ctrl-C would, so that servers are ended and folders removed.
+    watch = threading.Timer(MOST_S, os.killpg, (process.pid, signal.SIGINT))
     watch.start()
     assert process.stdout is not None
     for line in process.stdout:
