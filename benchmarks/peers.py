@@ -2,9 +2,10 @@
 
 Each peer is installed in an environment of its own below a folder that git does not see, and driven through its
 ordinary public API (benchmarks/peer/): 2,000 requests, 200 in flight, 50 ms; caching off, retries off, telemetry off,
-every address beyond loopback behind a proxy that is not there. A peer that is slower with more in flight than with
-fewer counts with the better. Slow ones get fewer requests. The rate is the provider's own count, from a peer's first
-request to its last reply, so that nobody's start is held against it; the runner's is measured alike here.
+every address beyond loopback behind a proxy that is not there. Each is asked with 50 in flight too, and counts with the
+better. Slow ones get fewer requests; the one that a goal is about gets three rounds. The rate is the provider's own
+count, from a peer's first request to its last reply, so that nobody's start is held against it; the runner's is
+measured alike, without MLflow and report, before each round.
 
     python benchmarks/peers.py [--install-only] [--only curator] [--folder build/peers] [--quick]
 """
@@ -20,6 +21,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import goals
 from launch import launch, openai_words
@@ -43,6 +45,7 @@ class Peer:
     packages: tuple[str, ...]
     script: str
     trials: int = TRIALS
+    rounds: int = 1
 
     @property
     def is_node(self) -> bool:
@@ -51,7 +54,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("curator", ("bespokelabs-curator==0.1.31",), "with_curator.py"),
+    Peer("curator", ("bespokelabs-curator==0.1.31",), "with_curator.py", rounds=3),
     Peer("litellm.acompletion", ("litellm==1.106.2",), "with_litellm.py"),
     Peer("inspect_ai", ("inspect_ai==0.3.285", "openai==3.4.0"), "with_inspect.py", 300),
     Peer("edsl", ("edsl==1.0.9", "openai[aiohttp]==2.54.0", "sqlalchemy==2.0.51"), "with_edsl.py", 300),
@@ -147,15 +150,27 @@ def _clean() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
 
 
-def best(peer: Peer, folder: Path, provider: Provider, every: list[object]) -> tuple[float, str]:
-    """A peer's better rate, and how it came about."""
+def beside(peer: Peer, folder: Path, provider: Provider, every: list[object]) -> float:
+    """How many times a peer's rate is the runner's, both medians of rounds taken in turns; prints them."""
     place = install(peer, folder)
+    ours: list[float] = []
+    theirs: dict[int, list[float]] = {IN_FLIGHT: [], FEWER_IN_FLIGHT: []}
     with tempfile.TemporaryDirectory() as name:
         prompts = Path(name) / "prompts.json"
         prompts.write_text(json.dumps(every[: peer.trials]), encoding="utf-8")
-        found = {count: rate(peer, place, provider, prompts, count) for count in (IN_FLIGHT, FEWER_IN_FLIGHT)}
-    in_flight = max(found, key=lambda count: found[count])
-    return found[in_flight], ", ".join(f"{value:.0f}/s at {count} in flight" for count, value in found.items())
+        for _ in range(peer.rounds):
+            ours.append(runner(provider, TRIALS))
+            for in_flight, found in theirs.items():
+                found.append(rate(peer, place, provider, prompts, in_flight))
+    medians = {in_flight: median(found) for in_flight, found in theirs.items()}
+    ratio = median(ours) / max(medians.values())
+    how = ", ".join(f"{value:.0f}/s at {in_flight} in flight" for in_flight, value in medians.items())
+    facts = f"{how}; {peer.trials} requests; {' '.join(peer.packages)}"
+    print(
+        f"{peer.name:20} {max(medians.values()):5.0f}/s; runner {median(ours):5.0f}/s, {ratio:5.1f} x   {facts}",
+        flush=True,
+    )
+    return ratio
 
 
 def prompts_of_the_runner(provider: Provider, count: int) -> list[object]:
@@ -199,23 +214,15 @@ def main() -> None:
         return
     with serve(LATENCY_S) as provider:
         every = prompts_of_the_runner(provider, TRIALS)
-        ours = [runner(provider, TRIALS)]
-        print(f"{'this runner':20} {ours[0]:6.0f}/s   {TRIALS} requests, {IN_FLIGHT} in flight", flush=True)
         for peer in peers:
             ratio, why = None, ""
             try:
-                number, how = best(peer, words.folder.resolve(), provider, every)
+                ratio = beside(peer, words.folder.resolve(), provider, every)
             except NoPeerError as error:
                 why = str(error)
                 print(f"{peer.name:20} not measured: {error}", flush=True)
-            else:
-                ours.append(runner(provider, TRIALS))
-                ratio = (ours[-2] + ours[-1]) / 2 / number
-                facts = f"{how}; {peer.trials} requests; {' '.join(peer.packages)}"
-                print(f"{peer.name:20} {number:6.0f}/s   runner {ratio:5.1f} x   {facts}", flush=True)
             if peer.name == "curator":
                 of_curator, why_not = ratio, why
-        print(f"{'this runner':20} {', '.join(f'{rate:.0f}/s' for rate in ours)} before, between and after them")
     if wanted in {None, "curator"}:
         goals.at_least("throughput, of curator", 3, of_curator, " x", why=why_not)
 
