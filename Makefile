@@ -41,11 +41,8 @@ format: .venv/.ready-test  ## put the code in the project's format
 	$(BIN)/ruff format runner hydra_plugins tests benchmarks packaging
 	$(BIN)/ruff check --fix runner hydra_plugins tests benchmarks packaging
 
-bench: .venv/.ready-test  ## the benchmarks, side by side with what they are compared to
-	$(BIN)/python benchmarks/start.py
-	$(BIN)/python benchmarks/sweep.py
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/mlflow_cells.py
+bench: .venv/.ready-test  ## every goal of speed, beside what it is compared to; BENCH=--no-peers, --quick
+	$(BIN)/python benchmarks/all.py $(BENCH)
 
 wheel: .venv/.ready  ## dist/: the project, and the embedded model's weights as a package of their own
 	rm -rf dist build/weights

@@ -6,6 +6,7 @@ Beside it, the same runs written by MLflow's own client one value at a time, for
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import goals
 
 from runner.records import Text, Tracking
 from runner.tracking import CellRun, Launch, log
@@ -91,6 +94,9 @@ def naive(uri: str, cells: int) -> float:
 
 def main() -> None:
     """Measure both stores."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the cells")
+    cells = CELLS // 10 if parser.parse_args().quick else CELLS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with server(folder) as url:
@@ -98,13 +104,13 @@ def main() -> None:
                 tracking = Tracking(uri=uri, artifacts=str(folder / "art"), experiment=label)
                 log(launch(0, label), tracking)  # the store's own set-up
                 started = time.perf_counter()
-                logged = log(launch(CELLS, f"{label} 1000"), tracking)
+                logged = log(launch(cells, f"{label} {cells}"), tracking)
                 seconds = time.perf_counter() - started
-                assert len(logged.cells) == CELLS
-                slow = naive(logged.uri, NAIVE_CELLS) / NAIVE_CELLS * CELLS
-                print(f"{label}: {CELLS} cells in {seconds:.0f} s")
+                assert len(logged.cells) == cells
+                slow = naive(logged.uri, NAIVE_CELLS) / NAIVE_CELLS * cells
+                print(f"{label}: {cells} cells in {seconds:.0f} s")
                 print(f"one call a value, from {NAIVE_CELLS} cells: {slow:.0f} s ({slow / seconds:.1f} x)")
-                print(f"goal, under {GOAL_S} s: {'met' if seconds < GOAL_S else 'MISSED'}", flush=True)
+                goals.at_most(f"MLflow, {cells} cells to {label}", GOAL_S * cells / CELLS, seconds, " s")
 
 
 if __name__ == "__main__":
