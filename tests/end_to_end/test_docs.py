@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from loopback import Provider
 from commandline import configs, runner
+from loopback import Provider
 
 from runner.__main__ import main
 
