@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_FILES = 10_000
 """Most trials of a job whose replies are files of their own."""
+MOST_BYTES = 16 * 2**20
+"""Most that waits in memory to be written."""
 
 
 class Store(Protocol):
@@ -33,35 +35,48 @@ class Store(Protocol):
     def add(self, row: Row, text: bytes) -> None:
         """Keep the text of a row's reply under a name of its own."""
 
+    def finish(self) -> None:
+        """All replies have come: let everything be on disk."""
+
 
 @contextmanager
 def store(folder: Path, trials: int) -> Iterator[Store]:
-    """Files below `folder` for up to MOST_FILES trials, else archives, which get their names at a good end."""
-    if trials <= MOST_FILES:
-        yield Files(folder)
-        return
+    """Files below `folder` for up to MOST_FILES trials, else archives; complete when the context ends well."""
     with ExitStack() as stack:
-        archives = Archives(folder, stack)
-        yield archives
-        archives.finish()
+        replies = Files(folder) if trials <= MOST_FILES else Archives(folder, stack)
+        yield replies
+        replies.finish()
 
 
 class Files:
-    """A text file for each reply, in a folder for each vendor."""
+    """A text file for each reply, in a folder for each vendor.
+
+    They are written together at the end: making a file takes longer than scoring a reply, and the rows need not wait.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._names = FileNames()
         self._vendors: dict[str, Path] = {}
+        self._waiting: list[tuple[str, bytes]] = []
+        self._bytes = 0
 
     def add(self, row: Row, text: bytes) -> None:
-        """Write a file."""
+        """Name a file, and keep what goes into it."""
         if row.vendor not in self._vendors:
             self._vendors[row.vendor] = self._folder / self._names.folder(row.vendor)
             self._vendors[row.vendor].mkdir(parents=True, exist_ok=True)
-        path = f"{self._vendors[row.vendor]}/{self._names.of(row)}"
-        with open(path, "wb", buffering=0) as file:  # noqa: PTH123  twice as fast
-            file.write(text)
+        self._waiting.append((f"{self._vendors[row.vendor]}/{self._names.of(row)}", text))
+        self._bytes += len(text)
+        if self._bytes > MOST_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write the files."""
+        for path, text in self._waiting:
+            with open(path, "wb", buffering=0) as file:  # noqa: PTH123  twice as fast
+                file.write(text)
+        self._waiting, self._bytes = [], 0
 
 
 class Archives:

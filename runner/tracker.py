@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from runner.pipeline import Launch
     from runner.tracking import LoggedRuns, Status
 
+NICE = 15
+"""How far it stands back for the process that dispatches: importing MLflow takes seconds of a core."""
+
 
 class Tracker:
     """The launching process's end of the pipe. Nothing here raises but `log`, and that only a TrackingError."""
@@ -107,6 +110,7 @@ def main() -> None:
     """Do what the lines of standard input say; answer `log` with a line on standard output."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its pipe
+    os.nice(NICE)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print must not look like an answer
     begun: tuple[str, Tracking] | None = None

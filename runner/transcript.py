@@ -129,10 +129,9 @@ class RunFolder:
             for file in (self._results, self._errors):
                 file.flush()
                 os.fsync(file.fileno())
-        self._open.__exit__(kind, error, trace)
-        if error is None:
             for name in ("results.jsonl", "errors.jsonl"):
                 (self.path / f"{name}.part").replace(self.path / name)
+        self._open.__exit__(kind, error, trace)
 
     def add(self, row: Row) -> None:
         """Write one trial: its line, its line among the errors where it has no score, and its reply's file."""
