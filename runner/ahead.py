@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-SETTLED_S = 2.0
-"""Seconds from one look at whether requests are out to the next; imports begin with the first that finds it so."""
+SETTLED_S = 10.0
+"""Seconds from one look at whether requests are out to the next; imports begin with the first that finds it so. Each
+holds up a dispatch for some hundredths of a second, which a short one would feel."""
 TABLES = ("pandas",)
 REPORT = ("runner.report.figures", "scipy.stats", "statsmodels.stats.oneway")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runner.quota import Kind, Reading
     from runner.records import Limits
 
-FIRST_ABREAST = 8
+FIRST_ABREAST = 32
 """At least so many requests are let through at once at the start, where the models allow them."""
 FIRST_SHARE = 4
 GROWTH = 2.0

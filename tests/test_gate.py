@@ -47,10 +47,10 @@ def sent(count: int, make: Callable[[], Gate], **words: float) -> list[float]:
 
 def test_the_number_at_once_grows_while_all_is_well() -> None:
     """A quarter of the ceiling goes at first, the whole of it once the first replies are in, and never more."""
-    moments = Counter(sent(600, lambda: gate(Limits(concurrency=100))))
-    assert moments[0.0] == 25
-    assert moments[1.0] == 75
-    assert max(moments.values()) == 100
+    moments = Counter(sent(1200, lambda: gate(Limits(concurrency=200))))
+    assert moments[0.0] == 50
+    assert moments[1.0] == 150
+    assert max(moments.values()) == 200
 
 
 def test_a_small_ceiling_is_used_at_once() -> None:
