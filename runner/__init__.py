@@ -55,6 +55,7 @@ hydra_errors  Hydra's complaints, said clearly
 catalog       LiteLLM's map of prices and abilities
 sources       texts and personas from folders and tables
 schema        keys, types and defaults of the config
+words         a command line's words, in the order that Hydra takes them
 errors        what is raised on purpose
 process       who a process is, and whether it still lives
 records       the values between the stages

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.job import Job
     from runner.pipeline import JobResult
     from runner.tracking import LoggedRuns
+    from runner.words import Loudness
 
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
 
@@ -49,8 +50,9 @@ class Runs(Protocol):
 class Session:
     """A launch from its first job to its last word. Used as a context manager; `finish` ends it well."""
 
-    def __init__(self, command: str, *, tracked: bool = True) -> None:
+    def __init__(self, command: str, *, tracked: bool = True, loudness: Loudness = "usual") -> None:
         self.launch = pipeline.Launch(command)
+        self.loudness: Loudness = loudness
         self.console = console()
         self._tracked = tracked
         self._tracker = Tracker()
@@ -74,8 +76,8 @@ class Session:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
-        with Progress(self.console) as progress:
-            results = pipeline.launch(self.launch, jobs, progress, begins=self._begin)
+        with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
+            results = pipeline.launch(self.launch, jobs, observer, begins=self._begin)
         for result in results:
             runfile.write(self.launch, result)
         return results

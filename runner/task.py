@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from runner.session import Runs
+    from runner.words import Loudness
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +44,21 @@ class SweepFolder(Callback):
 class Task:
     """Runs one composed config. The launcher `pooled` takes its session instead, and runs all jobs in that."""
 
-    def __init__(self, command: str, make: Callable[[str], Runs]) -> None:
+    def __init__(self, command: str, make: Callable[[str, Loudness], Runs], loudness: Loudness = "usual") -> None:
         self.command = command
-        self._make: Callable[[str], Runs] | None = make
+        self.loudness: Loudness = loudness
+        self._make: Callable[[str, Loudness], Runs] | None = make
         self._session: Runs | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher takes to another process: a job there has a session of its own."""
-        return {"command": self.command, "_make": None, "_session": None}
+        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None}
 
     @property
     def session(self) -> Runs:
         """The session of this process, made when it is first needed."""
         if self._session is None:
-            self._session = cast("Callable[[str], Runs]", self._make)(self.command)
+            self._session = cast("Callable[[str, Loudness], Runs]", self._make)(self.command, self.loudness)
         return self._session
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -64,7 +66,7 @@ class Task:
         from runner import commands
 
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # a launcher of Hydra's, which runs jobs one by one
-            return commands.run_apart(cfg, self.command)
+            return commands.run_apart(cfg, self.command, self.loudness)
         return commands.run(cfg, self.session)
 
     def finish(self, start: Callable[[], object]) -> int:
