@@ -11,6 +11,7 @@ task          the function that Hydra calls
 batches       what the verbs about batches do
 commands      a run, a job of a sweep elsewhere, a reproduction
 planner       `runner plan`, in the place of a session
+models        `runner models`: what each model takes and costs
 results       what the verbs about results do
 session       one start of the program as its user sees it
 tracker       MLflow from a process of its own
@@ -35,6 +36,7 @@ tracking      MLflow, by explicit run ids
 transcript    results.jsonl, errors.jsonl, replies/*.txt
 aggregate     rows -> tables and metrics
 stats         rows -> intervals, differences, ANOVA, agreement
+listing       which models a provider says that it serves
 live          trials -> answers, over HTTP
 batch         trials -> answers, by the providers' batch APIs
 rows          trial and answer -> row

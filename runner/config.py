@@ -57,6 +57,11 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
     return _tracking(_typed(cfg).tracking)
 
 
+def model_of(cfg: DictConfig, name: str) -> Model:
+    """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+
+
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
     _choice(conf.traces, ("off", "failed", "sample", "all"), "tracking", "traces")
     return records.Tracking(**asdict(conf))
@@ -82,11 +87,15 @@ def _refuse_unknown(cfg: DictConfig) -> None:
 
 
 def _typed(cfg: DictConfig) -> schema.RunnerConf:
+    return cast("schema.RunnerConf", _object(cfg))
+
+
+def _object(cfg: DictConfig) -> object:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
-        return cast("schema.RunnerConf", OmegaConf.to_object(cfg))
+        return OmegaConf.to_object(cfg)
     except MissingMandatoryValue as error:
         key = str(error.full_key or "")
         where, _, inner = _place(key)

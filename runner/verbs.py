@@ -138,6 +138,28 @@ def _prepare_ui(parser: argparse.ArgumentParser) -> None:
     _tracking_words(parser)
 
 
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def _prepare_models(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    parser.add_argument("words", metavar="NAME or KEY=VALUE", nargs="*", help="models (all); overrides, as for a run")
+    parser.add_argument(
+        "--check", action="store_true", help="ask each provider whose key is set for its list of models"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", type=Path, help="a config folder of your own")
+
+
+def _models(words: argparse.Namespace, conf: Path) -> int:
+    from runner import models
+
+    names = [word for word in words.words if "=" not in word]
+    overrides = [word for word in words.words if "=" in word]
+    return models.show(conf, words.config_dir, names, overrides, as_json=words.json, check=words.check)
+
+
 # ---- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +300,9 @@ VERBS: Mapping[str, Verb] = {
     "status": Verb("Batches, and what they hold.", _prepare_batches, _status),
     "collect": Verb("Fetch what batches have finished; the run goes on from there.", _prepare_batches, _collect),
     "cancel": Verb("Ask batches that still run to stop.", _prepare_batches, _cancel),
+    "models": Verb(
+        "What each model takes and costs; with --check, whether its provider has it.", _prepare_models, _models
+    ),
     "rescore": Verb("Read a run's replies again from the ledger, in place. Sends nothing.", _one_run, _rescore),
     "report": Verb("Write a run's page, report.html, again.", _one_run, _report),
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
