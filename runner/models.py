@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runner import catalog, schema
 from runner.config import model_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runner.records import Model
 
 EXIT_WRONG = 3
+LENGTHS = {"max_tokens": "max", "max_completion_tokens": "max_compl"}
+"""Parameters that bound a reply's length, as short as a table needs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def render_capability(shown: Sequence[Shown]) -> Table:
             continue
         able = model.capability
         temperature = f"0 to {able.temperature_max:g}" if able.temperature == "free" else able.temperature
-        length = {"max_tokens": "max", "max_completion_tokens": "max completion"}.get(able.max_tokens, able.max_tokens)
+        length = LENGTHS.get(able.max_tokens, able.max_tokens)
         seed = "yes" if able.seed else "no"
         table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or "-")
     return table
@@ -187,7 +189,7 @@ def render_check(shown: Sequence[Shown]) -> Table:
     """What the providers' lists say."""
     from rich.text import Text
 
-    table = _table("What the providers say", ("list", "remark"))
+    table = _table("What the providers say", ("list", "remark"), "top")
     for one in shown:
         if (found := one.found) is None:
             continue
@@ -197,7 +199,7 @@ def render_check(shown: Sequence[Shown]) -> Table:
     return table
 
 
-def _table(title: str, headers: Sequence[str]) -> Table:
+def _table(title: str, headers: Sequence[str], vertical: Literal["top", "bottom"] = "bottom") -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -206,7 +208,7 @@ def _table(title: str, headers: Sequence[str]) -> Table:
     table.min_width = len(title)
     table.add_column("model", no_wrap=True)
     for header in headers:
-        table.add_column(Text(header), vertical="bottom", overflow="fold")
+        table.add_column(Text(header), vertical=vertical, overflow="fold")
     return table
 
 
@@ -230,6 +232,7 @@ def _sources(shown: Sequence[Shown]) -> dict[str, str]:
 def remarks(shown: Sequence[Shown]) -> Iterator[str]:
     """What the tables have no room for: where prices are from, what was withdrawn, which keys are missing."""
     models = [one.model for one in shown if one.model is not None]
+    yield f"length: {', '.join(f'{short} is {name}' for name, short in LENGTHS.items())}"
     for source, letter in _sources(shown).items():
         yield f"{letter}  {source}"
     for model in models:

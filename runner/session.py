@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -112,6 +114,8 @@ class Session:
             if all(result.experiment is None or result.experiment.report for result in self.launch.results):
                 self._report(folder)
             self._log(folder)
+            if self.loudness != "quiet" and self.has_results:
+                self._say_next(folder)
         return self._status(folder)
 
     def _show(self, sweep: Path | None) -> None:
@@ -125,17 +129,25 @@ class Session:
             lines = [runfile.job_line(self.launch, result, sweep) for result in self.launch.results]
             self.console.print(tables.render_jobs(lines, axes))
         self._say_totals()
-        self.console.print(f"results: {short(sweep or done[0].folder)}", soft_wrap=True)
+        self._say(f"results: {short(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:
-        counts = [result.counts for result in self.launch.results]
+        purchase, counts = self.launch.purchase, [result.counts for result in self.launch.results]
         total = {name: sum(getattr(count, name) for count in counts) for name in runfile.COUNTED}
+        prices = [count.price_usd for count in counts]
+        spent = "" if None in prices else f", ${usd:.4g} spent" if (usd := sum(filter(None, prices))) else ""
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
-        self.console.print(
-            f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable, "
-            f"{total['failed']} failed; {self.launch.purchase.requests_sent} requests sent, "
-            f"{total['from_ledger']} answers from the ledger{collapsed}"
-        )
+        kinds = Counter(failure.problem.kind for failure in purchase.failures.values()).most_common()
+        why = f" ({', '.join(f'{kind} {count}' for kind, count in kinds)})" if kinds and total["failed"] else ""
+        scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable"
+        self._say(f"{scored}, {total['failed']} failed{why}")
+        bought = f"{purchase.requests_sent} requests sent, {total['from_ledger']} answers from the ledger"
+        self._say(f"{bought}{collapsed}{spent}")
+
+    def _say_next(self, folder: Path) -> None:
+        """The command that a person mostly wants now."""
+        command = f"{called_as()} stats {shlex.quote(str(short(folder)))}"
+        self._say(f"next:    {command}   intervals, differences, agreement")
 
     def _report(self, folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line."""
@@ -144,9 +156,9 @@ class Session:
         try:
             path = report.write(folder)
         except Exception as error:  # noqa: BLE001  results are on disk; a page can be written again
-            self._say(f"no report: {type(error).__name__}: {error}. Try: runner report {short(folder)}")
+            self._say(f"report:  none: {type(error).__name__}: {error}. Try: {called_as()} report {short(folder)}")
         else:
-            self._say(f"report: {short(path)}")
+            self._say(f"report:  {short(path)}")
 
     def _log(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
@@ -155,8 +167,8 @@ class Session:
         try:
             say_logged(self.console, self._tracker.log(folder))
         except TrackingError as error:
-            self._say(f"MLflow: not logged: {error}")
-            self._say(f"log it later: runner track {short(folder)}")
+            self._say(f"MLflow:  not logged: {error}")
+            self._say(f"         log it later: {called_as()} track {short(folder)}")
 
     def _status(self, folder: Path) -> int:
         command = self.launch.command
@@ -195,15 +207,15 @@ def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def called_as() -> str:
+    """How the program is called from here: by its name where that is on the path, else by its place."""
+    here = Path(sys.executable).parent / "runner"
+    return "runner" if shutil.which("runner") or not here.exists() else str(short(here))
+
+
 def say_logged(shown: Console, logged: LoggedRuns) -> None:
-    """Where a launch is in MLflow, and the command that shows it."""
-    shown.print(f"MLflow: run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True)
-    if logged.url is not None:
-        shown.print(f"see it: {logged.url}", soft_wrap=True)
-    else:
-        here = Path(sys.executable).parent / "runner"
-        runner = "runner" if shutil.which("runner") or not here.exists() else short(here)
-        usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
-        shown.print(
-            f"see it: {runner} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}", soft_wrap=True
-        )
+    """Where a launch is in MLflow, and how to see it."""
+    shown.print(f"MLflow:  run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True, markup=False)
+    usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+    where = logged.url or f"{called_as()} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}"
+    shown.print(f"see it:  {where}", soft_wrap=True, markup=False)
