@@ -11,6 +11,7 @@ task          the function that Hydra calls
 batches       what the verbs about batches do
 commands      a run, a job of a sweep elsewhere, a reproduction
 planner       `runner plan`, in the place of a session
+completion    tab completion in bash, zsh and fish
 models        `runner models`: what each model takes and costs
 results       what the verbs about results do
 session       one start of the program as its user sees it

@@ -34,11 +34,20 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(message, where="command line", advice=f"{self.prog} --help")
 
 
+HYDRA_VERBS = ("plan", "rehearse")
+"""Verbs that take overrides, as a run does; see __main__."""
+
+
 def call(name: str, words: Sequence[str], conf: Path) -> int:
     """Run a verb. ConfigError where its words are wrong."""
+    return VERBS[name].run(parser_of(name).parse_intermixed_args(words), conf)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What reads a verb's words."""
     parser = _Parser(prog=f"runner {name}", description=VERBS[name].summary, allow_abbrev=False)
     VERBS[name].prepare(parser)
-    return VERBS[name].run(parser.parse_args(words), conf)
+    return parser
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
@@ -207,7 +216,9 @@ def _prepare_export(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
     _one_run(parser)
-    parser.add_argument("--format", required=True, help="study (TXT replies), csv or parquet")
+    parser.add_argument(
+        "--format", required=True, choices=("study", "csv", "parquet"), help="study (TXT replies), csv or parquet"
+    )
     parser.add_argument("--out", metavar="PATH", type=Path, default=None, help="file or folder to write (export.*)")
 
 
@@ -281,6 +292,27 @@ def _simulate(words: argparse.Namespace, _conf: Path) -> int:
     return 0
 
 
+# ---- completion ------------------------------------------------------------------------------------------------------
+
+
+def _prepare_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", nargs="?", choices=("bash", "zsh", "fish"), help="print the script for this shell")
+    parser.add_argument("--query", metavar="SHELL", choices=("bash", "zsh", "fish"), help=argparse.SUPPRESS)
+
+
+def _completion(words: argparse.Namespace, conf: Path) -> int:
+    from runner import completion
+
+    if words.query:
+        parsers = {name: parser_of(name) for name in VERBS}
+        sys.stdout.write(completion.answer(os.environ.get("COMP_LINE", ""), parsers, HYDRA_VERBS, conf))
+    elif words.shell:
+        sys.stdout.write(completion.script(words.shell))
+    else:
+        raise ConfigError("for which shell?", where="command line", advice=completion.HOW["bash"])
+    return 0
+
+
 QUIET_SERVER = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -308,6 +340,7 @@ VERBS: Mapping[str, Verb] = {
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
     "import": Verb("Make a run of results that exist already.", _prepare_import, _import),
     "export": Verb("Write a run in another format.", _prepare_export, _export),
+    "completion": Verb("Print the script for tab completion in bash, zsh or fish.", _prepare_completion, _completion),
     "simulate": Verb("Serve the providers' APIs on loopback, with faults.", _prepare_simulate, _simulate),
     "ui": Verb("Open MLflow's page on the store that runs are logged to.", _prepare_ui, _ui),
 }
