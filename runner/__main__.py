@@ -38,16 +38,22 @@ def conf_dir() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (see the README for what each means)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    whole_trace = "HYDRA_FULL_ERROR" in os.environ
     try:
         return _start(words)
     except RunnerError as error:
         _complain(error)
         return error.exit_status
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write(f"interrupted; what was answered is kept\ntry:   {shlex.join(['runner', *words])}\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        if whole_trace or error.filename is None:
+            raise
+        _complain(RunnerError(f"{error.filename}: {error.strerror}", advice=f"ls -ld {Path(error.filename).parent}"))
         return EXIT_ERROR
 
 
@@ -144,7 +150,11 @@ def _rehearsal(fault_plan: str) -> Callable[[str, Loudness], Runs]:
     def make(command: str, loudness: Loudness) -> Runs:
         from runner.rehearsal import Rehearsal
 
-        return Rehearsal(command, fault_plan, loudness)
+        try:
+            return Rehearsal(command, fault_plan, loudness)
+        except ConfigError as error:  # it is the fault plan's, which `runner simulate` reads too
+            error.advice = error.advice and error.advice.replace("simulate", "rehearse")
+            raise
 
     return make
 
@@ -180,7 +190,7 @@ def _compose(words: Words, command: str, make: Callable[[str, Loudness], Runs], 
     except FOREIGN as error:
         if own_trace:
             raise
-        raise translate(error, conf_dir()) from error
+        raise translate(error, conf_dir(), shlex.split(command)[1:]) from error
 
 
 if __name__ == "__main__":

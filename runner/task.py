@@ -49,10 +49,11 @@ class Task:
         self.loudness: Loudness = loudness
         self._make: Callable[[str, Loudness], Runs] | None = make
         self._session: Runs | None = None
+        self._failure: RunnerError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher takes to another process: a job there has a session of its own."""
-        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None}
+        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None, "_failure": None}
 
     @property
     def session(self) -> Runs:
@@ -67,7 +68,11 @@ class Task:
 
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # a launcher of Hydra's, which runs jobs one by one
             return commands.run_apart(cfg, self.command, self.loudness)
-        return commands.run(cfg, self.session)
+        try:
+            return commands.run(cfg, self.session)
+        except RunnerError as error:  # raised here, Hydra would print a line of its own
+            self._failure = error
+            return None
 
     def finish(self, start: Callable[[], object]) -> int:
         """Have Hydra run, then show and log what came of it; the exit status."""
@@ -83,7 +88,7 @@ class Task:
                 if isinstance(error, FOREIGN) or not self._is_apart:
                     raise
                 failure = _given_up(error, self.command)
-            return self._end(failure)
+            return self._end(failure or self._failure)
         finally:
             if self._session is not None:
                 self._session.close()
@@ -122,7 +127,9 @@ class Task:
             if failure is not None and failure.exit_status == EXIT_INTERRUPTED:
                 _stop(self.session)
         has_results = self._session is not None and self._session.has_results
-        if failure is not None and not (sweep and has_results):
+        # An objective that no metric bears says nothing against the results.
+        is_late = sweep is not None or getattr(failure, "key", None) == "objective"
+        if failure is not None and not (is_late and has_results):
             raise failure
         status = self.session.finish(sweep) if has_results else 0
         if failure is not None and status == 0:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, LedgerError, TrackingError, close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +34,18 @@ class Verb:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """A wrong command line is the user's input like any other."""
-        raise ConfigError(message, where="command line", advice=f"{self.prog} --help")
+        message = message.replace(", tracking.KEY=VALUE", "")  # argparse names what may be left out too
+        raise ConfigError(message, where="command line", advice=self._advice(message))
+
+    def _advice(self, message: str) -> str:
+        unknown = re.match(r"unrecognized arguments: (-\S+)", message)
+        if unknown and (right := close(unknown[1], self._option_string_actions)):
+            return f"{self.prog} {right}"
+        if message.endswith("RUN"):
+            from runner.completion import runs
+
+            return f"{self.prog} {next(iter(runs('')), 'RUN')}".rstrip()
+        return f"{self.prog} --help"
 
 
 HYDRA_VERBS = ("plan", "rehearse")
@@ -86,17 +100,23 @@ def _settings(conf: Path, overrides: Sequence[str]) -> Tracking:
 def _found(word: str, conf: Path, overrides: Sequence[str] = ()) -> Path:
     from pathlib import Path
 
-    from runner import runs
+    from runner import runfile, runs
 
-    if any((Path(word) / name).is_file() for name in ("run.json", "sweep.json")):
-        return Path(word)
-    return runs.find(word, _settings(conf, overrides))
+    is_here = any((Path(word) / name).is_file() for name in ("run.json", "sweep.json"))
+    folder = Path(word) if is_here else runs.find(word, _settings(conf, overrides))
+    runfile.check(folder)
+    return folder
 
 
 def _track(words: argparse.Namespace, conf: Path) -> int:
     from runner import commands
 
-    return commands.track(_found(words.run, conf), _settings(conf, words.overrides) if words.overrides else None)
+    folder = _found(words.run, conf)
+    try:
+        return commands.track(folder, _settings(conf, words.overrides) if words.overrides else None)
+    except TrackingError as error:
+        error.advice = shlex.join(["runner", "track", words.run, *words.overrides])
+        raise
 
 
 def _compare(words: argparse.Namespace, conf: Path) -> int:
@@ -134,6 +154,7 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
         sys.stdout.write(f"{uri}\n")
         return 0
     environment = {**os.environ, **QUIET_SERVER}
+    _check_port(words.host, words.port, "ui")
     place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
@@ -141,9 +162,27 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
     return subprocess.call(command, env=environment)  # noqa: S603  its own interpreter
 
 
+def _port(word: str) -> int:
+    """A port's number; argparse shows the words of an ArgumentTypeError."""
+    if not word.isdecimal() or not int(word) < 2**16:
+        raise argparse.ArgumentTypeError(f"'{word}' is no port: a whole number below {2**16}")
+    return int(word)
+
+
+def _check_port(host: str, port: int, verb: str) -> None:
+    """ConfigError where nothing can be served there, before anything is started."""
+    try:
+        with socket.create_server((host, port)):
+            return
+    except OSError as error:
+        message = f"cannot serve on {host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+        advice = f"runner {verb} --port {port % 65535 + 1}"
+        raise ConfigError(message, where="command line", key="--port", advice=advice) from error
+
+
 def _prepare_ui(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=5000, help="port to serve on (5000)")
+    parser.add_argument("--port", type=_port, default=5000, help="port to serve on (5000)")
     _tracking_words(parser)
 
 
@@ -231,9 +270,12 @@ def _export(words: argparse.Namespace, conf: Path) -> int:
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 
+LEDGER = "sqlite:///outputs/ledger.db"
+
+
 def _prepare_batches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", help="only the batches of this run's or sweep's folder")
-    parser.add_argument("--ledger", default="sqlite:///outputs/ledger.db", help="the ledger that knows them")
+    parser.add_argument("--ledger", default=LEDGER, help="the ledger that knows them")
 
 
 def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
@@ -248,22 +290,27 @@ def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
     return words.ledger, runfile.load(folder, name)["run"]
 
 
-def _status(words: argparse.Namespace, _conf: Path) -> int:
+def _with_batches(verb: str, words: argparse.Namespace) -> int:
     from runner import batches
 
-    return batches.status(*_batches(words))
+    do = {"status": batches.status, "collect": batches.collect, "cancel": batches.cancel}[verb]
+    try:
+        return do(*_batches(words))
+    except LedgerError as error:
+        error.advice = f"runner {verb} --ledger {LEDGER}"
+        raise
+
+
+def _status(words: argparse.Namespace, _conf: Path) -> int:
+    return _with_batches("status", words)
 
 
 def _collect(words: argparse.Namespace, _conf: Path) -> int:
-    from runner import batches
-
-    return batches.collect(*_batches(words))
+    return _with_batches("collect", words)
 
 
 def _cancel(words: argparse.Namespace, _conf: Path) -> int:
-    from runner import batches
-
-    return batches.cancel(*_batches(words))
+    return _with_batches("cancel", words)
 
 
 # ---- simulated providers ---------------------------------------------------------------------------------------------
@@ -271,7 +318,7 @@ def _cancel(words: argparse.Namespace, _conf: Path) -> int:
 
 def _prepare_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8700, help="port to serve on (8700)")
+    parser.add_argument("--port", type=_port, default=8700, help="port to serve on (8700)")
     parser.add_argument("--plan", default="calm", help="calm, study, rough, quotas, lost, or a YAML file (calm)")
     parser.add_argument("--state", metavar="FILE", default=None, help="keep files and batches here between starts")
 
@@ -288,6 +335,7 @@ def _simulate(words: argparse.Namespace, _conf: Path) -> int:
         sys.stdout.flush()
 
     plan = simulator.load_plan(words.plan)
+    _check_port(words.host, words.port, "simulate")
     simulator.serve(words.host, words.port, plan, state=Path(words.state) if words.state else None, ready=ready)
     return 0
 
