@@ -61,6 +61,7 @@ def sorted_out(words: Sequence[str]) -> Words:
             asked.add(LOUDNESS[word])
         elif word == "--":
             overrides += rest
+            rest.clear()
         elif word.startswith("-"):
             _check(word)
             options.append(word)

@@ -105,7 +105,7 @@ def _foot(picture: Picture) -> str:
     else:
         parts += [f"{total.in_flight:,} in flight", _rate(total.rate)]
     if ended := picture.batches_ended:
-        parts.append(f"{ended} batches ended")
+        parts.append(_ended(ended))
     parts += [part for part in (_money(picture), _left(total)) if part]
     return " · ".join(parts)
 
@@ -167,11 +167,15 @@ def event(what: Retried | Failed | Entry) -> str:
 
 def _batches(picture: Picture) -> str:
     if not picture.batches:
-        return f"{picture.batches_ended} batches ended" if picture.batches_ended else ""
+        return _ended(picture.batches_ended) if picture.batches_ended else ""
     words = Counter(one.word for one in picture.batches)
     states = ", ".join(f"{count} {word}" for word, count in words.items())
     oldest = age(max(one.age_s for one in picture.batches))
     return f"batches: {states}, {picture.batches_ended} ended, the oldest {oldest} old"
+
+
+def _ended(count: int) -> str:
+    return f"{count} {'batch' if count == 1 else 'batches'} ended"
 
 
 # ---- words and numbers -----------------------------------------------------------------------------------------------
