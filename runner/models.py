@@ -12,7 +12,7 @@ from runner import catalog, schema
 from runner.config import model_of
 from runner.errors import ConfigError, nearest
 from runner.hydra_errors import FOREIGN, translate
-from runner.session import console
+from runner.tables import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -195,11 +195,7 @@ class Session:
         self.console.print(line, soft_wrap=True, markup=False)
 
 
-def console() -> Console:
-    """Where results are shown."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
+console = tables.console
 
 
 def short(path: Path) -> Path:

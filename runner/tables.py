@@ -9,7 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
+
+
+def console() -> Console:
+    """Where results are shown."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
 
 
 def render_verification(table: pd.DataFrame) -> Table:
