@@ -146,8 +146,7 @@ class Session:
 
     def _say_next(self, folder: Path) -> None:
         """The command that a person mostly wants now."""
-        command = f"{called_as()} stats {shlex.quote(str(short(folder)))}"
-        self._say(f"next:    {command}   intervals, differences, agreement")
+        self._say(f"next:    {called_as()} stats {shlex.quote(str(short(folder)))}")
 
     def _report(self, folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line."""

@@ -109,9 +109,9 @@ def test_a_display_of_a_dispatch() -> None:
     scene.counts.sent(trial())
     scene.counts.failed(trial(), failure())
     assert lines(scene.board.look()) == [
-        "                                         done open  rate retries failed left",
-        "mini    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 31/100    2 1.3/s       1      1 42 s",
-        "thinker ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   4/20    1 0.4/s                76 s",
+        "                                         done flight  rate retries failed left",
+        "mini    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 31/100      2 1.3/s       1      1 42 s",
+        "thinker ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   4/20      1 0.4/s                76 s",
         "35 of 120 · 3 in flight · 1.7/s · about $0.034 of $0.12 · 76 s left",
         "retries: rate_limit 1; failed: bad_request 1",
     ]
@@ -147,7 +147,7 @@ def test_batches_have_state_and_age() -> None:
     picture = scene.board.look()
     assert picture.total.in_flight == 0
     assert lines(picture)[2:] == [
-        "batch of mini: in_progress, 3 of 12 requests, 7 min  old",
+        "batch of mini: in_progress, 3 of 12, 7 min  old",
         "batch of mini: drafted, 12 requests, 5 s  young",
         "1 of 24 · 0 in flight · 0/s · 1 batch ended · about $0.001 of $0.024",
     ]

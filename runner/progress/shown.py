@@ -38,7 +38,9 @@ def display(picture: Picture, width: int, height: int) -> Text:
         lines.append(Text(f"and {len(hidden)} further models, {done} of them done", style="dim"))
     lines += [Text(line, style="cyan") for line in batches]
     lines += [Text(line, style="bold" if place == 0 else "yellow") for place, line in enumerate(foot)]
-    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+    for line in lines:
+        line.truncate(width - 1, overflow="ellipsis")
+    return Text("\n").join(lines)
 
 
 def _fitting(models: tuple[Line, ...], most: int) -> tuple[list[Line], list[Line]]:
@@ -50,13 +52,13 @@ def _fitting(models: tuple[Line, ...], most: int) -> tuple[list[Line], list[Line
     return [line for line in models if line.name in kept], [line for line in models if line.name not in kept]
 
 
-HEADERS = ("done", "open", "rate", "retries", "failed", "left")
+HEADERS = ("done", "flight", "rate", "retries", "failed", "left")
 
 
 def _model_lines(models: list[Line], width: int, text: type[Text]) -> list[Text]:
     cells = [_cells(line) for line in models]
     columns = [max(len(row[at]) for row in (HEADERS, *cells)) for at in range(len(HEADERS))]
-    name = min(NAME, max((len(line.name) for line in models), default=0))
+    name = min(NAME, width // 3, max((len(line.name) for line in models), default=0))
     bar = min(BAR.stop - 1, width - 1 - name - 2 - sum(columns) - len(columns))
     bar = bar if bar in BAR else 0
 
@@ -93,8 +95,8 @@ def _batch_lines(picture: Picture, width: int) -> list[str]:
 
 
 def _batch(one: BatchLine) -> str:
-    done = "" if one.done is None else f"{one.done:,} of "
-    return f"batch of {_cut(one.model, NAME)}: {one.word}, {done}{one.count:,} requests, {age(one.age_s)}"
+    done = f"{one.count:,} requests" if one.done is None else f"{one.done:,} of {one.count:,}"
+    return f"batch of {_cut(one.model, NAME)}: {one.word}, {done}, {age(one.age_s)}"
 
 
 def _foot(picture: Picture) -> str:
