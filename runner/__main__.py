@@ -5,6 +5,7 @@ Imports nothing heavy, so that --help, --cfg and completion answer at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -51,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     except OSError as error:  # a disk that is full, a folder that may not be written
-        if whole_trace or error.filename is None:
+        if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
             raise
-        _complain(RunnerError(f"{error.filename}: {error.strerror}", advice=f"ls -ld {Path(error.filename).parent}"))
+        place = Path(os.fsdecode(error.filename) if error.filename else "output")
+        advice = f"ls -ld {place.parent}" if error.filename else "df -h"
+        _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice))
         return EXIT_ERROR
 
 

@@ -114,9 +114,10 @@ class Session:
             if all(result.experiment is None or result.experiment.report for result in self.launch.results):
                 self._report(folder)
             self._log(folder)
-            if self.loudness != "quiet" and self.has_results:
-                self._say_next(folder)
-        return self._status(folder)
+        status = self._status(folder)
+        if status == EXIT_OK and self._tracked and self.loudness != "quiet":
+            self._say_next(folder)
+        return status
 
     def _show(self, sweep: Path | None) -> None:
         done = [result for result in self.launch.results if result.error is None]

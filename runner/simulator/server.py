@@ -74,7 +74,7 @@ class Simulator:
             loop = asyncio.get_running_loop()
             return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)
 
-        server = web.Server(self._handle, request_factory=request_of)
+        server = web.Server(self._handle, request_factory=request_of, access_log=None)
         self._runner = web.ServerRunner(server, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, *self._place).start()
