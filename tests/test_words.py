@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hydra._internal.utils import get_args
@@ -10,6 +12,9 @@ from hydra._internal.utils import get_args
 from runner.__main__ import main
 from runner.errors import ConfigError
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -104,3 +109,39 @@ def test_what_to_type_instead(words: list[str], tried: str, capsys: pytest.Captu
     complaint = capsys.readouterr().err.splitlines()
     assert complaint[0].startswith("error: ")
     assert complaint[1:] == [f"try:   {tried}"]
+
+
+def test_a_port_in_use_names_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """Verbs that serve say so before they start anything where something serves there already."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for verb in ("simulate", "ui"):
+            assert main([verb, "--port", str(port)]) == 2
+            said = capsys.readouterr().err
+            assert "in use" in said
+            assert f"try:   runner {verb} --port {port % 65535 + 1}" in said
+
+
+def test_a_folder_that_is_no_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verbs about a run say which file lacks what; one that was stopped is named with the command that goes on."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "outputs" / "day" / "time"
+    folder.mkdir(parents=True)
+    run = folder / "run.json"
+    run.write_text("{}", encoding="utf-8")
+    for verb in ("stats", "report", "track", "rescore", "reproduce"):
+        assert main([verb, "outputs/day/time"]) == 2
+        assert "run.json: is not complete, it lacks 'run'" in capsys.readouterr().err
+    run.write_text('{"run": "1", "command": "runner a=1", "status": "KILLED"}', encoding="utf-8")
+    assert main(["stats", "outputs/day/time"]) == 2
+    assert capsys.readouterr().err.endswith("has no results yet\ntry:   runner a=1\n")
+    assert main(["stats"]) == 2
+    assert "try:   runner stats outputs/day/time" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the operating system refuses is one error that names the path."""
+    assert main(["hydra.run.dir=/dev/null/run", "text=[rain]"]) == 1
+    assert capsys.readouterr().err.startswith("error: /dev/null/run: Not a directory")
