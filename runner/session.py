@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
 
+WHYS = 3
+"""Kinds of failure that are shown with an example."""
+LONGEST = 300
+"""Characters of such an example."""
+
 
 class Runs(Protocol):
     """What a task hands its jobs to: runner.session.Session, or the planner in its place."""
@@ -142,7 +147,9 @@ class Session:
         why = f" ({', '.join(f'{kind} {count}' for kind, count in kinds)})" if kinds and total["failed"] else ""
         scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable"
         self._say(f"{scored}, {total['failed']} failed{why}")
-        bought = f"{purchase.requests_sent} requests sent, {total['from_ledger']} answers from the ledger"
+        bought = (
+            f"{_many(purchase.requests_sent, 'request')} sent, {_many(total['from_ledger'], 'answer')} from the ledger"
+        )
         self._say(f"{bought}{collapsed}{spent}")
 
     def _say_next(self, folder: Path) -> None:
@@ -186,13 +193,30 @@ class Session:
             self._say(f"job {result.index} failed: {result.error}")
         failed = sum(result.counts.failed for result in self.launch.results)
         if failed:
-            self._say(f"{failed} trials failed, see errors.jsonl below {short(folder)}. Try them again: {command}")
+            self._say_why()
+            self._say(
+                f"{_many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
+            )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
         return EXIT_FAILED_TRIALS if failed or wrong else EXIT_OK
 
+    def _say_why(self) -> None:
+        """The commonest ways in which trials failed, each with what one provider said."""
+        problems = {item.problem.kind: item.problem for item in self.launch.purchase.failures.values()}
+        counts = Counter(item.problem.kind for item in self.launch.purchase.failures.values())
+        for kind, count in counts.most_common(WHYS):
+            message = problems[kind].message
+            self._say(
+                f"  {kind}, {_many(count, 'trial')}: {message if len(message) <= LONGEST else message[:LONGEST] + '…'}"
+            )
+
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, markup=False)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 console = tables.console
