@@ -11,6 +11,8 @@ task          the function that Hydra calls
 batches       what the verbs about batches do
 commands      a run, a job of a sweep elsewhere, a reproduction
 planner       `runner plan`, in the place of a session
+completion    tab completion in bash, zsh and fish
+models        `runner models`: what each model takes and costs
 results       what the verbs about results do
 session       one start of the program as its user sees it
 tracker       MLflow from a process of its own
@@ -37,6 +39,7 @@ transcript    results.jsonl, errors.jsonl, replies/*.txt
 aggregate     rows -> tables and metrics
 reply_files   where replies go: a file for each, or an archive
 stats         rows -> intervals, differences, ANOVA, agreement
+listing       which models a provider says that it serves
 live          trials -> answers, over HTTP
 batch         trials -> answers, by the providers' batch APIs
 rows          trial and answer -> row
@@ -59,6 +62,7 @@ hydra_errors  Hydra's complaints, said clearly
 catalog       LiteLLM's map of prices and abilities
 sources       texts and personas from folders and tables
 schema        keys, types and defaults of the config
+words         a command line's words, in the order that Hydra takes them
 errors        what is raised on purpose
 process       who a process is, and whether it still lives
 fastjson      JSON by orjson

@@ -5,21 +5,25 @@ Imports nothing heavy, so that --help, --cfg and completion answer at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, RunnerError, nearest
+from runner.words import LOUDNESS, Words, sorted_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.session import Runs
+    from runner.words import Loudness
 
-EXIT_ERROR = 1
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 HYDRA_VERBS = ("plan", "rehearse")
 """Verbs that take overrides, as a run does."""
@@ -35,18 +39,44 @@ def conf_dir() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (see the README for what each means)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    whole_trace = "HYDRA_FULL_ERROR" in os.environ
     try:
-        if words and words[0] in HYDRA_VERBS:
-            return _hydra(words[1:], words[0])
-        if words and not _is_hydra(words[0]):
-            return _verb(words[0], words[1:])
-        return _hydra(words)
+        return _start(words)
     except RunnerError as error:
         _complain(error)
         return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted; what was answered is kept\ntry:   {shlex.join(['runner', *words])}\n")
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
+            raise
+        place = Path(os.fsdecode(error.filename) if error.filename else "output")
+        advice = f"ls -ld {place.parent}" if error.filename else "df -h"
+        _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice))
+        return EXIT_ERROR
+
+
+def _start(words: list[str]) -> int:
+    first = next((word for word in words if word not in LOUDNESS), "")
+    if not first or _is_hydra(first):
+        return _hydra(words, Command("", shlex.join(["runner", *words])))
+    rest = [*words]
+    rest.remove(first)
+    if first in HYDRA_VERBS:
+        return _hydra(rest, Command(first, shlex.join(["runner", first, *rest])))
+    return _verb(first, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line that Hydra composes, as it was typed."""
+
+    verb: str
+    text: str
 
 
 def _is_hydra(word: str) -> bool:
@@ -64,54 +94,88 @@ def _verb(verb: str, words: Sequence[str]) -> int:
     from runner import verbs
 
     if verb not in verbs.VERBS:
-        known = nearest(verb, (*verbs.VERBS, *HYDRA_VERBS))
+        known = nearest(verb, _verbs())
         raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice="runner --help")
     return verbs.call(verb, words, conf_dir())
 
 
-def _session(command: str) -> Runs:
+def _verbs() -> tuple[str, ...]:
+    from runner import verbs
+
+    return (*verbs.VERBS, *HYDRA_VERBS)
+
+
+def _hydra(words: list[str], command: Command) -> int:
+    """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
+    fault_plan, words = _fault_plan(words) if command.verb == "rehearse" else ("", words)
+    sorted_words = sorted_out(words)
+    _refuse_bare(sorted_words.overrides, words)
+    if command.verb == "":
+        return _compose(sorted_words, command.text, _session)
+    if command.verb == "rehearse":
+        return _compose(sorted_words, command.text, _rehearsal(fault_plan), "hydra/launcher=pooled")
+    with TemporaryDirectory() as folder:
+        quiet = ("hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}")
+        return _compose(sorted_words, command.text, _planner, *quiet, "hydra/launcher=pooled")
+
+
+def _refuse_bare(overrides: Sequence[str], words: Sequence[str]) -> None:
+    """Say what is wrong with a word that is neither KEY=VALUE nor ~KEY: often a verb too late, or a value cut off."""
+    for word in overrides:
+        if "=" in word or word.startswith("~"):
+            continue
+        verbs = _verbs()
+        before = words[words.index(word) - 1] if words.index(word) else ""
+        if word in verbs:
+            rest = [*words]
+            rest.remove(word)
+            message, advice = f"the verb '{word}' comes first", shlex.join(["runner", word, *rest])
+        elif before.endswith("="):
+            message, advice = f"no space goes after '{before}'", shlex.join(["runner", f"{before}{word}"])
+        else:
+            message, advice = f"'{word}' is no override: write KEY=VALUE; {nearest(word, verbs)}", "runner --help"
+        raise ConfigError(message, where="command line", advice=advice)
+
+
+def _session(command: str, loudness: Loudness) -> Runs:
     from runner.session import Session
 
-    return Session(command)
+    return Session(command, loudness=loudness)
 
 
-def _planner(_command: str) -> Runs:
+def _planner(_command: str, _loudness: Loudness) -> Runs:
     from runner.planner import Planner
 
     return Planner()
 
 
-def _hydra(words: list[str], verb: str = "") -> int:
-    """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
-    if verb == "":
-        return _compose(words, _session)
-    if verb == "rehearse":
-        return _rehearse(words)
-    with TemporaryDirectory() as folder:
-        quiet = ["hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
-        return _compose([*words, *quiet, "hydra/launcher=pooled"], _planner)
-
-
-def _rehearse(words: list[str]) -> int:
-    """`--plan NAME` is the simulated providers' fault plan; everything else is Hydra's."""
-    plan = "calm"
-    if "--plan" in words:
-        place = words.index("--plan")
-        if place + 1 == len(words):
-            advice = "runner rehearse --plan study"
-            raise ConfigError("--plan needs a name or a YAML file", where="command line", advice=advice)
-        plan = words[place + 1]
-        words = words[:place] + words[place + 2 :]
-
-    def make(command: str) -> Runs:
+def _rehearsal(fault_plan: str) -> Callable[[str, Loudness], Runs]:
+    def make(command: str, loudness: Loudness) -> Runs:
         from runner.rehearsal import Rehearsal
 
-        return Rehearsal(command.replace("runner", "runner rehearse", 1), plan)
+        try:
+            return Rehearsal(command, fault_plan, loudness)
+        except ConfigError as error:  # it is the fault plan's, which `runner simulate` reads too
+            error.advice = error.advice and error.advice.replace("simulate", "rehearse")
+            raise
 
-    return _compose([*words, "hydra/launcher=pooled"], make)
+    return make
 
 
-def _compose(words: list[str], make: Callable[[str], Runs]) -> int:
+def _fault_plan(words: list[str]) -> tuple[str, list[str]]:
+    """The value of `--plan`, the simulated providers' fault plan, and everything else, which is Hydra's."""
+    place = next((at for at, word in enumerate(words) if word == "--plan" or word.startswith("--plan=")), None)
+    if place is None:
+        return "calm", words
+    if words[place] != "--plan":
+        return words[place].partition("=")[2], words[:place] + words[place + 1 :]
+    if place + 1 == len(words):
+        advice = "runner rehearse --plan study"
+        raise ConfigError("--plan needs a name or a YAML file", where="command line", advice=advice)
+    return words[place + 1], words[:place] + words[place + 2 :]
+
+
+def _compose(words: Words, command: str, make: Callable[[str, Loudness], Runs], *further: str) -> int:
     import hydra
 
     from runner import schema
@@ -119,17 +183,17 @@ def _compose(words: list[str], make: Callable[[str], Runs]) -> int:
     from runner.task import Task
 
     schema.register()
-    task = Task(shlex.join(["runner", *words]), make)
+    task = Task(command, make, words.loudness)
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["runner", *words]
+    sys.argv = ["runner", *further, *words.for_hydra]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
     except FOREIGN as error:
         if own_trace:
             raise
-        raise translate(error, conf_dir()) from error
+        raise translate(error, conf_dir(), shlex.split(command)[1:]) from error
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.recheck import Answers
     from runner.records import Experiment, Row, Tracking
     from runner.session import Runs
+    from runner.words import Loudness
 
 
 def job_of(cfg: DictConfig) -> Job:
@@ -51,12 +52,12 @@ def run(cfg: DictConfig, session: Runs) -> float | None:
     return objective_of(session.run([job_of(cfg)])[0])
 
 
-def run_apart(cfg: DictConfig, command: str) -> float | None:
+def run_apart(cfg: DictConfig, command: str, loudness: Loudness = "usual") -> float | None:
     """Run one job of a sweep in a process that a launcher of Hydra's started. `gather` brings the jobs together."""
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
-    with Session(command, tracked=False) as session:
+    with Session(command, tracked=False, loudness=loudness) as session:
         try:
             result = session.run([job_of(cfg)])[0]
         except RunnerError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from runner import catalog, records, schema, sources
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, close, nearest
 from runner.records import Batch, Experiment, Limits, Model, Persona, Prices, PromptTemplate, Question, Sampling, Text
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
     return _tracking(_typed(cfg).tracking)
 
 
+def model_of(cfg: DictConfig, name: str) -> Model:
+    """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+
+
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
     _choice(conf.traces, ("off", "failed", "sample", "all"), "tracking", "traces")
     return records.Tracking(**asdict(conf))
@@ -76,17 +81,21 @@ def _refuse_unknown(cfg: DictConfig) -> None:
     for key in cfg:
         if is_dataclass(kind) and key not in (valid := [item.name for item in fields(kind)]):
             message = f"no such key; {nearest(str(key), valid)}"
-            raise ConfigError(message, where="command line", key=cfg._get_full_key(key))  # noqa: SLF001  no public name
+            raise ConfigError(message, where="command line", key=cfg._get_full_key(key), advice="runner --cfg job")  # noqa: SLF001  no public name
         if not OmegaConf.is_missing(cfg, key) and isinstance(inner := cfg[key], DictConfig):
             _refuse_unknown(inner)
 
 
 def _typed(cfg: DictConfig) -> schema.RunnerConf:
+    return cast("schema.RunnerConf", _object(cfg))
+
+
+def _object(cfg: DictConfig) -> object:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
-        return cast("schema.RunnerConf", OmegaConf.to_object(cfg))
+        return OmegaConf.to_object(cfg)
     except MissingMandatoryValue as error:
         key = str(error.full_key or "")
         where, _, inner = _place(key)
@@ -118,18 +127,27 @@ def _filled(value: str, where: str, key: str) -> str:
 def _choice(value: str, valid: Iterable[str], where: str, key: str) -> Any:
     names = tuple(valid)
     if value not in names:
-        raise ConfigError(f"'{value}' is not one of {', '.join(names)}; {nearest(value, names)}", where=where, key=key)
+        message = f"'{value}' is not one of {', '.join(names)}; {nearest(value, names)}"
+        raise ConfigError(message, where=where, key=key, advice=_set(where, key, close(value, names) or names[0]))
     return value
+
+
+def _set(where: str, key: str, value: object) -> str:
+    """The override that sets a key of a file, or of a group, to a value that it takes."""
+    before = where.removeprefix("group ").removesuffix(".yaml").replace("/", ".")
+    return f"runner {key if before == 'config' else f'{before}.{key}'}={value}"
 
 
 def _in_range(value: float | None, low: float, high: float, where: str, key: str) -> None:
     if value is not None and not low <= value <= high:
-        raise ConfigError(f"{value:g} is outside {low:g} to {high:g}", where=where, key=key)
+        advice = _set(where, key, f"{min(max(value, low), high):g}")
+        raise ConfigError(f"{value:g} is outside {low:g} to {high:g}", where=where, key=key, advice=advice)
 
 
 def _at_least(value: float, low: float, where: str, key: str) -> None:
     if not value >= low:
-        raise ConfigError(f"{value:g} must be at least {low:g}", where=where, key=key)
+        advice = _set(where, key, f"{low:g}")
+        raise ConfigError(f"{value:g} must be at least {low:g}", where=where, key=key, advice=advice)
 
 
 def _selected(group: dict[str, T], kind: str) -> list[tuple[str, T]]:

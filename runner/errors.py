@@ -99,10 +99,14 @@ class FatalError(ProviderError):
     """Another attempt cannot succeed."""
 
 
+def close(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that `name` was mistyped for; None where none is near."""
+    return next(iter(get_close_matches(name, sorted(valid), n=1, cutoff=0.6)), None)
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A did-you-mean sentence for `name`, or the list of valid names where none is near."""
     names = sorted(valid)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if (meant := close(name, names)) is not None:
+        return f"did you mean '{meant}'?"
     return f"valid names: {', '.join(names)}" if names else "nothing is defined here"

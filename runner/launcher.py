@@ -7,6 +7,7 @@ The class that Hydra insists on finding is in hydra_plugins/runner_pooled.py.
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,7 +55,25 @@ def launch(
     results = session.run(list(jobs.values()))
     for place, result in zip(jobs, results, strict=True):
         _complete(returns[place - first], result)
-    return returns
+    return [_told_elsewhere(one) for one in returns]
+
+
+def _told_elsewhere(returned: JobReturn) -> JobReturn:
+    """It, without the line that Hydra prints when someone asks for the value of a job that has failed."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    class Returned(JobReturn):
+        @property
+        def return_value(self) -> Any:
+            if self.status is JobStatus.FAILED:
+                raise self._return_value
+            return super().return_value
+
+        @return_value.setter
+        def return_value(self, value: Any) -> None:
+            self._return_value = value
+
+    return Returned(**{item.name: getattr(returned, item.name) for item in fields(returned)})
 
 
 def error_of(returned: JobReturn) -> RunnerError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from runner.aggregate import Tally
     from runner.ledger import Ledger
-    from runner.live import Observer
+    from runner.purchase import Watcher
     from runner.records import Answer, Experiment, Model, Row, Trial
 
 __all__ = ["Counts", "Job", "JobResult", "Launch", "launch"]
@@ -111,7 +111,7 @@ class Launch:
 
 
 def launch(
-    this: Launch, jobs: Sequence[Job], observer: Observer, *, begins: Callable[[Launch], None] = lambda _: None
+    this: Launch, jobs: Sequence[Job], observer: Watcher, *, begins: Callable[[Launch], None] = lambda _: None
 ) -> list[JobResult]:
     """Run jobs as one: buy each distinct missing request once, then write every job's results.
 

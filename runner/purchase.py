@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runner import live, process, rows
 from runner.errors import ConfigError, FatalError, LedgerError
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from runner.batch.book import Book
+    from runner.batch.entry import Entry
     from runner.job import Asker
     from runner.ledger import Ledger
-    from runner.live import Observer
     from runner.records import Answer, Batch, Experiment, Failure, Model, Trial
 
 LEASE_S = 60.0
@@ -36,6 +36,13 @@ BATCHES = Path("outputs/batches")
 """Where the lines of batches are kept, as they were sent and as they came."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at what another process is buying."""
+
+
+class Watcher(live.Observer, Protocol):
+    """Who is told what happens, batches included."""
+
+    def batch(self, entry: Entry) -> None:
+        """Something about a batch has changed."""
 
 
 @dataclass(slots=True)
@@ -116,7 +123,7 @@ class _Order:
         return _trials(self.askers, self.models[index], keys)
 
 
-def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Observer, purchase: Purchase) -> None:
+def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Watcher, purchase: Purchase) -> None:
     """Send what is missing, and return when the answers are durable: ours, and those that others were buying.
 
     LedgerError where answers cannot be kept; everything else that happens is in `purchase`.
@@ -239,7 +246,8 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
 
     some = {index: its for index, its in keys.items() if its}
     wanted = [Wanted(order.reached[index], its, order.trials(index, set(its))) for index, its in some.items()]
-    shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch)
+    news = order.counting.observer.batch
+    shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch, news=news)
     purchase = order.counting.purchase
     outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)
     purchase.failures.update(outcome.failures)
@@ -295,7 +303,7 @@ def _renewing(ledger: Ledger, owner: str) -> Iterator[None]:
 class _Counting:
     """Counts what leaves and what is kept, stops at the budget's end, and passes every event on."""
 
-    def __init__(self, purchase: Purchase, observer: Observer) -> None:
+    def __init__(self, purchase: Purchase, observer: Watcher) -> None:
         self.purchase = purchase
         self.observer = observer
         self.decoders = rows.Decoders()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.job import Job
     from runner.pipeline import JobResult
     from runner.records import Experiment, Model
+    from runner.words import Loudness
 
 KEY = "RUNNER_REHEARSAL_KEY"
 """The environment variable that stands in for every model's key."""
@@ -33,8 +34,8 @@ UNSIMULATED = ("embedded",)
 class Rehearsal:
     """A session whose models all answer on loopback."""
 
-    def __init__(self, command: str, plan: str) -> None:
-        self._session = Session(command)
+    def __init__(self, command: str, plan: str, loudness: Loudness = "usual") -> None:
+        self._session = Session(command, loudness=loudness)
         self._simulator = SimulatorThread(load_plan(plan))
         self._simulator.__enter__()
         os.environ[KEY] = "rehearsal"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
-from runner.errors import TrackingError
+from runner.errors import ConfigError, TrackingError
 from runner.session import console, say_logged, short
 
 if TYPE_CHECKING:
@@ -21,13 +21,27 @@ SHOWN = 20
 def show_statistics(folder: Path, *, as_json: bool) -> int:
     """Print the statistics of a run, or of all jobs of a sweep together."""
     jobs = [path for path in runfile.job_folders(folder) if runfile.load(path, "run.json")["error"] is None]
+    if not jobs:
+        advice = runfile.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
+        raise ConfigError("has no results", where=str(folder), key="results.jsonl", advice=advice)
     found = stats.describe(chain.from_iterable(transcript.read_rows(path / "results.jsonl") for path in jobs))
     if as_json:
         sys.stdout.write(stats.to_json(found) + "\n")
         return 0
     for table in stats.render(found):
         console().print(table)
+    _say_unfinished(folder)
     return 0
+
+
+def _say_unfinished(folder: Path) -> None:
+    """Statistics of a run that was stopped, or whose batches still run, are not its last."""
+    run = runfile.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    if run["status"] not in ("FINISHED", "FAILED"):
+        still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
+        missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"
+        following = "runner collect" if run["status"] == "SCHEDULED" else run["command"]
+        console().print(f"not complete: {missing}. Continue: {following}", soft_wrap=True, markup=False)
 
 
 def take_in(path: Path, parent: Path, where: Tracking) -> int:

@@ -217,6 +217,15 @@ def job_folders(folder: Path) -> list[Path]:
     return [folder]
 
 
+def check(folder: Path) -> None:
+    """ConfigError where a run's or a sweep's own file lacks what every one has, as after a crash or in a copy."""
+    name = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
+    found = load(folder, name)
+    if lacking := [key for key in ("run", "command", "status") if key not in found]:
+        message = f"is not complete, it lacks '{lacking[0]}'; results come again from the ledger"
+        raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
+
+
 def load(folder: Path, name: str) -> dict[str, Any]:
     """One of a run's JSON files. ConfigError where it is missing or is no JSON object."""
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -23,8 +25,14 @@ if TYPE_CHECKING:
     from runner.job import Job
     from runner.pipeline import JobResult
     from runner.tracking import LoggedRuns
+    from runner.words import Loudness
 
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
+
+WHYS = 3
+"""Kinds of failure that are shown with an example."""
+LONGEST = 300
+"""Characters of such an example."""
 
 
 class Runs(Protocol):
@@ -50,8 +58,9 @@ class Runs(Protocol):
 class Session:
     """A launch from its first job to its last word. Used as a context manager; `finish` ends it well."""
 
-    def __init__(self, command: str, *, tracked: bool = True) -> None:
+    def __init__(self, command: str, *, tracked: bool = True, loudness: Loudness = "usual") -> None:
         self.launch = pipeline.Launch(command)
+        self.loudness: Loudness = loudness
         self.console = console()
         self._tracked = tracked
         self._tracker = Tracker()
@@ -77,8 +86,8 @@ class Session:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
-        with Progress(self.console) as progress:
-            results = pipeline.launch(self.launch, jobs, progress, begins=self._begin)
+        with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
+            results = pipeline.launch(self.launch, jobs, observer, begins=self._begin)
         self._ahead.end()
         for result in results:
             runfile.write(self.launch, result)
@@ -116,7 +125,10 @@ class Session:
             if all(result.experiment is None or result.experiment.report for result in self.launch.results):
                 self._report(folder)
             self._log(folder)
-        return self._status(folder)
+        status = self._status(folder)
+        if status == EXIT_OK and self._tracked and self.loudness != "quiet":
+            self._say_next(folder)
+        return status
 
     def _show(self, sweep: Path | None) -> None:
         done = [result for result in self.launch.results if result.error is None]
@@ -129,17 +141,26 @@ class Session:
             lines = [runfile.job_line(self.launch, result, sweep) for result in self.launch.results]
             self.console.print(tables.render_jobs(lines, axes))
         self._say_totals()
-        self.console.print(f"results: {short(sweep or done[0].folder)}", soft_wrap=True)
+        self._say(f"results: {short(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:
-        counts = [result.counts for result in self.launch.results]
+        purchase, counts = self.launch.purchase, [result.counts for result in self.launch.results]
         total = {name: sum(getattr(count, name) for count in counts) for name in runfile.COUNTED}
+        prices = [count.price_usd for count in counts]
+        spent = "" if None in prices else f", ${usd:.4g} spent" if (usd := sum(filter(None, prices))) else ""
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
-        self.console.print(
-            f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable, "
-            f"{total['failed']} failed; {self.launch.purchase.requests_sent} requests sent, "
-            f"{total['from_ledger']} answers from the ledger{collapsed}"
+        kinds = Counter(failure.problem.kind for failure in purchase.failures.values()).most_common()
+        why = f" ({', '.join(f'{kind} {count}' for kind, count in kinds)})" if kinds and total["failed"] else ""
+        scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable"
+        self._say(f"{scored}, {total['failed']} failed{why}")
+        bought = (
+            f"{_many(purchase.requests_sent, 'request')} sent, {_many(total['from_ledger'], 'answer')} from the ledger"
         )
+        self._say(f"{bought}{collapsed}{spent}")
+
+    def _say_next(self, folder: Path) -> None:
+        """The command that a person mostly wants now."""
+        self._say(f"next:    {called_as()} stats {shlex.quote(str(short(folder)))}")
 
     def _report(self, folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line."""
@@ -148,9 +169,9 @@ class Session:
         try:
             path = report.write(folder)
         except Exception as error:  # noqa: BLE001  results are on disk; a page can be written again
-            self._say(f"no report: {type(error).__name__}: {error}. Try: runner report {short(folder)}")
+            self._say(f"report:  none: {type(error).__name__}: {error}. Try: {called_as()} report {short(folder)}")
         else:
-            self._say(f"report: {short(path)}")
+            self._say(f"report:  {short(path)}")
 
     def _log(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
@@ -159,8 +180,8 @@ class Session:
         try:
             say_logged(self.console, self._tracker.log(folder))
         except TrackingError as error:
-            self._say(f"MLflow: not logged: {error}")
-            self._say(f"log it later: runner track {short(folder)}")
+            self._say(f"MLflow:  not logged: {error}")
+            self._say(f"         log it later: {called_as()} track {short(folder)}")
 
     def _status(self, folder: Path) -> int:
         command = self.launch.command
@@ -178,20 +199,33 @@ class Session:
             self._say(f"job {result.index} failed: {result.error}")
         failed = sum(result.counts.failed for result in self.launch.results)
         if failed:
-            self._say(f"{failed} trials failed, see errors.jsonl below {short(folder)}. Try them again: {command}")
+            self._say_why()
+            self._say(
+                f"{_many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
+            )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
         return EXIT_FAILED_TRIALS if failed or wrong else EXIT_OK
+
+    def _say_why(self) -> None:
+        """The commonest ways in which trials failed, each with what one provider said."""
+        problems = {item.problem.kind: item.problem for item in self.launch.purchase.failures.values()}
+        counts = Counter(item.problem.kind for item in self.launch.purchase.failures.values())
+        for kind, count in counts.most_common(WHYS):
+            message = problems[kind].message
+            self._say(
+                f"  {kind}, {_many(count, 'trial')}: {message if len(message) <= LONGEST else message[:LONGEST] + '…'}"
+            )
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, markup=False)
 
 
-def console() -> Console:
-    """Where results are shown."""
-    from rich.console import Console
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
-    return Console(highlight=False, soft_wrap=False)
+
+console = tables.console
 
 
 def short(path: Path) -> Path:
@@ -199,15 +233,15 @@ def short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def called_as() -> str:
+    """How the program is called from here: by its name where that is on the path, else by its place."""
+    here = Path(sys.executable).parent / "runner"
+    return "runner" if shutil.which("runner") or not here.exists() else str(short(here))
+
+
 def say_logged(shown: Console, logged: LoggedRuns) -> None:
-    """Where a launch is in MLflow, and the command that shows it."""
-    shown.print(f"MLflow: run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True)
-    if logged.url is not None:
-        shown.print(f"see it: {logged.url}", soft_wrap=True)
-    else:
-        here = Path(sys.executable).parent / "runner"
-        runner = "runner" if shutil.which("runner") or not here.exists() else short(here)
-        usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
-        shown.print(
-            f"see it: {runner} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}", soft_wrap=True
-        )
+    """Where a launch is in MLflow, and how to see it."""
+    shown.print(f"MLflow:  run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True, markup=False)
+    usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+    where = logged.url or f"{called_as()} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}"
+    shown.print(f"see it:  {where}", soft_wrap=True, markup=False)

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
+
+
+def console() -> Console:
+    """Where results are shown."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
 
 
 def render_verification(table: pd.DataFrame) -> Table:
@@ -47,7 +55,7 @@ def render_scores(table: pd.DataFrame) -> Table:
 
 
 def render_jobs(lines: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]) -> Table:
-    """A sweep's jobs: what each one varied, what came of it, and what went wrong.
+    """A sweep's jobs: what each one varied, and what came of it. What went wrong is said below the tables.
 
     `lines` are the jobs of sweep.json; `axes` maps each swept override to its value in each job.
     """
@@ -56,7 +64,7 @@ def render_jobs(lines: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[
     columns = (*(name.rpartition(".")[2] for name in axes), "scored", "failed", "same as\nearlier", "status")
     shown = _table("Jobs", "job", columns)
     for place, line in enumerate(lines):
-        status = Text(line["status"] if line["error"] is None else f"FAILED: {line['error']}")
+        status = Text(line["status"], style="" if line["error"] is None else "red")
         values = (Text(column[place]) for column in axes.values())
         counts = (f"{_short(line['scored'])}/{_short(line['trials'])}", _short(line["failed"]))
         shown.add_row(str(line["job"]), *values, *counts, _short(line["collapsed"]), status)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from runner.session import Runs
+    from runner.words import Loudness
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +44,22 @@ class SweepFolder(Callback):
 class Task:
     """Runs one composed config. The launcher `pooled` takes its session instead, and runs all jobs in that."""
 
-    def __init__(self, command: str, make: Callable[[str], Runs]) -> None:
+    def __init__(self, command: str, make: Callable[[str, Loudness], Runs], loudness: Loudness = "usual") -> None:
         self.command = command
-        self._make: Callable[[str], Runs] | None = make
+        self.loudness: Loudness = loudness
+        self._make: Callable[[str, Loudness], Runs] | None = make
         self._session: Runs | None = None
+        self._failure: RunnerError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher takes to another process: a job there has a session of its own."""
-        return {"command": self.command, "_make": None, "_session": None}
+        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None, "_failure": None}
 
     @property
     def session(self) -> Runs:
         """The session of this process, made when it is first needed."""
         if self._session is None:
-            self._session = cast("Callable[[str], Runs]", self._make)(self.command)
+            self._session = cast("Callable[[str, Loudness], Runs]", self._make)(self.command, self.loudness)
         return self._session
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -64,8 +67,12 @@ class Task:
         from runner import commands
 
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # a launcher of Hydra's, which runs jobs one by one
-            return commands.run_apart(cfg, self.command)
-        return commands.run(cfg, self.session)
+            return commands.run_apart(cfg, self.command, self.loudness)
+        try:
+            return commands.run(cfg, self.session)
+        except RunnerError as error:  # raised here, Hydra would print a line of its own
+            self._failure = error
+            return None
 
     def finish(self, start: Callable[[], object]) -> int:
         """Have Hydra run, then show and log what came of it; the exit status."""
@@ -81,7 +88,7 @@ class Task:
                 if isinstance(error, FOREIGN) or not self._is_apart:
                     raise
                 failure = _given_up(error, self.command)
-            return self._end(failure)
+            return self._end(failure or self._failure)
         finally:
             if self._session is not None:
                 self._session.close()
@@ -120,7 +127,9 @@ class Task:
             if failure is not None and failure.exit_status == EXIT_INTERRUPTED:
                 _stop(self.session)
         has_results = self._session is not None and self._session.has_results
-        if failure is not None and not (sweep and has_results):
+        # An objective that no metric bears says nothing against the results.
+        is_late = sweep is not None or getattr(failure, "key", None) == "objective"
+        if failure is not None and not (is_late and has_results):
             raise failure
         status = self.session.finish(sweep) if has_results else 0
         if failure is not None and status == 0:

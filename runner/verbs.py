@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, LedgerError, TrackingError, close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,15 +34,35 @@ class Verb:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         """A wrong command line is the user's input like any other."""
-        raise ConfigError(message, where="command line", advice=f"{self.prog} --help")
+        message = message.replace(", tracking.KEY=VALUE", "")  # argparse names what may be left out too
+        raise ConfigError(message, where="command line", advice=self._advice(message))
+
+    def _advice(self, message: str) -> str:
+        unknown = re.match(r"unrecognized arguments: (-\S+)", message)
+        if unknown and (right := close(unknown[1], self._option_string_actions)):
+            return f"{self.prog} {right}"
+        if message.endswith("RUN"):
+            from runner.completion import runs
+
+            return f"{self.prog} {next(iter(runs('')), 'RUN')}".rstrip()
+        return f"{self.prog} --help"
+
+
+HYDRA_VERBS = ("plan", "rehearse")
+"""Verbs that take overrides, as a run does; see __main__."""
 
 
 def call(name: str, words: Sequence[str], conf: Path) -> int:
     """Run a verb. ConfigError where its words are wrong."""
+    # Options may stand anywhere: `runner import PATH --out FOLDER tracking.enabled=false`.
+    return VERBS[name].run(parser_of(name).parse_intermixed_args(words), conf)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What reads a verb's words."""
     parser = _Parser(prog=f"runner {name}", description=VERBS[name].summary, allow_abbrev=False)
     VERBS[name].prepare(parser)
-    # Options may stand anywhere: `runner import PATH --out FOLDER tracking.enabled=false`.
-    return VERBS[name].run(parser.parse_intermixed_args(words), conf)
+    return parser
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
@@ -78,17 +101,23 @@ def _settings(conf: Path, overrides: Sequence[str]) -> Tracking:
 def _found(word: str, conf: Path, overrides: Sequence[str] = ()) -> Path:
     from pathlib import Path
 
-    from runner import runs
+    from runner import runfile, runs
 
-    if any((Path(word) / name).is_file() for name in ("run.json", "sweep.json")):
-        return Path(word)
-    return runs.find(word, _settings(conf, overrides))
+    is_here = any((Path(word) / name).is_file() for name in ("run.json", "sweep.json"))
+    folder = Path(word) if is_here else runs.find(word, _settings(conf, overrides))
+    runfile.check(folder)
+    return folder
 
 
 def _track(words: argparse.Namespace, conf: Path) -> int:
     from runner import commands
 
-    return commands.track(_found(words.run, conf), _settings(conf, words.overrides) if words.overrides else None)
+    folder = _found(words.run, conf)
+    try:
+        return commands.track(folder, _settings(conf, words.overrides) if words.overrides else None)
+    except TrackingError as error:
+        error.advice = shlex.join(["runner", "track", words.run, *words.overrides])
+        raise
 
 
 def _compare(words: argparse.Namespace, conf: Path) -> int:
@@ -126,6 +155,7 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
         sys.stdout.write(f"{uri}\n")
         return 0
     environment = {**os.environ, **QUIET_SERVER}
+    _check_port(words.host, words.port, "ui")
     place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
@@ -133,10 +163,50 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
     return subprocess.call(command, env=environment)  # noqa: S603  its own interpreter
 
 
+def _port(word: str) -> int:
+    """A port's number; argparse shows the words of an ArgumentTypeError."""
+    if not word.isdecimal() or not int(word) < 2**16:
+        raise argparse.ArgumentTypeError(f"'{word}' is no port: a whole number below {2**16}")
+    return int(word)
+
+
+def _check_port(host: str, port: int, verb: str) -> None:
+    """ConfigError where nothing can be served there, before anything is started."""
+    try:
+        with socket.create_server((host, port)):
+            return
+    except OSError as error:
+        message = f"cannot serve on {host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+        advice = f"runner {verb} --port {port % 65535 + 1}"
+        raise ConfigError(message, where="command line", key="--port", advice=advice) from error
+
+
 def _prepare_ui(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=5000, help="port to serve on (5000)")
+    parser.add_argument("--port", type=_port, default=5000, help="port to serve on (5000)")
     _tracking_words(parser)
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def _prepare_models(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
+    parser.add_argument("words", metavar="NAME or KEY=VALUE", nargs="*", help="models (all); overrides, as for a run")
+    parser.add_argument(
+        "--check", action="store_true", help="ask each provider whose key is set for its list of models"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", type=Path, help="a config folder of your own")
+
+
+def _models(words: argparse.Namespace, conf: Path) -> int:
+    from runner import models
+
+    names = [word for word in words.words if "=" not in word]
+    overrides = [word for word in words.words if "=" in word]
+    return models.show(conf, words.config_dir, names, overrides, as_json=words.json, check=words.check)
 
 
 # ---- results ---------------------------------------------------------------------------------------------------------
@@ -186,7 +256,9 @@ def _prepare_export(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
     _one_run(parser)
-    parser.add_argument("--format", required=True, help="study (TXT replies), csv or parquet")
+    parser.add_argument(
+        "--format", required=True, choices=("study", "csv", "parquet"), help="study (TXT replies), csv or parquet"
+    )
     parser.add_argument("--out", metavar="PATH", type=Path, default=None, help="file or folder to write (export.*)")
 
 
@@ -199,9 +271,12 @@ def _export(words: argparse.Namespace, conf: Path) -> int:
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 
+LEDGER = "sqlite:///outputs/ledger.db"
+
+
 def _prepare_batches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", help="only the batches of this run's or sweep's folder")
-    parser.add_argument("--ledger", default="sqlite:///outputs/ledger.db", help="the ledger that knows them")
+    parser.add_argument("--ledger", default=LEDGER, help="the ledger that knows them")
 
 
 def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
@@ -216,22 +291,27 @@ def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
     return words.ledger, runfile.load(folder, name)["run"]
 
 
-def _status(words: argparse.Namespace, _conf: Path) -> int:
+def _with_batches(verb: str, words: argparse.Namespace) -> int:
     from runner import batches
 
-    return batches.status(*_batches(words))
+    do = {"status": batches.status, "collect": batches.collect, "cancel": batches.cancel}[verb]
+    try:
+        return do(*_batches(words))
+    except LedgerError as error:
+        error.advice = f"runner {verb} --ledger {LEDGER}"
+        raise
+
+
+def _status(words: argparse.Namespace, _conf: Path) -> int:
+    return _with_batches("status", words)
 
 
 def _collect(words: argparse.Namespace, _conf: Path) -> int:
-    from runner import batches
-
-    return batches.collect(*_batches(words))
+    return _with_batches("collect", words)
 
 
 def _cancel(words: argparse.Namespace, _conf: Path) -> int:
-    from runner import batches
-
-    return batches.cancel(*_batches(words))
+    return _with_batches("cancel", words)
 
 
 # ---- simulated providers ---------------------------------------------------------------------------------------------
@@ -239,7 +319,7 @@ def _cancel(words: argparse.Namespace, _conf: Path) -> int:
 
 def _prepare_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8700, help="port to serve on (8700)")
+    parser.add_argument("--port", type=_port, default=8700, help="port to serve on (8700)")
     parser.add_argument("--plan", default="calm", help="calm, study, rough, quotas, lost, or a YAML file (calm)")
     parser.add_argument("--state", metavar="FILE", default=None, help="keep files and batches here between starts")
 
@@ -256,7 +336,29 @@ def _simulate(words: argparse.Namespace, _conf: Path) -> int:
         sys.stdout.flush()
 
     plan = simulator.load_plan(words.plan)
+    _check_port(words.host, words.port, "simulate")
     simulator.serve(words.host, words.port, plan, state=Path(words.state) if words.state else None, ready=ready)
+    return 0
+
+
+# ---- completion ------------------------------------------------------------------------------------------------------
+
+
+def _prepare_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", nargs="?", choices=("bash", "zsh", "fish"), help="print the script for this shell")
+    parser.add_argument("--query", metavar="SHELL", choices=("bash", "zsh", "fish"), help=argparse.SUPPRESS)
+
+
+def _completion(words: argparse.Namespace, conf: Path) -> int:
+    from runner import completion
+
+    if words.query:
+        parsers = {name: parser_of(name) for name in VERBS}
+        sys.stdout.write(completion.answer(os.environ.get("COMP_LINE", ""), parsers, HYDRA_VERBS, conf))
+    elif words.shell:
+        sys.stdout.write(completion.script(words.shell))
+    else:
+        raise ConfigError("for which shell?", where="command line", advice=completion.HOW["bash"])
     return 0
 
 
@@ -279,11 +381,15 @@ VERBS: Mapping[str, Verb] = {
     "status": Verb("Batches, and what they hold.", _prepare_batches, _status),
     "collect": Verb("Fetch what batches have finished; the run goes on from there.", _prepare_batches, _collect),
     "cancel": Verb("Ask batches that still run to stop.", _prepare_batches, _cancel),
+    "models": Verb(
+        "What each model takes and costs; with --check, whether its provider has it.", _prepare_models, _models
+    ),
     "rescore": Verb("Read a run's replies again from the ledger, in place. Sends nothing.", _one_run, _rescore),
     "report": Verb("Write a run's page, report.html, again.", _one_run, _report),
     "stats": Verb("Intervals, differences, ANOVA and agreement of a run.", _prepare_stats, _stats),
     "import": Verb("Make a run of results that exist already.", _prepare_import, _import),
     "export": Verb("Write a run in another format.", _prepare_export, _export),
+    "completion": Verb("Print the script for tab completion in bash, zsh or fish.", _prepare_completion, _completion),
     "simulate": Verb("Serve the providers' APIs on loopback, with faults.", _prepare_simulate, _simulate),
     "ui": Verb("Open MLflow's page on the store that runs are logged to.", _prepare_ui, _ui),
 }

@@ -140,6 +140,7 @@ class Lane:
         )
         await asyncio.to_thread(course.book.draft, entry, pack.items)
         course.step("drafted")
+        course.news(entry)
         return entry
 
     # ---- following
@@ -167,6 +168,7 @@ class Lane:
         self.running += 1
         book = self.course.book
         entry = await asyncio.to_thread(book.entry, batch)
+        self.course.news(entry)
         try:
             while not await asyncio.to_thread(book.take, batch):
                 if not self.course.settings.wait:

@@ -1,0 +1,114 @@
+"""The words of a command line, put in the order that Hydra takes them, and how much of a run is shown.
+
+Hydra's own parser takes its overrides in one piece only: it refuses `runner a=1 -m b=2`. Here options stand anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from runner.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Loudness = Literal["quiet", "usual", "verbose"]
+"""quiet: results and errors alone. verbose: a line also for each retry, failed trial and change of a batch."""
+
+LOUDNESS: dict[str, Loudness] = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
+FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
+    "--shell-completion", "-sc")  # fmt: skip
+"""Hydra's options that stand alone."""
+VALUED = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun")  # fmt: skip
+"""Hydra's options that the next word belongs to."""
+CFG, CFG_OF = ("--cfg", "-c"), ("job", "hydra", "all")
+INFO = ("--info", "-i")
+"""Takes the next word where that is one of INFO_OF."""
+INFO_OF = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+PLACE = "command line"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A command line for Hydra."""
+
+    overrides: tuple[str, ...]
+    options: tuple[str, ...]
+    """With their values."""
+    loudness: Loudness = "usual"
+
+    @property
+    def for_hydra(self) -> list[str]:
+        """All words but those about loudness: overrides in one piece, and first, so that --info takes none of them."""
+        return [*self.overrides, *self.options]
+
+
+def sorted_out(words: Sequence[str]) -> Words:
+    """Sort a command line without its verb. ConfigError for an option that nobody knows, and for -q with -v."""
+    overrides: list[str] = []
+    options: list[str] = []
+    asked: set[Loudness] = set()
+    rest = deque(_apart(words))
+    while rest:
+        word = rest.popleft()
+        if word in LOUDNESS:
+            asked.add(LOUDNESS[word])
+        elif word == "--":
+            overrides += rest
+            rest.clear()
+        elif word.startswith("-"):
+            _check(word)
+            options.append(word)
+            if rest and _takes(word, rest[0]):
+                options.append(rest.popleft())
+            _check_value(options)
+        else:
+            overrides.append(word)
+    if len(asked) > 1:
+        raise ConfigError("-q and -v exclude each other", where=PLACE)
+    return Words(tuple(overrides), tuple(options), next(iter(asked), "usual"))
+
+
+def _takes(option: str, word: str) -> bool:
+    """Whether the word that follows an option belongs to it."""
+    whole = _spelt_out(option)
+    return whole in VALUED or (whole in INFO and word in INFO_OF)
+
+
+def _check(option: str) -> None:
+    name = option.partition("=")[0]
+    known = (*FLAGS, *VALUED, *INFO, *LOUDNESS)
+    if name.startswith("--") and not any(one.startswith(name) for one in known):
+        raise ConfigError(
+            f"no option is named '{name}'; {nearest(name, known)}", where=PLACE, advice="runner --hydra-help"
+        )
+
+
+def _check_value(options: list[str]) -> None:
+    """An option's value is there, and one that it takes."""
+    last = _spelt_out(options[-1])
+    if last in VALUED:
+        raise ConfigError(f"{last} needs a value", where=PLACE, advice="runner --hydra-help")
+    before = _spelt_out(options[-2]) if len(options) > 1 else ""
+    name, equals, value = last.partition("=")
+    name, value = (name, value) if equals else (before, options[-1])
+    if name in CFG and value not in CFG_OF:
+        raise ConfigError(f"{name} takes {', '.join(CFG_OF)}, not '{value}'", where=PLACE, advice="runner --cfg job")
+
+
+def _spelt_out(option: str) -> str:
+    """A long option that was shortened, as argparse allows; any other as it is."""
+    fits = [name for name in (*FLAGS, *VALUED, *INFO) if option.startswith("--") and name.startswith(option)]
+    return option if option in fits or len(fits) != 1 else fits[0]
+
+
+def _apart(words: Sequence[str]) -> Iterator[str]:
+    """Short options that were written as one, such as -mq, one by one."""
+    for word in words:
+        yield from (f"-{letter}" for letter in word[1:]) if re.fullmatch(r"-[hmqrv]{2,}", word) else (word,)

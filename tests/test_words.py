@@ -1,0 +1,147 @@
+"""The command line's words: sorted out for Hydra from any place, and refused with what to type."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from hydra._internal.utils import get_args
+
+from runner.__main__ import main
+from runner.errors import ConfigError
+from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line, and what becomes of it."""
+
+    words: str
+    overrides: str
+    options: str = ""
+    loudness: Loudness = "usual"
+
+
+CASES = (
+    Case("a=1 -m b=2", "a=1 b=2", "-m"),
+    Case("-m a=1 --config-dir mine b=2", "a=1 b=2", "-m --config-dir mine"),
+    Case("a=1 -cd mine --cfg job b=2", "a=1 b=2", "-cd mine --cfg job"),
+    Case("-q a=1", "a=1", "", "quiet"),
+    Case("a=1 -v -m", "a=1", "-m", "verbose"),
+    Case("a=1 --verbose b=2 --multirun", "a=1 b=2", "--multirun", "verbose"),
+    Case("-mq a=1", "a=1", "-m", "quiet"),
+    Case("--info a=1", "a=1", "--info"),
+    Case("--info defaults a=1", "a=1", "--info defaults"),
+    Case("-i -m a=1", "a=1", "-i -m"),
+    Case("--config-dir=mine ~a +b=1 ++c=2", "~a +b=1 ++c=2", "--config-dir=mine"),
+    Case("--multi a=1", "a=1", "--multi"),
+    Case("-- a=1 b=2", "a=1 b=2"),
+    Case("", ""),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.words)
+def test_options_stand_anywhere(case: Case) -> None:
+    """Options with their values and overrides may be mixed; Hydra's own parser takes what comes of it."""
+    found = sorted_out(case.words.split())
+    assert (found.overrides, found.options) == (tuple(case.overrides.split()), tuple(case.options.split()))
+    assert found.loudness == case.loudness
+    assert get_args(found.for_hydra).overrides == case.overrides.split()
+
+
+def test_hydras_options_are_all_known() -> None:
+    """Every option of the installed Hydra is in our tables, as one that takes a value or one that does not."""
+    from hydra._internal.utils import get_args_parser
+
+    actions = get_args_parser()._actions  # noqa: SLF001  argparse has no public way to list them
+    names = {name: action for action in actions for name in action.option_strings}
+    assert set(names) == {*FLAGS, *VALUED, *INFO}
+    assert {name for name, action in names.items() if action.nargs != 0} == {*VALUED, *INFO}
+    assert names["--info"].choices == list(INFO_OF)
+    assert not {*LOUDNESS} & set(names)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--mutirun a=1", "did you mean '--multirun'?"),
+        ("--cfg jobs", "takes job, hydra, all"),
+        ("a=1 --config-dir", "needs a value"),
+        ("-q -v", "exclude each other"),
+    ],
+)
+def test_a_wrong_option_is_refused(words: str, says: str) -> None:
+    """What no parser would take is a ConfigError of the command line."""
+    with pytest.raises(ConfigError, match="command line: ") as caught:
+        sorted_out(words.split())
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "tried"),
+    [
+        (["--config-dir", "mine", "plan", "a=1"], "runner plan --config-dir mine a=1"),
+        (["persona=", "poet"], "runner persona=poet"),
+        (["persona=poet", "robot"], "runner --help"),
+        (["stts"], "runner --help"),
+        (["stats", "--jsn", "x"], "runner stats --json"),
+        (["rehearse", "--plan"], "runner rehearse --plan study"),
+        (["simulate", "--port", "99999999"], "runner simulate --help"),
+        (["plan", "modl=gpt-4o"], "runner plan model=gpt-4o"),
+        (["persona=[poet,robt]", "-q"], "runner 'persona=[poet,robot]' -q"),
+        (["sampling.temprature=1"], "runner sampling.temperature=1"),
+        (["sampling.temperature=0,1"], "runner sampling.temperature=0,1 -m"),
+        (["sampling.trials=1.5"], "runner sampling.trials=1"),
+        (["~persona.poet.temperature"], "runner persona.poet.temperature=null"),
+        (["models", "gpt4o"], "runner models"),
+        (["--config-dir", "nowhere"], "ls -d */"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_what_to_type_instead(words: list[str], tried: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped command ends with 2, one error, and the command that was meant or that tells more; no traceback."""
+    assert main(words) == 2
+    complaint = capsys.readouterr().err.splitlines()
+    assert complaint[0].startswith("error: ")
+    assert complaint[1:] == [f"try:   {tried}"]
+
+
+def test_a_port_in_use_names_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """Verbs that serve say so before they start anything where something serves there already."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for verb in ("simulate", "ui"):
+            assert main([verb, "--port", str(port)]) == 2
+            said = capsys.readouterr().err
+            assert "in use" in said
+            assert f"try:   runner {verb} --port {port % 65535 + 1}" in said
+
+
+def test_a_folder_that_is_no_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verbs about a run say which file lacks what; one that was stopped is named with the command that goes on."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "outputs" / "day" / "time"
+    folder.mkdir(parents=True)
+    run = folder / "run.json"
+    run.write_text("{}", encoding="utf-8")
+    for verb in ("stats", "report", "track", "rescore", "reproduce"):
+        assert main([verb, "outputs/day/time"]) == 2
+        assert "run.json: is not complete, it lacks 'run'" in capsys.readouterr().err
+    run.write_text('{"run": "1", "command": "runner a=1", "status": "KILLED"}', encoding="utf-8")
+    assert main(["stats", "outputs/day/time"]) == 2
+    assert capsys.readouterr().err.endswith("has no results yet\ntry:   runner a=1\n")
+    assert main(["stats"]) == 2
+    assert "try:   runner stats outputs/day/time" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the operating system refuses is one error that names the path."""
+    assert main(["hydra.run.dir=/dev/null/run", "text=[rain]"]) == 1
+    assert capsys.readouterr().err.startswith("error: /dev/null/run: Not a directory")
