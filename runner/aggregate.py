@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
 """Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
 STATISTICS = ("n", "mean", "sd", "min", "max")
 TEXTS_AS_METRICS = 100
 """Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
@@ -141,6 +141,7 @@ def _numbers_of(row: Row) -> dict[str, float | None]:
         "tokens_input": row.tokens.input,
         "tokens_output": row.tokens.output,
         "price_usd": row.price_usd,
+        "saved_usd": row.saved_usd,
     }
 
 
@@ -202,18 +203,20 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Columns: trials, replies, scored, metadata (share of replies with time, model, persona, text and key), in_range
     (share with every score there and within its scale), reasons (share with a reason for every question),
     parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate, latency_mean_s,
-    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought) and spent_usd (by this run).
+    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought), saved_usd (what those would
+    have cost more live) and spent_usd (by this run).
     """
     extra = {
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
         "unpriced": frame["replied"] & frame["price_usd"].isna(),
+        "uncompared": frame["replied"] & frame["saved_usd"].isna(),
         "spent": frame["price_usd"].where(frame["bought"], 0.0),
         "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
     }
     groups = frame.assign(**extra).groupby(by, sort=False, observed=True)
     counts = groups[[*FLAGS, *extra]].sum()
     trials, replies = groups.size(), counts["replied"]
-    known = groups[["tokens_input", "tokens_output", "price_usd"]].sum(min_count=1)
+    known = groups[["tokens_input", "tokens_output", "price_usd", "saved_usd"]].sum(min_count=1)
     out = trials.to_frame("trials").assign(replies=replies, scored=counts["scored"])
     some = replies.where(replies > 0)
     shares = {"metadata": "metadata", "in_range": "scored", "reasons": "reasoned", "parse_failure_rate": "unread"}
@@ -226,6 +229,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         tokens_input=known["tokens_input"],
         tokens_output=known["tokens_output"],
         price_usd=known["price_usd"].where(counts["unpriced"] == 0),
+        saved_usd=known["saved_usd"].where(counts["uncompared"] == 0),
         spent_usd=counts["spent"].where(counts["unpriced_bought"] == 0),
     )
 
@@ -298,8 +302,8 @@ def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, 
 
     For every question `score/<question>/{mean,sd,n}`, and `score/<question>/text/<text>/{mean,sd,n}` for up to
     TEXTS_AS_METRICS texts; over all questions `score/{mean,sd,n}`; then trials, replies, in_range,
-    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd and spent_usd. What is
-    unknown is left out.
+    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd, spent_usd and, where a batch
+    was cheaper than live, saved_usd. What is unknown is left out.
     """
     frame = _frame(counted)
     frame = frame if job is None else frame[frame["job"] == job]
@@ -313,6 +317,7 @@ def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
     same = ("trials", "replies", "in_range", "parse_failure_rate", "error_rate", "price_usd", "spent_usd")
     return {
         **{name: row[name] for name in same},
+        **({"saved_usd": row["saved_usd"]} if row["saved_usd"] else {}),
         "latency_s/mean": row["latency_mean_s"],
         "latency_s/p95": row["latency_p95_s"],
         "tokens/input": row["tokens_input"],

@@ -6,7 +6,7 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at the share that LiteLLM's map gives, else BATCH_SHARE
+    dollars  live prices times tokens, nothing cached; a batch at its share of them, as catalog.batch_share has it
     seconds  PACE a request, as many at once as limits.concurrency lets through; rate limits are not foreseen
 
 Trials are looked at one at a time, and a text's tokens are counted once: 100,000 trials take seconds, and memory for

@@ -117,6 +117,8 @@ class Limits:
     timeout_s: float = 120.0
     """Most seconds for one attempt, from sending to the last byte."""
     connect_timeout_s: float = 10.0
+    enqueued_tokens: int | None = None
+    """Input tokens that this model's unfinished batches may hold together, by the account's limits; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Prices:
     cached_usd_per_mtok: float | None = None
     source: str = ""
     """Where the figures are from, and when they were read."""
+    batch_share: float | None = None
+    """What a batch costs of these: 0.5 is half. None: as LiteLLM's map says, or else the batch API's documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +447,8 @@ class Row:
     tokens: Tokens
     price_usd: float | None
     """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
+    saved_usd: float | None = field(default=None, kw_only=True)
+    """What it would have cost more live: 0 for a live answer; None as for the price, and in rows of an older version."""
     model_version: str | None
     fingerprint: str | None
     time: str | None

@@ -37,16 +37,18 @@ class LimitsConf:
     total_s: float = 900.0
     timeout_s: float = 120.0
     connect_timeout_s: float = 10.0
+    enqueued_tokens: Optional[int] = None
 
 
 @dataclass
 class PricesConf:
-    """US dollars per million tokens, only where LiteLLM's map lacks them; see records.Prices."""
+    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices."""
 
     input_usd_per_mtok: Optional[float] = None
     output_usd_per_mtok: Optional[float] = None
     cached_usd_per_mtok: Optional[float] = None
     source: str = ""
+    batch_share: Optional[float] = None
 
 
 @dataclass

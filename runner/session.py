@@ -134,6 +134,9 @@ class Session:
             f"{total['failed']} failed; {self.launch.purchase.requests_sent} requests sent, "
             f"{total['from_ledger']} answers from the ledger{collapsed}"
         )
+        prices, savings = ([getattr(count, name) for count in counts] for name in ("price_usd", "saved_usd"))
+        if None not in savings and (saved := sum(savings)):
+            self._say(f"batches saved ${tables.money(saved)}: ${tables.money(sum(prices))} in place of the live price")
 
     def _report(self, folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line."""

@@ -316,19 +316,24 @@ def test_what_is_too_large_is_split(tmp_path: Path) -> None:
         assert sum(sizes(api)) == 9
 
 
+FULL = FatalError("token_limit", "enqueued token limit reached")
+
+
+def tight(most: int, stands: Callable[[FakeBatch], Standing] | None = None) -> FakeApi:
+    """An account whose unfinished batches, each of three looks, may hold so many items."""
+
+    def held() -> int:
+        return sum(len(batch.lines) for batch in api.batches if batch.looks < 3)
+
+    late = stands or (lambda batch: running(batch) if batch.looks < 3 else Standing("ended", "done", 1, 1))
+    api = FakeApi(stands=late)
+    api.on_submit = lambda batch: FULL if held() + len(batch.lines) > most else None
+    return api
+
+
 def test_a_token_limit_is_waited_out(tmp_path: Path) -> None:
     """While other batches hold the account's tokens a refused one waits for them; alone it is made smaller."""
-
-    @dataclass
-    class Tight(FakeApi):
-        most: int = 0
-
-        def held(self) -> int:
-            return sum(len(batch.lines) for batch in self.batches if batch.looks < 3)
-
-    api = Tight(stands=lambda batch: running(batch) if batch.looks < 3 else Standing("ended", "done", 1, 1))
-    full = FatalError("token_limit", "enqueued token limit reached")
-    api.on_submit = lambda batch: full if api.held() + len(batch.lines) > 5 else None
+    api = tight(5)
     trials = trials_of(MODEL, 16)
     with with_api(tmp_path, api, settings=settings(size=8)) as at:
         outcome = at.buy(trials)
@@ -336,6 +341,58 @@ def test_a_token_limit_is_waited_out(tmp_path: Path) -> None:
         assert at.has(trials) == 16
         assert max(sizes(api)) <= 5
         assert Counter(at.watcher.sent_keys) == Counter(trial.key for trial in trials)
+
+
+def test_one_of_those_that_wait_for_room_tries_for_all(tmp_path: Path) -> None:
+    """Ten batches of which one fits in at a time are refused about once each for every one that ends, not all anew."""
+    api = tight(4)
+    trials = trials_of(MODEL, 40)
+    with with_api(tmp_path, api, settings=settings(size=4)) as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), sizes(api)) == (40, [4] * 10)
+    assert api.submits <= 10 + 10 + 9
+
+
+def test_an_account_that_stays_full_ends_the_wait(tmp_path: Path) -> None:
+    """Where not even one request is taken, batch.attempts times, all end; the batch is not taken apart for that."""
+    api = FakeApi(on_submit=lambda _: FULL)
+    with with_api(tmp_path, api, settings=settings(size="auto", attempts=3, max_poll_s=0.01)) as at:
+        outcome = at.buy(trials_of(MODEL, 64))
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"token_limit"}
+        assert len(outcome.failures) == 64
+    assert api.submits == 7 + 3  # halved six times, then tried alone
+
+
+def test_a_token_limit_without_waiting_leaves_the_rest(tmp_path: Path) -> None:
+    """With batch.wait=false what there is no room for is not waited for: the next run sends it."""
+    api = tight(8)
+    trials = trials_of(MODEL, 32)
+    with with_api(tmp_path, api, settings=settings(size=16, wait=False)) as at:
+        first = at.buy(trials)
+        assert len(first.pending) == 8
+        assert {failure.problem.kind for failure in first.failures.values()} == {"token_limit"}
+        assert len(first.failures) == 24
+        later = Bench(at.folder, at.ledger, at.book, replace(at.shop, settings=settings(size=16)))
+        assert later.buy(trials).failures == {}
+        assert later.has(trials) == 32
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_models_token_limit_is_kept(tmp_path: Path, wait: bool) -> None:
+    """With limits.enqueued_tokens batches are packed and sent so that none is ever refused."""
+    line = len(FakeApi().line("b" * 21 + "-10", b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 90), MODEL))
+    model = replace(MODEL, limits=replace(MODEL.limits, enqueued_tokens=8 * line // 3))
+    trials = trials_of(model, 40)
+    api = tight(10)
+    with with_api(tmp_path, api, settings=settings(size="auto", wait=wait)) as at:
+        outcome = at.buy(trials)
+        assert 5 <= max(sizes(api)) <= 10
+        assert api.submits == len(api.batches)
+        if wait:
+            assert (outcome.failures, at.has(trials)) == ({}, 40)
+        else:
+            assert outcome.failures.keys() == {trial.key for trial in trials} - outcome.pending.keys()
+            assert {failure.problem.kind for failure in outcome.failures.values()} == {"token_limit"}
 
 
 def test_a_refused_key_stops_the_model(tmp_path: Path) -> None:

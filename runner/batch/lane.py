@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runner.batch.entry import Entry
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
+from runner.batch.room import Room
 from runner.batch.verdict import told_apart
 from runner.batch.waiting import Left, Unreachable
 from runner.batch.wanted import NOT_SENT
@@ -29,6 +31,8 @@ SENDING = 4
 """Batches of one model that are uploaded at the same time."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
+ROOM_S = 0.05
+"""Seconds between two looks whether there is room for another batch."""
 SHARE = 50
 """Trials that are packed before other lanes get their turn."""
 
@@ -50,8 +54,13 @@ class Lane:
     running: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: Room = field(init=False)
+    _left: bool = False
+    """Whether batches were left running, for which nobody waits."""
     _light: dict[Rung, Adapted] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._room = Room.of(self.wanted.model.limits)
 
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
@@ -61,6 +70,7 @@ class Lane:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
                 self._group.create_task(self._attach(batch))
+        self._fail_waiting()
 
     # ---- packing
 
@@ -97,7 +107,7 @@ class Lane:
 
     def _pack(self) -> Pack:
         limits = self.course.api.limits
-        return Pack(self.course.folder, most_items(self.course.settings, limits), limits.n_bytes)
+        return Pack(self.course.folder, most_items(self.course.settings, limits), self._room.bound(limits.n_bytes))
 
     def _closed(self) -> Problem | None:
         """Why nothing more is sent; None where it is."""
@@ -111,9 +121,11 @@ class Lane:
         """Write a pack down and send it beside whatever else happens."""
         if not pack.items:
             return
+        problem = await self._await_room(pack)
         await self._sending.acquire()
-        if (problem := self._closed()) is not None:
+        if (problem := problem or self._closed()) is not None:
             self._sending.release()
+            self._room.held.pop(pack.id, None)
             pack.discard()
             for key, tried in pack.items:
                 self._fail(key, problem, tried - 1)
@@ -121,6 +133,16 @@ class Lane:
         entry = await self._drafted(pack)
         self.running += 1
         self._group.create_task(self._send(entry, pack))
+
+    async def _await_room(self, pack: Pack) -> Problem | None:
+        """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
+        while not self._room.has(pack.n_bytes) and self._closed() is None:
+            if not self.course.settings.wait:
+                held = "the model's other batches hold all that limits.enqueued_tokens allows"
+                return Problem("token_limit", f"{held}: the same command sends this once they have ended")
+            await asyncio.sleep(ROOM_S)
+        self._room.held[pack.id] = pack.n_bytes
+        return None
 
     async def _drafted(self, pack: Pack) -> Entry:
         """File first, then the book: what the book names is there."""
@@ -154,40 +176,47 @@ class Lane:
                 self.breaker.record_success()
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
+                self._go_on()
             if entry.state == "sent" and not self.course.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        finally:
-            self._gone()
+        self._gone()
 
     async def _attach(self, batch: str) -> None:
         self.running += 1
         book = self.course.book
         entry = await asyncio.to_thread(book.entry, batch)
         try:
-            while not await asyncio.to_thread(book.take, batch):
-                if not self.course.settings.wait:
-                    await self._leave(entry)
-                    return
-                await self.course.waiting.pause(LOOK_AGAIN_S)
+            await self._take(batch)
             entry = await asyncio.to_thread(book.entry, batch)
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
-        finally:
-            self._gone()
+        self._gone()
+
+    async def _take(self, batch: str) -> None:
+        """Until no other process works on it; Left where that is not waited for."""
+        while not await asyncio.to_thread(self.course.book.take, batch):
+            if not self.course.settings.wait:
+                raise Left
+            await self.course.waiting.pause(LOOK_AGAIN_S)
 
     def _gone(self) -> None:
         self.running -= 1
-        self._ended.set()
+        if not self.running:
+            self._go_on()
 
     async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
         try:
             entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            self._room.held.pop(entry.id, None)
+            if entry.state != "refused":
+                self._go_on()
         except Unreachable as away:
+            self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
@@ -207,6 +236,7 @@ class Lane:
             return
 
     async def _leave(self, entry: Entry) -> None:
+        self._left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: Entry) -> list[Booked]:
@@ -222,6 +252,8 @@ class Lane:
         groups = told_apart(items, self.course.settings)
         for item in groups["failed"]:
             self._fail(item.key, _problem(item), item.attempt)
+        if any(item.kind == "token_limit" for item in groups["failed"]):
+            self._fail_waiting()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
         self.outcome.live.update(item.key for item in groups["live"])
@@ -237,31 +269,46 @@ class Lane:
         await self._relaunch(entry, items[:middle])
         await self._relaunch(entry, items[middle:])
 
+    # ---- waiting for room
+
     async def _later(self, entry: Entry, items: Sequence[Booked]) -> None:
-        """The account's batches hold too many tokens: wait for another to end, or ask for less at once."""
+        """The account's batches hold too many tokens: these wait for another to end, or go out in smaller batches."""
         if not items:
             return
+        self._room.waiting.appendleft((entry, items))
         self.running -= 1  # it holds none
-        try:
-            if self.running:
-                await self._one_ends()
-                await self._relaunch(entry, items)
-            elif len(items) > 1:
-                await self._halve(entry, items)
-            else:
-                await self.course.waiting.pause(self.course.settings.max_poll_s)
-                await self._relaunch(entry, [replace(items[0], attempt=items[0].attempt + 1)])
-        except Left:
-            for item in items:
-                self._fail(item.key, _problem(item), item.attempt)
-        finally:
-            self.running += 1
+        if not self.course.settings.wait and (self._left or len(items) == 1):
+            self._fail_waiting()
+        elif not self.running:
+            await self._next(alone=True)
+        self.running += 1
 
-    async def _one_ends(self) -> None:
-        """Until another of this model's batches has ended, or none is left that could."""
-        self._ended.clear()
-        while self.running and not self._ended.is_set():
-            await self.course.waiting.pause(0.05)
+    def _go_on(self) -> None:
+        """A batch was taken, or has ended: there may be room for one of those that wait, which finds out for all."""
+        if self._room.waiting:
+            self._group.create_task(self._next())
+
+    async def _next(self, *, alone: bool = False) -> None:
+        """Send what waits first again; where nothing runs that could make room, half of it, and a single item later."""
+        if not self._room.waiting:
+            return
+        self.running += 1
+        entry, items = self._room.waiting.popleft()
+        if alone and len(items) > 1:
+            middle = (len(items) + 1) // 2
+            self._room.waiting.appendleft((entry, items[middle:]))
+            items = items[:middle]
+        elif alone:
+            with suppress(Left):
+                await self.course.waiting.pause(self.course.settings.max_poll_s)
+            items = [replace(items[0], attempt=items[0].attempt + 1)]
+        await self._relaunch(entry, items)
+        self.running -= 1
+
+    def _fail_waiting(self) -> None:
+        """What waits for room is not sent by this run."""
+        for item in self._room.empty():
+            self._fail(item.key, _problem(item), item.attempt)
 
     async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
         """Send items of an ended batch again, in a new one, from the lines on disk."""

@@ -91,11 +91,14 @@ def test_switching_to_live_buys_nothing_twice(tmp_path: Path) -> None:
 
 
 def test_a_batch_costs_half(tmp_path: Path) -> None:
-    """The price of a batched answer is the batch rate."""
+    """The price of a batched answer is the batch rate, and what live would have cost more is a count and a metric."""
     with SimulatorThread(FaultPlan()) as simulator:
         words = (configs(tmp_path, simulator.base), "model=mini", "tracking.enabled=false")
-        runner(tmp_path, *words, *NATIVE)
-        by_batch = load(newest(tmp_path, "run.json") / "run.json")["price_usd"]
+        done = runner(tmp_path, *words, *NATIVE)
+        run = load(newest(tmp_path, "run.json") / "run.json")
+        by_batch = run["price_usd"]
+        assert run["saved_usd"] == pytest.approx(by_batch)
+        assert "batches saved $" in done.stdout
         runner(tmp_path, *words, "ledger.url=sqlite:///outputs/live.db")
         live = load(newest(tmp_path, "run.json") / "run.json")["price_usd"]
     assert by_batch == pytest.approx(live / 2, rel=0.1)  # simulated replies differ a little in length
