@@ -132,6 +132,7 @@ def launch(
         begins(this)
         if missing.keys:
             purchase.buy([one.asker for one in planned], missing, ledger, observer, this.purchase)
+        purchase.clean_up([one.asker for one in planned], missing.models, ledger, this.purchase.stop)
         for one in planned:
             _write(this, one.result, one.asker, ledger)
     return results

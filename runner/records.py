@@ -448,7 +448,7 @@ class Row:
     price_usd: float | None
     """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
     saved_usd: float | None = field(default=None, kw_only=True)
-    """What it would have cost more live: 0 for a live answer; None as for the price, and in rows of an older version."""
+    """What it would have cost more live: 0 for a live answer; None as for the price, and in an older version's rows."""
     model_version: str | None
     fingerprint: str | None
     time: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from runner.records import Answer
 
 MODEL = model_of("openai")
+
+
+def stops_or(stands: Callable[[FakeBatch], Standing]) -> Callable[[FakeBatch], Standing]:
+    """As `stands` says, but for a batch that was asked to stop."""
+    return lambda batch: Standing("cancelled", "stopped", 0, 3) if batch.cancelled else stands(batch)
 
 
 def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
@@ -270,6 +276,55 @@ def test_a_list_that_lags_is_asked_again(tmp_path: Path) -> None:
     with with_api(tmp_path, api, settings=settings(find_s=5.0)) as at:
         at.buy(trials_of(MODEL, 3))
         assert (api.submits, at.has(trials_of(MODEL, 3))) == (1, 3)
+
+
+def test_a_batch_listed_too_late_is_asked_to_stop(tmp_path: Path) -> None:
+    """Sent again because it showed after find_s only, the first one is found in the end, stopped, and told of."""
+    api = FakeApi(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(3)))
+    trials = trials_of(MODEL, 3)
+
+    def step(name: str) -> None:
+        api.finds |= name == "collected"
+
+    with with_api(tmp_path, api, step=step) as at:
+        assert at.buy(trials).failures == {}
+        first, second = at.entries()
+        assert [batch.draft.id for batch in api.batches] == [first.id, second.id]
+        assert [batch.cancelled for batch in api.batches] == [True, False]
+        assert (first.state, second.state, at.has(trials)) == ("closed", "closed", 3)
+        assert "sent again" in first.note
+
+
+def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
+    """One that still did not show when the run ended is looked for by collect, while it may live."""
+    api = FakeApi(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(0)))
+    now = [time.time()]
+    with with_api(tmp_path, api, clock=lambda: now[0]) as at:
+
+        async def find(*_: Any) -> Any:
+            now[0] += 1  # the engine's clock stands still otherwise, and with it the search
+            return await FakeApi.find(api, *_)
+
+        api.find = find  # type: ignore[method-assign]
+        at.buy(trials_of(MODEL, 3))
+        (seen,) = desk.collect(at.shop, Stop())
+        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
+        api.finds = True
+        (seen,) = desk.collect(at.shop, Stop())
+        assert api.batches[0].cancelled
+        assert (seen.entry.state, "sent again" in seen.said) == ("closed", True)
+        now[0] += 30 * 86_400
+        at.book.change(seen.entry.id, "unsent")
+        assert desk.collect(at.shop, Stop()) == []
+
+
+def test_a_batch_that_never_arrives_ends(tmp_path: Path) -> None:
+    """A provider that answers every creation with an error is asked batch.attempts times, not for ever."""
+    api = FakeApi(on_submit=lambda _: TransientError("server", "down", status=500))
+    with with_api(tmp_path, api, settings=settings(attempts=3, find_s=0.01)) as at:
+        outcome = at.buy(trials_of(MODEL, 3))
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"connection"}
+        assert (api.submits, {entry.state for entry in at.entries()}) == (3, {"unsent"})
 
 
 def test_nothing_is_sent_again_while_nobody_can_tell(tmp_path: Path) -> None:
@@ -573,8 +628,10 @@ def test_clean_up_can_be_left_out_or_fail(tmp_path: Path) -> None:
     with with_api(tmp_path / "stuck", stuck) as at:
         assert at.buy(trials_of(MODEL, 3)).failures == {}
         assert at.entries()[0].state == "collected"
+        assert [each.entry.state for each in desk.clean(at.shop, Stop())] == ["collected"]
         stuck.stuck = False
-        at.buy(trials_of(MODEL, 3))
+        assert [each.said for each in desk.clean(at.shop, Stop())] == ["closed"]
+        assert desk.clean(at.shop, Stop()) == []
         assert (stuck.batches[0].cleaned, at.entries()[0].state) == (True, "closed")
 
 

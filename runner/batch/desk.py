@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from runner.batch.account import check_account
 from runner.batch.dispatch import Shop, at_work, first_of
 from runner.batch.entry import OPEN
+from runner.batch.pace import gives_up
 from runner.batch.waiting import Left, Unreachable
 from runner.errors import ConfigError, ProviderError
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from runner.batch.waiting import Asked, Waiting
 
 SQLITE = "sqlite:///"
+BRIEF_S = 10.0
+"""Most seconds for a clean-up that nobody asked for."""
 AT_ONCE = 16
 """Batches that are looked at side by side."""
 
@@ -58,17 +61,33 @@ def collect(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
     """
-    return asyncio.run(_each(shop, stop, run, cancel=False))
+    return asyncio.run(_each(shop, stop, _to_see(shop, run), cancel=False))
 
 
 def cancel(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
-    return asyncio.run(_each(shop, stop, run, cancel=True))
+    return asyncio.run(_each(shop, stop, _to_see(shop, run), cancel=True))
 
 
-async def _each(shop: Shop, stop: Asked, run: str | None, *, cancel: bool) -> list[Seen]:
+def clean(shop: Shop, stop: Asked) -> list[Seen]:
+    """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
+    entries = shop.book.entries(["collected"])
+    return asyncio.run(_each(shop, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+
+
+def _to_see(shop: Shop, run: str | None) -> list[Entry]:
+    """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
+    entries = shop.book.entries([*OPEN, "collected", "unsent"], run)
+    return [entry for entry in entries if entry.state != "unsent" or shop.clock() < gives_up(entry, shop.settings)]
+
+
+def _briefly(entry: Entry) -> Entry:
+    limits = replace(entry.model.limits, attempts=1, total_s=BRIEF_S)
+    return replace(entry, model=replace(entry.model, limits=limits))
+
+
+async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
     shop = replace(shop, settings=replace(shop.settings, wait=False))
-    entries = await asyncio.to_thread(shop.book.entries, [*OPEN, "collected"], run)
     gate = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
@@ -102,7 +121,8 @@ async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waitin
 
 async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
     try:
-        entry = await course.advance(entry, wait=False)
+        look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
+        entry = await look
     except Left:
         if not cancel:
             return "still running"

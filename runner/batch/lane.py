@@ -220,13 +220,23 @@ class Lane:
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
-        is_still_lost = was_lost and entry.state == "lost"
-        if is_still_lost:
+        if was_lost and entry.state == "lost":
             await self._give_up(entry)
-        if is_still_lost or entry.state == "unsent":
             await self._relaunch(entry, await self._mine(entry))
+        elif entry.state == "unsent":
+            await self._resend(entry)
         else:
             await self._tell_apart(entry)
+
+    async def _resend(self, entry: Entry) -> None:
+        """A batch that never arrived goes out as another, as often as a request may be in one."""
+        items = await self._mine(entry)
+        most = self.course.settings.attempts
+        for item in items:
+            if item.attempt >= most:
+                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+        again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
+        await self._relaunch(entry, again)
 
     async def _give_up(self, entry: Entry) -> None:
         """Its requests are about to be bought anew: let it not go on if that can be helped."""
