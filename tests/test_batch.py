@@ -297,15 +297,16 @@ def test_a_batch_listed_too_late_is_asked_to_stop(tmp_path: Path) -> None:
 
 def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
     """One that still did not show when the run ended is looked for by collect, while it may live."""
-    api = FakeApi(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(0)))
     now = [time.time()]
-    with with_api(tmp_path, api, clock=lambda: now[0]) as at:
 
-        async def find(*_: Any) -> Any:
+    @dataclass
+    class Ticking(FakeApi):
+        async def find(self, http: Any, account: Any, draft: Any) -> Any:
             now[0] += 1  # the engine's clock stands still otherwise, and with it the search
-            return await FakeApi.find(api, *_)
+            return await FakeApi.find(self, http, account, draft)
 
-        api.find = find  # type: ignore[method-assign]
+    api = Ticking(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(0)))
+    with with_api(tmp_path, api, clock=lambda: now[0]) as at:
         at.buy(trials_of(MODEL, 3))
         (seen,) = desk.collect(at.shop, Stop())
         assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
