@@ -162,9 +162,8 @@ def main() -> None:
     few, many = runs
     each = [(run.whole_s - first.whole_s) / run.items for run in runs]
     ours = [(run.whole_s - run.alone_s - first.whole_s + first.alone_s) / run.items for run in runs]
-    print(
-        f"an item: {each[0] * 1e3:.2f} and {each[1] * 1e3:.2f} ms, without the provider {ours[0] * 1e3:.2f} and {ours[1] * 1e3:.2f} ms"
-    )
+    for name, (of_few, of_many) in (("", each), (", without the provider", ours)):
+        print(f"an item{name}: {of_few * 1e3:.2f} and {of_many * 1e3:.2f} ms")
     ratio = each[1] / each[0]
     print(f"goal, linear (at most {LINEAR} as long an item): {'met' if ratio <= LINEAR else 'MISSED'} ({ratio:.2f})")
     growth = (many.peak_bytes - few.peak_bytes) / (many.items - few.items)
