@@ -6,7 +6,8 @@ cost a few megabytes. Every table is a function of the tally. What counts, in al
 - a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
   value that is missing;
 - a reply is a trial that did not fail; shares are from 0 to 1, of the replies (`error_rate`: of the trials);
-- tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is.
+- tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is, but for savings,
+  which are what is known of them.
 
 Unknown is NaN in a table and an empty field in summary.csv. pandas is imported only when a table is made.
 """
@@ -204,12 +205,11 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     (share with every score there and within its scale), reasons (share with a reason for every question),
     parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate, latency_mean_s,
     latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought), saved_usd (what those would
-    have cost more live) and spent_usd (by this run).
+    have cost more live, as far as that is known) and spent_usd (by this run).
     """
     extra = {
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
         "unpriced": frame["replied"] & frame["price_usd"].isna(),
-        "uncompared": frame["replied"] & frame["saved_usd"].isna(),
         "spent": frame["price_usd"].where(frame["bought"], 0.0),
         "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
     }
@@ -229,7 +229,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         tokens_input=known["tokens_input"],
         tokens_output=known["tokens_output"],
         price_usd=known["price_usd"].where(counts["unpriced"] == 0),
-        saved_usd=known["saved_usd"].where(counts["uncompared"] == 0),
+        saved_usd=known["saved_usd"],
         spent_usd=counts["spent"].where(counts["unpriced_bought"] == 0),
     )
 

@@ -21,7 +21,7 @@ from runner.errors import ConfigError
 from runner.records import RECORD_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.pipeline import JobResult, Launch
     from runner.records import Experiment
@@ -67,6 +67,7 @@ def write(this: Launch, result: JobResult) -> None:
 def write_sweep(this: Launch, folder: Path) -> None:
     """Write sweep.json and the summary of all jobs, with a column for every axis that was swept."""
     counts = [result.counts for result in this.results]
+    prices = [count.price_usd for count in counts]
     dump(
         folder / "sweep.json",
         {
@@ -76,17 +77,12 @@ def write_sweep(this: Launch, folder: Path) -> None:
             "axes": axes_of([result.overrides for result in this.results]),
             "jobs": [job_line(this, result, folder) for result in this.results],
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
-            **{name: _sum(getattr(count, name) for count in counts) for name in ("price_usd", "saved_usd")},
+            "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
+            "saved_usd": sum(count.saved_usd for count in counts),
             "mlflow": None,
         },
     )
     _write_summary(this, folder / "summary.csv")
-
-
-def _sum(dollars: Iterable[float | None]) -> float | None:
-    """None as soon as one part is unknown."""
-    parts = list(dollars)
-    return None if None in parts else sum(part or 0.0 for part in parts)
 
 
 def status_of(this: Launch, results: Sequence[JobResult]) -> Status:
@@ -124,6 +120,7 @@ def _common(this: Launch) -> dict[str, Any]:
         "packages": _versions(),
         "requests_sent": this.purchase.requests_sent,
         "dispatch_requests_per_s": this.purchase.rate,
+        "batches": sorted(set(this.purchase.pending.values())),
         "started": this.started.isoformat(timespec="milliseconds"),
         "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
     }
@@ -220,6 +217,12 @@ def job_folders(folder: Path) -> list[Path]:
         return [folder / line["folder"] for line in load(folder, "sweep.json")["jobs"]]
     load(folder, "run.json")
     return [folder]
+
+
+def ledger_of(folder: Path) -> str:
+    """The URL of the ledger that a launch's answers are in."""
+    url: str = load(job_folders(folder)[0], "experiment.json")["ledger_url"]
+    return url
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:

@@ -131,12 +131,16 @@ class Session:
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
         self.console.print(
             f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable, "
-            f"{total['failed']} failed; {self.launch.purchase.requests_sent} requests sent, "
+            f"{total['failed']} {self._failed_or_waiting()}; {self.launch.purchase.requests_sent} requests sent, "
             f"{total['from_ledger']} answers from the ledger{collapsed}"
         )
-        prices, savings = ([getattr(count, name) for count in counts] for name in ("price_usd", "saved_usd"))
-        if None not in savings and (saved := sum(savings)):
-            self._say(f"batches saved ${tables.money(saved)}: ${tables.money(sum(prices))} in place of the live price")
+        if saved := sum(count.saved_usd for count in counts):
+            some = "at least " if any(count.price_usd is None for count in counts) else ""
+            self._say(f"batches saved {some}${tables.money(saved)} of the live price")
+
+    def _failed_or_waiting(self) -> str:
+        waiting = len(self.launch.purchase.pending)
+        return f"failed ({waiting} requests wait in batches)" if waiting else "failed"
 
     def _report(self, folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line."""
@@ -165,7 +169,8 @@ class Session:
             self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
             return EXIT_BUDGET
         if batches := set(self.launch.purchase.pending.values()):
-            self._say(f"{len(batches)} batches still run; nothing is lost. Look: runner status. Continue: {command}")
+            look = f"runner status {short(folder)}"
+            self._say(f"{len(batches)} batches still run; nothing is lost. Look: {look}. Continue: {command}")
             return EXIT_DETACHED
         if self.launch.interrupted:
             self._say(f"interrupted; what was answered is kept. Continue: {command}")

@@ -185,7 +185,7 @@ CASES = [
         {"saved_usd": 0.75},
     ),
     Case("nothing was saved", [_row(saved_usd=0.0)], {"saved_usd": None}),
-    Case("an unknown saving is not nothing", [_row(saved_usd=0.5), _row(saved_usd=None)], {"saved_usd": None}),
+    Case("as far as it is known", [_row(saved_usd=0.5), _row(price_usd=None, saved_usd=None)], {"saved_usd": 0.5}),
 ]
 
 

@@ -670,7 +670,9 @@ def test_collect_fetches_what_has_ended(tmp_path: Path) -> None:
         assert [(each.entry.state, each.said) for each in seen] == [("closed", "closed"), ("sent", "still running")]
         assert seen[0].endings == {"succeeded": 3}
         assert at.has(trials) == 3
-        assert desk.collect(at.shop, Stop(), run="another") == []
+        assert desk.collect(at.shop, Stop(), desk.Of("another")) == []
+        (other,) = desk.collect(at.shop, Stop(), desk.Of("another", [seen[1].entry.id]))
+        assert other.entry.id == seen[1].entry.id
 
 
 def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
@@ -682,7 +684,7 @@ def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials)
-        assert [each.said for each in desk.cancel(at.shop, Stop(), run="run-1")] == ["asked to stop"]
+        assert [each.said for each in desk.cancel(at.shop, Stop(), desk.Of("run-1"))] == ["asked to stop"]
         (seen,) = desk.collect(at.shop, Stop())
         assert (seen.entry.state, seen.endings) == ("closed", {"succeeded": 1, "cancelled": 2})
         assert at.has(trials) == 1
@@ -695,14 +697,17 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 6)
     with with_api(tmp_path, FakeApi(), settings=settings(size=3)) as at:
         at.buy(trials)
-        seen = desk.status(at.book, run="run-1")
+        seen = desk.status(at.book, desk.Of("run-1"))
         assert [each.endings for each in seen] == [{"succeeded": 3}] * 2
-        console = Console(width=200, record=True, file=(tmp_path / "shown").open("w"))
+        seen[1] = replace(seen[1], said="as long a remark as any, " * 5)
+        console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
             console.print(desk.render(seen))
     shown = console.export_text()
     assert all(each.entry.id in shown for each in seen)
     assert "closed" in shown
+    assert "…" not in shown
+    assert " ".join(seen[1].said.split()) in " ".join(shown.split())
 
 
 def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
