@@ -13,7 +13,7 @@ from runner.batch.entry import WAITING
 from runner.ledger import open_ledger
 from runner.purchase import BATCHES, interrupts
 from runner.records import Batch
-from runner.session import console
+from runner.session import console, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runner.batch.desk import Seen
 
 EXIT_DETACHED = 5
+LEDGER = "sqlite:///outputs/ledger.db"
+"""Where batches are looked for unless a run or a ledger is named."""
 
 
 def status(url: str, folder: Path | None) -> int:
@@ -29,7 +31,7 @@ def status(url: str, folder: Path | None) -> int:
         console().print(f"no batches: there is no ledger at {url}", markup=False)
         return 0
     with open_book(url) as book:
-        return _show(desk.status(book, _of(folder)))
+        return _show(desk.status(book, _of(folder)), url, folder)
 
 
 def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
@@ -77,10 +79,10 @@ def _work(url: str, folder: Path | None, do: Callable[[Shop, live.Stop, desk.Of 
     stop = live.Stop()
     with open_ledger(url) as ledger, open_book(url) as book, interrupts(stop):
         shop = Shop(book=book, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
-        return _show(do(shop, stop, _of(folder)))
+        return _show(do(shop, stop, _of(folder)), url, folder)
 
 
-def _show(seen: Sequence[Seen]) -> int:
+def _show(seen: Sequence[Seen], url: str, folder: Path | None) -> int:
     shown = console()
     if not seen:
         shown.print("no batches")
@@ -88,5 +90,6 @@ def _show(seen: Sequence[Seen]) -> int:
     shown.print(desk.render(seen))
     running = [one for one in seen if one.entry.state in WAITING]
     if running:
-        shown.print(f"{len(running)} still run. Fetch what has ended: runner collect")
+        where = f" {short(folder)}" if folder is not None else "" if url == LEDGER else f" --ledger {url}"
+        shown.print(f"{len(running)} still run. Fetch what has ended: runner collect{where}", soft_wrap=True)
     return EXIT_DETACHED if running else 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from runner import aggregate, pipeline, runfile, tables
+from runner import aggregate, estimate, pipeline, runfile, tables
 from runner.errors import TrackingError
 from runner.progress import Progress
 from runner.tracker import Tracker
@@ -74,6 +74,8 @@ class Session:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
+        if names := estimate.sent_live(job.experiment for job in jobs):
+            self._say(f"live, for want of a batch API: {', '.join(names)}")
         with Progress(self.console) as progress:
             results = pipeline.launch(self.launch, jobs, progress, begins=self._begin)
         for result in results:

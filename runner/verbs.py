@@ -206,10 +206,10 @@ def _prepare_batches(parser: argparse.ArgumentParser) -> None:
 def _batches(words: argparse.Namespace) -> tuple[str, Path | None]:
     from pathlib import Path
 
-    from runner import runfile
+    from runner import batches, runfile
 
     if words.run is None:
-        return words.ledger or "sqlite:///outputs/ledger.db", None
+        return words.ledger or batches.LEDGER, None
     folder = runfile.launch_folder(Path(words.run))
     return words.ledger or runfile.ledger_of(folder), folder
 
