@@ -657,6 +657,30 @@ def test_answers_that_cannot_be_kept_end_the_run(tmp_path: Path) -> None:
         assert (at.has(trials_of(MODEL, 3)), api.submits) == (3, 1)
 
 
+@pytest.mark.parametrize("when", ["packed", "fetched"])
+def test_no_room_on_the_disk_ends_the_run(tmp_path: Path, when: str) -> None:
+    """Lines that cannot be written are an error that names the place; nothing is lost, and the same run goes on."""
+    api = FakeApi()
+    place = tmp_path / "batches"
+
+    def step(name: str) -> None:
+        if name == "sent" and when == "fetched":
+            place.rename(tmp_path / "moved")
+            place.write_bytes(b"in the way")
+
+    if when == "packed":
+        place.write_bytes(b"in the way")
+    with with_api(tmp_path, api, step=step) as at:
+        with pytest.raises(LedgerError, match="lines cannot be kept"):
+            at.buy(trials_of(MODEL, 3))
+        place.unlink()
+        if when == "fetched":
+            (tmp_path / "moved").rename(place)
+        again = Bench(at.folder, at.ledger, at.book, replace(at.shop, step=lambda _: None))
+        assert again.buy(trials_of(MODEL, 3)).failures == {}
+        assert (at.has(trials_of(MODEL, 3)), api.submits) == (3, 1)
+
+
 # ---- from any shell -------------------------------------------------------------------------------------------------
 
 

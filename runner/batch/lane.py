@@ -14,7 +14,7 @@ from runner.batch.room import Room
 from runner.batch.verdict import told_apart
 from runner.batch.waiting import Left, Unreachable
 from runner.batch.wanted import NOT_SENT
-from runner.errors import ProviderError
+from runner.errors import LedgerError, ProviderError
 from runner.records import Adapted, Failure, Problem, Request
 from runner.retry import Breaker
 
@@ -99,7 +99,11 @@ class Lane:
             await self._launch(pack)
             pack = self._pack()
             line = self.course.api.line(pack.next_id, body, self.wanted.model)
-        pack.add(key, 1, line)
+        try:
+            pack.add(key, 1, line)
+        except LedgerError:
+            pack.discard()
+            raise
         if len(pack.items) < pack.most_items:
             return pack
         await self._launch(pack)
