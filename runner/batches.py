@@ -35,11 +35,15 @@ def status(url: str, folder: Path | None) -> int:
 
 
 def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
-    """Fetch what has ended, and complete the results and MLflow runs that waited for it. 5 while batches still run."""
+    """Fetch what has ended, and complete the results and MLflow runs that waited for it.
+
+    5 while batches still run; else as the completed runs end, 3 where trials of theirs failed.
+    """
     status = _work(url, folder, desk.collect)
-    for launch in _complete(url, [folder] if folder is not None else _launches(outputs)):
-        commands.rescore(launch)
-    return status
+    ends = [
+        commands.rescore(launch) for launch in _complete(url, [folder] if folder is not None else _launches(outputs))
+    ]
+    return status or max(ends, default=0)
 
 
 def cancel(url: str, folder: Path | None) -> int:

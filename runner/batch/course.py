@@ -148,11 +148,11 @@ class Course:
         return entry
 
     async def look_for(self, entry: Entry) -> Entry:
-        """A batch that counts as never sent, looked for once more. One that shows so late is asked to stop.
+        """A batch that counts as never sent, looked for once. One that shows so late is asked to stop.
 
         Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
         """
-        sent = await self._call(lambda: self.api.find(self.http, self.account, self._draft(entry)))
+        sent = await self.api.find(self.http, self.account, self._draft(entry))
         if sent is None:
             return entry
         note = "the provider had it after all, and listed it only after batch.find_s: its requests were sent again"

@@ -145,8 +145,8 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     yield Tile("from the ledger", words.count(launch["from_ledger"]), bought)
     known = launch["price_usd"] is not None
     saved = launch.get("saved_usd")
-    note = f"${words.money(saved)} saved by batches" if saved else "of all replies"
-    yield Tile("price", f"${words.money(launch['price_usd'])}" if known else "unknown", note if known else "")
+    note = f"${words.money(saved)} saved by batches" if saved else "of all replies" if known else ""
+    yield Tile("price", f"${words.money(launch['price_usd'])}" if known else "unknown", note)
 
 
 def _asked(found: Gathered) -> Iterator[Asked]:
