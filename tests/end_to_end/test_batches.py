@@ -138,6 +138,22 @@ def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyP
         assert billed(simulator) == [1] * TRIALS
 
 
+def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
+    """Three jobs of three requests are one batch of nine; left and collected, the whole sweep is complete."""
+    with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("-m", "model=mini", "persona=poet", "sampling.temperature=0,0.5,1", *NATIVE, UNTRACKED)
+        shell.run(*words, "batch.wait=false", status=5)
+        assert simulator.count.batches == {"openai": 1}
+        folder = newest(shell.folder)
+        clock.now += 2 * 3600
+        shell.verb("collect", str(folder))
+        sweep = load(folder / "sweep.json")
+        assert (sweep["status"], sweep["scored"], [job["scored"] for job in sweep["jobs"]]) == ("FINISHED", 9, [3] * 3)
+        assert sweep["saved_usd"] > 0
+        assert billed(simulator) == [1] * 9
+
+
 def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
     """What a crash left at the provider just before the clean-up, the next run of any batch model deletes."""
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
