@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runner.batch.entry import Entry
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
-from runner.batch.room import Room
+from runner.batch.room import Room, most_bytes
 from runner.batch.verdict import told_apart
 from runner.batch.waiting import Left, Unreachable
 from runner.batch.wanted import NOT_SENT
@@ -51,16 +50,20 @@ class Lane:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
-    running: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _room: Room = field(init=False)
-    _left: bool = False
-    """Whether batches were left running, for which nobody waits."""
     _light: dict[Rung, Adapted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._room = Room.of(self.wanted.model.limits)
+        self._room = Room(
+            most_bytes=most_bytes(self.wanted.model.limits),
+            settings=self.course.settings,
+            pauses=self.course.waiting,
+            again=self._relaunch,
+            refuse=lambda item: self._fail(item.key, _problem(item), item.attempt),
+            begin=self._group.create_task,
+        )
 
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
@@ -70,7 +73,7 @@ class Lane:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
                 self._group.create_task(self._attach(batch))
-        self._fail_waiting()
+        self._room.give_up()
 
     # ---- packing
 
@@ -135,7 +138,7 @@ class Lane:
                 self._fail(key, problem, tried - 1)
             return
         entry = await self._drafted(pack)
-        self.running += 1
+        self._room.running += 1
         self._group.create_task(self._send(entry, pack))
 
     async def _await_room(self, pack: Pack) -> Problem | None:
@@ -180,17 +183,17 @@ class Lane:
                 self.breaker.record_success()
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
-                self._go_on()
+                self._room.go_on()
             if entry.state == "sent" and not self.course.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        self._gone()
+        self._room.gone()
 
     async def _attach(self, batch: str) -> None:
-        self.running += 1
+        self._room.running += 1
         book = self.course.book
         entry = await asyncio.to_thread(book.entry, batch)
         try:
@@ -199,7 +202,7 @@ class Lane:
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
-        self._gone()
+        self._room.gone()
 
     async def _take(self, batch: str) -> None:
         """Until no other process works on it; Left where that is not waited for."""
@@ -208,17 +211,12 @@ class Lane:
                 raise Left
             await self.course.waiting.pause(LOOK_AGAIN_S)
 
-    def _gone(self) -> None:
-        self.running -= 1
-        if not self.running:
-            self._go_on()
-
     async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
         try:
             entry = await self.course.advance(entry, wait=self.course.settings.wait)
             self._room.held.pop(entry.id, None)
             if entry.state != "refused":
-                self._go_on()
+                self._room.go_on()
         except Unreachable as away:
             self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
@@ -250,7 +248,7 @@ class Lane:
             return
 
     async def _leave(self, entry: Entry) -> None:
-        self._left = True
+        self._room.left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: Entry) -> list[Booked]:
@@ -267,13 +265,13 @@ class Lane:
         for item in groups["failed"]:
             self._fail(item.key, _problem(item), item.attempt)
         if any(item.kind == "token_limit" for item in groups["failed"]):
-            self._fail_waiting()
+            self._room.give_up()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
         self.outcome.live.update(item.key for item in groups["live"])
         await self._relaunch(entry, groups["again"])
         await self._halve(entry, groups["smaller"])
-        await self._later(entry, groups["later"])
+        await self._room.later(entry, groups["later"])
 
     async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
         if len(items) == 1:
@@ -282,47 +280,6 @@ class Lane:
         middle = (len(items) + 1) // 2
         await self._relaunch(entry, items[:middle])
         await self._relaunch(entry, items[middle:])
-
-    # ---- waiting for room
-
-    async def _later(self, entry: Entry, items: Sequence[Booked]) -> None:
-        """The account's batches hold too many tokens: these wait for another to end, or go out in smaller batches."""
-        if not items:
-            return
-        self._room.waiting.appendleft((entry, items))
-        self.running -= 1  # it holds none
-        if not self.course.settings.wait and (self._left or len(items) == 1):
-            self._fail_waiting()
-        elif not self.running:
-            await self._next(alone=True)
-        self.running += 1
-
-    def _go_on(self) -> None:
-        """A batch was taken, or has ended: there may be room for one of those that wait, which finds out for all."""
-        if self._room.waiting:
-            self._group.create_task(self._next())
-
-    async def _next(self, *, alone: bool = False) -> None:
-        """Send what waits first again; where nothing runs that could make room, half of it, and a single item later."""
-        if not self._room.waiting:
-            return
-        self.running += 1
-        entry, items = self._room.waiting.popleft()
-        if alone and len(items) > 1:
-            middle = (len(items) + 1) // 2
-            self._room.waiting.appendleft((entry, items[middle:]))
-            items = items[:middle]
-        elif alone:
-            with suppress(Left):
-                await self.course.waiting.pause(self.course.settings.max_poll_s)
-            items = [replace(items[0], attempt=items[0].attempt + 1)]
-        await self._relaunch(entry, items)
-        self.running -= 1
-
-    def _fail_waiting(self) -> None:
-        """What waits for room is not sent by this run."""
-        for item in self._room.empty():
-            self._fail(item.key, _problem(item), item.attempt)
 
     async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
         """Send items of an ended batch again, in a new one, from the lines on disk."""
