@@ -6,7 +6,8 @@ cost a few megabytes. Every table is a function of the tally. What counts, in al
 - a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
   value that is missing;
 - a reply is a trial that did not fail; shares are from 0 to 1, of the replies (`error_rate`: of the trials);
-- tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is.
+- tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is, but for savings,
+  which are what is known of them.
 
 Unknown is NaN in a table and an empty field in summary.csv. pandas is imported only when a table is made.
 """
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
 """Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
 STATISTICS = ("n", "mean", "sd", "min", "max")
 TEXTS_AS_METRICS = 100
 """Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
@@ -147,7 +148,7 @@ def _is_time(time: str | None) -> bool:
 
 def _numbers_of(row: Row) -> tuple[float | None, ...]:
     """In the order of NUMBERS."""
-    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd)
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
@@ -225,7 +226,8 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Columns: trials, replies, scored, metadata (share of replies with time, model, persona, text and key), in_range
     (share with every score there and within its scale), reasons (share with a reason for every question),
     parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate, latency_mean_s,
-    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought) and spent_usd (by this run).
+    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought), saved_usd (what those would
+    have cost more live, as far as that is known) and spent_usd (by this run).
     """
     extra = {
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
@@ -236,7 +238,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     groups = frame.assign(**extra).groupby(by, sort=False, observed=True)
     counts = groups[[*FLAGS, *extra]].sum()
     trials, replies = groups.size(), counts["replied"]
-    known = groups[["tokens_input", "tokens_output", "price_usd"]].sum(min_count=1)
+    known = groups[["tokens_input", "tokens_output", "price_usd", "saved_usd"]].sum(min_count=1)
     out = trials.to_frame("trials").assign(replies=replies, scored=counts["scored"])
     some = replies.where(replies > 0)
     shares = {"metadata": "metadata", "in_range": "scored", "reasons": "reasoned", "parse_failure_rate": "unread"}
@@ -249,6 +251,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         tokens_input=known["tokens_input"],
         tokens_output=known["tokens_output"],
         price_usd=known["price_usd"].where(counts["unpriced"] == 0),
+        saved_usd=known["saved_usd"],
         spent_usd=counts["spent"].where(counts["unpriced_bought"] == 0),
     )
 
@@ -321,8 +324,8 @@ def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, 
 
     For every question `score/<question>/{mean,sd,n}`, and `score/<question>/text/<text>/{mean,sd,n}` for up to
     TEXTS_AS_METRICS texts; over all questions `score/{mean,sd,n}`; then trials, replies, in_range,
-    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd and spent_usd. What is
-    unknown is left out.
+    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd, spent_usd and, where a batch
+    was cheaper than live, saved_usd. What is unknown is left out.
     """
     frame = _frame(counted)
     frame = frame if job is None else frame[frame["job"] == job]
@@ -336,6 +339,7 @@ def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
     same = ("trials", "replies", "in_range", "parse_failure_rate", "error_rate", "price_usd", "spent_usd")
     return {
         **{name: row[name] for name in same},
+        **({"saved_usd": row["saved_usd"]} if row["saved_usd"] else {}),
         "latency_s/mean": row["latency_mean_s"],
         "latency_s/p95": row["latency_p95_s"],
         "tokens/input": row["tokens_input"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner import commands, live, runfile
 from runner.batch import desk
@@ -13,7 +13,7 @@ from runner.batch.entry import WAITING
 from runner.ledger import open_ledger
 from runner.purchase import BATCHES, interrupts
 from runner.records import Batch
-from runner.session import console
+from runner.session import console, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,53 +21,72 @@ if TYPE_CHECKING:
     from runner.batch.desk import Seen
 
 EXIT_DETACHED = 5
+LEDGER = "sqlite:///outputs/ledger.db"
+"""Where batches are looked for unless a run or a ledger is named."""
 
 
-def status(url: str, run: str | None) -> int:
-    """Show every batch in a ledger, or those of one run; no provider is asked."""
+def status(url: str, folder: Path | None) -> int:
+    """Show every batch in a ledger, or those of the launch in a folder; no provider is asked."""
     if not desk.is_there(url):
         console().print(f"no batches: there is no ledger at {url}", markup=False)
         return 0
     with open_book(url) as book:
-        return _show(desk.status(book, run))
+        return _show(desk.status(book, _of(folder)), url, folder)
 
 
-def collect(url: str, run: str | None, outputs: Path = Path("outputs")) -> int:
-    """Fetch what has ended, and complete the results and MLflow runs that waited for it. 5 while batches still run."""
-    status = _work(url, run, desk.collect)
-    for folder in _waiting(url, run, outputs):
-        commands.rescore(folder)
-    return status
+def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
+    """Fetch what has ended, and complete the results and MLflow runs that waited for it.
+
+    5 while batches still run; else as the completed runs end, 3 where trials of theirs failed.
+    """
+    status = _work(url, folder, desk.collect)
+    ends = [
+        commands.rescore(launch) for launch in _complete(url, [folder] if folder is not None else _launches(outputs))
+    ]
+    return status or max(ends, default=0)
 
 
-def _waiting(url: str, run: str | None, outputs: Path) -> list[Path]:
-    """Folders of launches that wait for batches, none of which runs any longer."""
+def cancel(url: str, folder: Path | None) -> int:
+    """Fetch what has ended and ask the rest to stop."""
+    return _work(url, folder, desk.cancel)
+
+
+def _launches(outputs: Path) -> list[Path]:
+    return [path.parent for path in sorted([*outputs.glob("*/*/run.json"), *outputs.glob("*/*/sweep.json")])]
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    return runfile.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+
+
+def _of(folder: Path | None) -> desk.Of | None:
+    if folder is None:
+        return None
+    launch = _load(folder)
+    return desk.Of(launch["run"], launch.get("batches", ()))
+
+
+def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
+    """Those of the launches that waited for batches in this ledger and now wait for none."""
     if not desk.is_there(url):
         return []
+    waiting = [folder for folder in folders if _load(folder)["status"] == "SCHEDULED"]
     with open_book(url) as book:
-        running = {one.entry.run for one in desk.status(book) if one.entry.state in WAITING}
-    found = []
-    for path in sorted([*outputs.glob("*/*/run.json"), *outputs.glob("*/*/sweep.json")]):
-        launch = runfile.load(path.parent, path.name)
-        if launch["status"] == "SCHEDULED" and launch["run"] not in running and run in {None, launch["run"]}:
-            found.append(path.parent)
-    return found
+        running = book.entries(WAITING)
+    ofs = ((folder, _of(folder)) for folder in waiting if runfile.ledger_of(folder) == url)
+    return [folder for folder, of in ofs if of is not None and not any(map(of.holds, running))]
 
 
-def cancel(url: str, run: str | None) -> int:
-    """Fetch what has ended and ask the rest to stop."""
-    return _work(url, run, desk.cancel)
-
-
-def _work(url: str, run: str | None, do: Callable[[Shop, live.Stop, str | None], list[Seen]]) -> int:
+def _work(url: str, folder: Path | None, do: Callable[[Shop, live.Stop, desk.Of | None], list[Seen]]) -> int:
     if not desk.is_there(url):
-        return status(url, run)
+        return status(url, folder)
     stop = live.Stop()
     with open_ledger(url) as ledger, open_book(url) as book, interrupts(stop):
-        return _show(do(Shop(book=book, ledger=ledger, folder=BATCHES, settings=Batch(mode="native")), stop, run))
+        shop = Shop(book=book, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
+        return _show(do(shop, stop, _of(folder)), url, folder)
 
 
-def _show(seen: Sequence[Seen]) -> int:
+def _show(seen: Sequence[Seen], url: str, folder: Path | None) -> int:
     shown = console()
     if not seen:
         shown.print("no batches")
@@ -75,5 +94,6 @@ def _show(seen: Sequence[Seen]) -> int:
     shown.print(desk.render(seen))
     running = [one for one in seen if one.entry.state in WAITING]
     if running:
-        shown.print(f"{len(running)} still run. Fetch what has ended: runner collect")
+        where = f" {short(folder)}" if folder is not None else "" if url == LEDGER else f" --ledger {url}"
+        shown.print(f"{len(running)} still run. Fetch what has ended: runner collect{where}", soft_wrap=True)
     return EXIT_DETACHED if running else 0

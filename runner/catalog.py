@@ -175,9 +175,14 @@ def _count(value: object) -> int | None:
 
 
 def batch_share(model: Model) -> tuple[float, float] | None:
-    """What a batch costs of a model's live prices, input and output. (1, 1) without a batch API; None: unknown."""
-    api = model.capability.batch
-    return (1.0, 1.0) if api is None else _share_of(api, model.provider, model.id)
+    """What a batch costs of a model's live prices, input and output. (1, 1) without a batch API; None: unknown.
+
+    The model's file decides, then LiteLLM's map, then the API's documentation.
+    """
+    api, stated = model.capability.batch, model.prices.batch_share
+    if api is None:
+        return 1.0, 1.0
+    return _share_of(api, model.provider, model.id) if stated is None else (stated, stated)
 
 
 @cache

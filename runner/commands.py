@@ -104,7 +104,9 @@ def rescore(folder: Path) -> int:
         jobs = [_job_in(path) for path in runfile.job_folders(folder)]
         for job in jobs:
             rows = transcript.read_rows(job.folder / "results.jsonl")
-            launch.purchase.bought |= {row.key for row in rows if _ours(row)}
+            kinds = {row.key: row.problem and row.problem.kind for row in rows if _ours(row)}
+            launch.purchase.bought |= kinds.keys()
+            launch.purchase.pending |= _still_running(job, {key for key, kind in kinds.items() if kind == PENDING})
         session.rewrite(jobs)
         return session.finish(folder if is_sweep else None)
 
@@ -113,6 +115,16 @@ def _job_in(folder: Path) -> Job:
     run = runfile.load(folder, "run.json")
     experiment = saved.experiment_from(runfile.load(folder, "experiment.json"), str(folder / "experiment.json"))
     return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
+
+
+def _still_running(job: Job, keys: set[str]) -> dict[str, str]:
+    """Those of the keys that open batches hold, with the batches' ids."""
+    if not keys:
+        return {}
+    from runner.batch.book import open_book
+
+    with open_book(job.experiment.ledger_url) as book:
+        return {key: batch for key, batch in book.open_keys().items() if key in keys}
 
 
 def _ours(row: Row) -> bool:

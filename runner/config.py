@@ -176,6 +176,7 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
+    _in_range(conf.prices.batch_share, 0, 1, where, "prices.batch_share")
     entry = catalog.lookup(provider, model_id)
     return Model(
         name=name,
@@ -234,7 +235,7 @@ def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.attempts, 1, where, "limits.attempts")
     for key in ("total_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
-    for key in ("requests_per_minute", "tokens_per_minute"):
+    for key in ("requests_per_minute", "tokens_per_minute", "enqueued_tokens"):
         if getattr(conf, key) is not None:
             _at_least(getattr(conf, key), 1, where, f"limits.{key}")
     return Limits(**asdict(conf))

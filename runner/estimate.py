@@ -6,7 +6,7 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at the share that LiteLLM's map gives, else BATCH_SHARE
+    dollars  live prices times tokens, nothing cached; a batch at its share of them, as catalog.batch_share has it
     seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
              model's file; limits that only the provider knows are not foreseen
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from runner.job import Asker
-    from runner.records import Adapted, Model, PromptTemplate, Trial
+    from runner.records import Adapted, Experiment, Model, PromptTemplate, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
@@ -111,6 +111,8 @@ class Estimate:
     jobs: int
     lines: tuple[Line, ...]
     droppings: tuple[Dropping, ...]
+    live: tuple[str, ...] = ()
+    """Models that go live although batches are asked for."""
 
     @property
     def live_usd(self) -> float | None:
@@ -159,7 +161,15 @@ def estimate(askers: Sequence[Asker], lookup: Lookup) -> Estimate:
         for model in asker.experiment.models:
             _price_model(book, asker, model, lookup)
     droppings = (Dropping(*what, count) for what, count in book.dropped.items())
-    return Estimate(len(askers), tuple(book.lines.values()), tuple(droppings))
+    live = sent_live(asker.experiment for asker in askers)
+    return Estimate(len(askers), tuple(book.lines.values()), tuple(droppings), live)
+
+
+def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
+    """Models without a batch API in experiments that ask for batches."""
+    native = (experiment for experiment in experiments if experiment.batch.mode == "native")
+    models = (model for experiment in native for model in experiment.models if model.capability.batch is None)
+    return tuple(dict.fromkeys(model.name for model in models))
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------
@@ -370,6 +380,8 @@ def _remarks(found: Estimate) -> Iterator[str]:
     )
     if found.unpriced:
         yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
+    if found.live:
+        yield f"Live, for want of a batch API: {', '.join(found.live)}."
     bought = [line for line in found.lines if line.requests]
     if unknown := [line.model for line in bought if line.live_usd is not None and line.batch_usd is None]:
         yield f"No batch price is known of {', '.join(unknown)}."

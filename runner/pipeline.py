@@ -54,6 +54,8 @@ class Counts:
     """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
     price_usd: float | None = 0.0
     """Spent in this launch; None where a price is unknown."""
+    saved_usd: float = 0.0
+    """What live would have cost more, as far as that is known."""
 
     def add(self, row: Row) -> None:
         """Count a row, except for `collapsed`, which the row does not know."""
@@ -62,6 +64,8 @@ class Counts:
         self.from_ledger += row.source == "ledger"
         if row.source == "bought" and self.price_usd is not None:
             self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd
+        if row.source == "bought":
+            self.saved_usd += row.saved_usd or 0.0
 
 
 @dataclass(slots=True)
@@ -130,6 +134,7 @@ def launch(
         begins(this)
         if missing.keys:
             purchase.buy([one.asker for one in planned], missing, ledger, observer, this.purchase)
+        purchase.clean_up([one.asker for one in planned], missing.models, ledger, this.purchase.stop)
         for one in planned:
             _write(this, one.result, one.asker, ledger)
     return results

@@ -163,6 +163,19 @@ def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
     purchase.bought = purchase.bought | got if purchase.bought else got
 
 
+def clean_up(askers: Sequence[Asker], models: Sequence[Model], ledger: Ledger, stop: live.Stop) -> None:
+    """Have deleted at the providers what batches left there when a crash came just before their clean-up."""
+    batch = askers[0].experiment.batch
+    if stop.asked or batch.mode == "off" or not batch.cleanup or not any(model.capability.batch for model in models):
+        return
+    from runner.batch import desk
+    from runner.batch.book import open_book
+    from runner.batch.dispatch import Shop
+
+    with open_book(askers[0].experiment.ledger_url) as book, interrupts(stop):
+        desk.clean(Shop(book=book, ledger=ledger, folder=BATCHES, settings=batch), stop)
+
+
 def _forget_the_dead(ledger: Ledger) -> None:
     """Free what processes of this machine claimed before they were killed, without waiting for the lease."""
     for owner in ledger.owners():

@@ -123,6 +123,8 @@ class Limits:
     """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
     tokens_per_minute: float | None = None
     """Likewise, counted as input and the most that a reply may have."""
+    enqueued_tokens: int | None = None
+    """Input tokens that this model's unfinished batches may hold together, by the account's limits; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class Prices:
     cached_usd_per_mtok: float | None = None
     source: str = ""
     """Where the figures are from, and when they were read."""
+    batch_share: float | None = None
+    """What a batch costs of these: 0.5 is half. None: as LiteLLM's map says, or else the batch API's documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +453,8 @@ class Row:
     tokens: Tokens
     price_usd: float | None
     """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
+    saved_usd: float | None = field(default=None, kw_only=True)
+    """What it would have cost more live: 0 for a live answer; None as for the price, and in an older version's rows."""
     model_version: str | None
     fingerprint: str | None
     time: str | None

@@ -66,6 +66,7 @@ class Reader:
             attempts=answer.attempts,
             latency_s=answer.latency_s,
             price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
+            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route),
             time=answer.time,
             source=source,
         )
@@ -83,6 +84,7 @@ class Reader:
             attempts=failure.attempts,
             latency_s=None,
             price_usd=None,
+            saved_usd=None,
             time=None,
             source=None,
         )
@@ -144,3 +146,11 @@ def price_of(tokens: Tokens, model: Model, route: Route = "live") -> float | Non
         return None
     into = (tokens.input - cached) * prices.input_usd_per_mtok + cached * (prices.cached_usd_per_mtok or 0.0)
     return (into * share[0] + tokens.output * prices.output_usd_per_mtok * share[1]) / TOKENS_A_PRICE
+
+
+def saving_of(tokens: Tokens, model: Model, route: Route) -> float | None:
+    """US dollars that one reply would have cost more live; None where either price is unknown."""
+    if route == "live":
+        return 0.0
+    live, batch = price_of(tokens, model), price_of(tokens, model, route)
+    return None if live is None or batch is None else live - batch

@@ -78,6 +78,7 @@ def write_sweep(this: Launch, folder: Path) -> None:
             "jobs": [job_line(this, result, folder) for result in this.results],
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
             "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
+            "saved_usd": sum(count.saved_usd for count in counts),
             "mlflow": None,
         },
     )
@@ -119,6 +120,7 @@ def _common(this: Launch) -> dict[str, Any]:
         "packages": _versions(),
         "requests_sent": this.purchase.requests_sent,
         "dispatch_requests_per_s": this.purchase.rate,
+        "batches": sorted(set(this.purchase.pending.values())),
         "started": this.started.isoformat(timespec="milliseconds"),
         "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
     }
@@ -224,6 +226,12 @@ def check(folder: Path) -> None:
     if lacking := [key for key in ("run", "command", "status") if key not in found]:
         message = f"is not complete, it lacks '{lacking[0]}'; results come again from the ledger"
         raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
+
+
+def ledger_of(folder: Path) -> str:
+    """The URL of the ledger that a launch's answers are in."""
+    url: str = load(job_folders(folder)[0], "experiment.json")["ledger_url"]
+    return url
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:

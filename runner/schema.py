@@ -42,16 +42,18 @@ class LimitsConf:
     connect_timeout_s: float = 10.0
     requests_per_minute: Optional[float] = None
     tokens_per_minute: Optional[float] = None
+    enqueued_tokens: Optional[int] = None
 
 
 @dataclass
 class PricesConf:
-    """US dollars per million tokens, only where LiteLLM's map lacks them; see records.Prices."""
+    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices."""
 
     input_usd_per_mtok: Optional[float] = None
     output_usd_per_mtok: Optional[float] = None
     cached_usd_per_mtok: Optional[float] = None
     source: str = ""
+    batch_share: Optional[float] = None
 
 
 @dataclass

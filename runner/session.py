@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from runner import aggregate, pipeline, runfile, tables
+from runner import aggregate, estimate, pipeline, runfile, tables
 from runner.ahead import Ahead
 from runner.errors import TrackingError
 from runner.progress import Progress
@@ -86,6 +86,8 @@ class Session:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
+        if names := estimate.sent_live(job.experiment for job in jobs):
+            self._say(f"live, for want of a batch API: {', '.join(names)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             results = pipeline.launch(self.launch, jobs, observer, begins=self._begin)
         self._ahead.end()
@@ -149,14 +151,18 @@ class Session:
         prices = [count.price_usd for count in counts]
         spent = "" if None in prices else f", ${usd:.4g} spent" if (usd := sum(filter(None, prices))) else ""
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
+        waiting = f" ({len(purchase.pending)} requests wait in batches)" if purchase.pending else ""
         kinds = Counter(failure.problem.kind for failure in purchase.failures.values()).most_common()
         why = f" ({', '.join(f'{kind} {count}' for kind, count in kinds)})" if kinds and total["failed"] else ""
         scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable"
-        self._say(f"{scored}, {total['failed']} failed{why}")
+        self._say(f"{scored}, {total['failed']} failed{why}{waiting}")
         bought = (
             f"{_many(purchase.requests_sent, 'request')} sent, {_many(total['from_ledger'], 'answer')} from the ledger"
         )
         self._say(f"{bought}{collapsed}{spent}")
+        if saved := sum(count.saved_usd for count in counts):
+            some = "at least " if any(count.price_usd is None for count in counts) else ""
+            self._say(f"batches saved {some}${tables.money(saved)} of the live price")
 
     def _say_next(self, folder: Path) -> None:
         """The command that a person mostly wants now."""
@@ -189,7 +195,8 @@ class Session:
             self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
             return EXIT_BUDGET
         if batches := set(self.launch.purchase.pending.values()):
-            self._say(f"{len(batches)} batches still run; nothing is lost. Look: runner status. Continue: {command}")
+            look = f"runner status {short(folder)}"
+            self._say(f"{len(batches)} batches still run; nothing is lost. Look: {look}. Continue: {command}")
             return EXIT_DETACHED
         if self.launch.interrupted:
             self._say(f"interrupted; what was answered is kept. Continue: {command}")

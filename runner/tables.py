@@ -34,7 +34,7 @@ def render_verification(table: pd.DataFrame) -> Table:
             *(_percent(row[share]) for share in ("metadata", "in_range", "reasons", "error_rate")),
             f"{_seconds(row['latency_mean_s'])} {_seconds(row['latency_p95_s'])}",
             f"{_short(row['tokens_input'])}/{_short(row['tokens_output'])}",
-            _money(row["price_usd"]),
+            money(row["price_usd"]),
         )
     return shown
 
@@ -125,7 +125,8 @@ def _short(count: float) -> str:
     return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.3g}M"
 
 
-def _money(usd: float) -> str:
+def money(usd: float) -> str:
+    """US dollars in about six characters; "-" where unknown."""
     if not isfinite(usd):
         return "-"
     if usd == 0:

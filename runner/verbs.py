@@ -271,24 +271,20 @@ def _export(words: argparse.Namespace, conf: Path) -> int:
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 
-LEDGER = "sqlite:///outputs/ledger.db"
-
-
 def _prepare_batches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", help="only the batches of this run's or sweep's folder")
-    parser.add_argument("--ledger", default=LEDGER, help="the ledger that knows them")
+    parser.add_argument("--ledger", help="the ledger that knows them (the run's, else sqlite:///outputs/ledger.db)")
 
 
-def _batches(words: argparse.Namespace) -> tuple[str, str | None]:
+def _batches(words: argparse.Namespace) -> tuple[str, Path | None]:
     from pathlib import Path
 
-    from runner import runfile
+    from runner import batches, runfile
 
     if words.run is None:
-        return words.ledger, None
+        return words.ledger or batches.LEDGER, None
     folder = runfile.launch_folder(Path(words.run))
-    name = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
-    return words.ledger, runfile.load(folder, name)["run"]
+    return words.ledger or runfile.ledger_of(folder), folder
 
 
 def _with_batches(verb: str, words: argparse.Namespace) -> int:
@@ -298,7 +294,7 @@ def _with_batches(verb: str, words: argparse.Namespace) -> int:
     try:
         return do(*_batches(words))
     except LedgerError as error:
-        error.advice = f"runner {verb} --ledger {LEDGER}"
+        error.advice = f"runner {verb} --ledger {batches.LEDGER}"
         raise
 
 

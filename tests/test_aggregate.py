@@ -179,6 +179,13 @@ CASES = [
         {"price_usd": None, "spent_usd": 0.5},
     ),
     Case("a price of zero is known", [_row(price_usd=0.0)], {"price_usd": 0.0, "spent_usd": 0.0}),
+    Case(
+        "what batches saved",
+        [_row(route="batch", saved_usd=0.25), _row(route="batch", saved_usd=0.5), _row(saved_usd=0.0), _failed()],
+        {"saved_usd": 0.75},
+    ),
+    Case("nothing was saved", [_row(saved_usd=0.0)], {"saved_usd": None}),
+    Case("as far as it is known", [_row(saved_usd=0.5), _row(price_usd=None, saved_usd=None)], {"saved_usd": 0.5}),
 ]
 
 
@@ -216,8 +223,10 @@ def test_a_question_of_a_later_job_is_missing_before() -> None:
 
 def test_total_metrics_count_every_row() -> None:
     """The launch's own metrics are over all cells."""
-    totals = aggregate.total_metrics(aggregate.tally([_row("a"), _row("b"), _unscorable("empty"), _failed()]))
+    rows = [_row("a", saved_usd=0.5), _row("b", saved_usd=0.25), _unscorable("empty", saved_usd=0.0), _failed()]
+    totals = aggregate.total_metrics(aggregate.tally(rows))
     assert totals["trials"] == 4
+    assert totals["saved_usd"] == 0.75
     assert totals["in_range"] == pytest.approx(2 / 3)
     assert totals["error_rate"] == 1 / 4
     assert totals["price_usd"] == pytest.approx(0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from runner.records import Answer
 
 MODEL = model_of("openai")
+
+
+def stops_or(stands: Callable[[FakeBatch], Standing]) -> Callable[[FakeBatch], Standing]:
+    """As `stands` says, but for a batch that was asked to stop."""
+    return lambda batch: Standing("cancelled", "stopped", 0, 3) if batch.cancelled else stands(batch)
 
 
 def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
@@ -272,6 +278,56 @@ def test_a_list_that_lags_is_asked_again(tmp_path: Path) -> None:
         assert (api.submits, at.has(trials_of(MODEL, 3))) == (1, 3)
 
 
+def test_a_batch_listed_too_late_is_asked_to_stop(tmp_path: Path) -> None:
+    """Sent again because it showed after find_s only, the first one is found in the end, stopped, and told of."""
+    api = FakeApi(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(3)))
+    trials = trials_of(MODEL, 3)
+
+    def step(name: str) -> None:
+        api.finds |= name == "collected"
+
+    with with_api(tmp_path, api, step=step) as at:
+        assert at.buy(trials).failures == {}
+        first, second = at.entries()
+        assert [batch.draft.id for batch in api.batches] == [first.id, second.id]
+        assert [batch.cancelled for batch in api.batches] == [True, False]
+        assert (first.state, second.state, at.has(trials)) == ("closed", "closed", 3)
+        assert "sent again" in first.note
+
+
+def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
+    """One that still did not show when the run ended is looked for by collect, while it may live."""
+    now = [time.time()]
+
+    @dataclass
+    class Ticking(FakeApi):
+        async def find(self, http: Any, account: Any, draft: Any) -> Any:
+            now[0] += 1  # the engine's clock stands still otherwise, and with it the search
+            return await FakeApi.find(self, http, account, draft)
+
+    api = Ticking(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(0)))
+    with with_api(tmp_path, api, clock=lambda: now[0]) as at:
+        at.buy(trials_of(MODEL, 3))
+        (seen,) = desk.collect(at.shop, Stop())
+        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
+        api.finds = True
+        (seen,) = desk.collect(at.shop, Stop())
+        assert api.batches[0].cancelled
+        assert (seen.entry.state, "sent again" in seen.said) == ("closed", True)
+        now[0] += 30 * 86_400
+        at.book.change(seen.entry.id, "unsent")
+        assert desk.collect(at.shop, Stop()) == []
+
+
+def test_a_batch_that_never_arrives_ends(tmp_path: Path) -> None:
+    """A provider that answers every creation with an error is asked batch.attempts times, not for ever."""
+    api = FakeApi(on_submit=lambda _: TransientError("server", "down", status=500))
+    with with_api(tmp_path, api, settings=settings(attempts=3, find_s=0.01)) as at:
+        outcome = at.buy(trials_of(MODEL, 3))
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"connection"}
+        assert (api.submits, {entry.state for entry in at.entries()}) == (3, {"unsent"})
+
+
 def test_nothing_is_sent_again_while_nobody_can_tell(tmp_path: Path) -> None:
     """Where looking for the batch fails too, it stays drafted, and is asked for until that works."""
 
@@ -316,19 +372,24 @@ def test_what_is_too_large_is_split(tmp_path: Path) -> None:
         assert sum(sizes(api)) == 9
 
 
+FULL = FatalError("token_limit", "enqueued token limit reached")
+
+
+def tight(most: int, stands: Callable[[FakeBatch], Standing] | None = None) -> FakeApi:
+    """An account whose unfinished batches, each of three looks, may hold so many items."""
+
+    def held() -> int:
+        return sum(len(batch.lines) for batch in api.batches if batch.looks < 3)
+
+    late = stands or (lambda batch: running(batch) if batch.looks < 3 else Standing("ended", "done", 1, 1))
+    api = FakeApi(stands=late)
+    api.on_submit = lambda batch: FULL if held() + len(batch.lines) > most else None
+    return api
+
+
 def test_a_token_limit_is_waited_out(tmp_path: Path) -> None:
     """While other batches hold the account's tokens a refused one waits for them; alone it is made smaller."""
-
-    @dataclass
-    class Tight(FakeApi):
-        most: int = 0
-
-        def held(self) -> int:
-            return sum(len(batch.lines) for batch in self.batches if batch.looks < 3)
-
-    api = Tight(stands=lambda batch: running(batch) if batch.looks < 3 else Standing("ended", "done", 1, 1))
-    full = FatalError("token_limit", "enqueued token limit reached")
-    api.on_submit = lambda batch: full if api.held() + len(batch.lines) > 5 else None
+    api = tight(5)
     trials = trials_of(MODEL, 16)
     with with_api(tmp_path, api, settings=settings(size=8)) as at:
         outcome = at.buy(trials)
@@ -336,6 +397,58 @@ def test_a_token_limit_is_waited_out(tmp_path: Path) -> None:
         assert at.has(trials) == 16
         assert max(sizes(api)) <= 5
         assert Counter(at.watcher.sent_keys) == Counter(trial.key for trial in trials)
+
+
+def test_one_of_those_that_wait_for_room_tries_for_all(tmp_path: Path) -> None:
+    """Ten batches of which one fits in at a time are refused about once each for every one that ends, not all anew."""
+    api = tight(4)
+    trials = trials_of(MODEL, 40)
+    with with_api(tmp_path, api, settings=settings(size=4)) as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), sizes(api)) == (40, [4] * 10)
+    assert api.submits <= 10 + 10 + 9
+
+
+def test_an_account_that_stays_full_ends_the_wait(tmp_path: Path) -> None:
+    """Where not even one request is taken, batch.attempts times, all end; the batch is not taken apart for that."""
+    api = FakeApi(on_submit=lambda _: FULL)
+    with with_api(tmp_path, api, settings=settings(size="auto", attempts=3, max_poll_s=0.01)) as at:
+        outcome = at.buy(trials_of(MODEL, 64))
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"token_limit"}
+        assert len(outcome.failures) == 64
+    assert api.submits == 7 + 3  # halved six times, then tried alone
+
+
+def test_a_token_limit_without_waiting_leaves_the_rest(tmp_path: Path) -> None:
+    """With batch.wait=false what there is no room for is not waited for: the next run sends it."""
+    api = tight(8)
+    trials = trials_of(MODEL, 32)
+    with with_api(tmp_path, api, settings=settings(size=16, wait=False)) as at:
+        first = at.buy(trials)
+        assert len(first.pending) == 8
+        assert {failure.problem.kind for failure in first.failures.values()} == {"token_limit"}
+        assert len(first.failures) == 24
+        later = Bench(at.folder, at.ledger, at.book, replace(at.shop, settings=settings(size=16)))
+        assert later.buy(trials).failures == {}
+        assert later.has(trials) == 32
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_models_token_limit_is_kept(tmp_path: Path, wait: bool) -> None:
+    """With limits.enqueued_tokens batches are packed and sent so that none is ever refused."""
+    line = len(FakeApi().line("b" * 21 + "-10", b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 90), MODEL))
+    model = replace(MODEL, limits=replace(MODEL.limits, enqueued_tokens=8 * line // 3))
+    trials = trials_of(model, 40)
+    api = tight(10)
+    with with_api(tmp_path, api, settings=settings(size="auto", wait=wait)) as at:
+        outcome = at.buy(trials)
+        assert 5 <= max(sizes(api)) <= 10
+        assert api.submits == len(api.batches)
+        if wait:
+            assert (outcome.failures, at.has(trials)) == ({}, 40)
+        else:
+            assert outcome.failures.keys() == {trial.key for trial in trials} - outcome.pending.keys()
+            assert {failure.problem.kind for failure in outcome.failures.values()} == {"token_limit"}
 
 
 def test_a_refused_key_stops_the_model(tmp_path: Path) -> None:
@@ -516,8 +629,10 @@ def test_clean_up_can_be_left_out_or_fail(tmp_path: Path) -> None:
     with with_api(tmp_path / "stuck", stuck) as at:
         assert at.buy(trials_of(MODEL, 3)).failures == {}
         assert at.entries()[0].state == "collected"
+        assert [each.entry.state for each in desk.clean(at.shop, Stop())] == ["collected"]
         stuck.stuck = False
-        at.buy(trials_of(MODEL, 3))
+        assert [each.said for each in desk.clean(at.shop, Stop())] == ["closed"]
+        assert desk.clean(at.shop, Stop()) == []
         assert (stuck.batches[0].cleaned, at.entries()[0].state) == (True, "closed")
 
 
@@ -542,6 +657,30 @@ def test_answers_that_cannot_be_kept_end_the_run(tmp_path: Path) -> None:
         assert (at.has(trials_of(MODEL, 3)), api.submits) == (3, 1)
 
 
+@pytest.mark.parametrize("when", ["packed", "fetched"])
+def test_no_room_on_the_disk_ends_the_run(tmp_path: Path, when: str) -> None:
+    """Lines that cannot be written are an error that names the place; nothing is lost, and the same run goes on."""
+    api = FakeApi()
+    place = tmp_path / "batches"
+
+    def step(name: str) -> None:
+        if name == "sent" and when == "fetched":
+            place.rename(tmp_path / "moved")
+            place.write_bytes(b"in the way")
+
+    if when == "packed":
+        place.write_bytes(b"in the way")
+    with with_api(tmp_path, api, step=step) as at:
+        with pytest.raises(LedgerError, match="lines cannot be kept"):
+            at.buy(trials_of(MODEL, 3))
+        place.unlink()
+        if when == "fetched":
+            (tmp_path / "moved").rename(place)
+        again = Bench(at.folder, at.ledger, at.book, replace(at.shop, step=lambda _: None))
+        assert again.buy(trials_of(MODEL, 3)).failures == {}
+        assert (at.has(trials_of(MODEL, 3)), api.submits) == (3, 1)
+
+
 # ---- from any shell -------------------------------------------------------------------------------------------------
 
 
@@ -555,7 +694,9 @@ def test_collect_fetches_what_has_ended(tmp_path: Path) -> None:
         assert [(each.entry.state, each.said) for each in seen] == [("closed", "closed"), ("sent", "still running")]
         assert seen[0].endings == {"succeeded": 3}
         assert at.has(trials) == 3
-        assert desk.collect(at.shop, Stop(), run="another") == []
+        assert desk.collect(at.shop, Stop(), desk.Of("another")) == []
+        (other,) = desk.collect(at.shop, Stop(), desk.Of("another", [seen[1].entry.id]))
+        assert other.entry.id == seen[1].entry.id
 
 
 def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
@@ -567,7 +708,7 @@ def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials)
-        assert [each.said for each in desk.cancel(at.shop, Stop(), run="run-1")] == ["asked to stop"]
+        assert [each.said for each in desk.cancel(at.shop, Stop(), desk.Of("run-1"))] == ["asked to stop"]
         (seen,) = desk.collect(at.shop, Stop())
         assert (seen.entry.state, seen.endings) == ("closed", {"succeeded": 1, "cancelled": 2})
         assert at.has(trials) == 1
@@ -580,14 +721,17 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 6)
     with with_api(tmp_path, FakeApi(), settings=settings(size=3)) as at:
         at.buy(trials)
-        seen = desk.status(at.book, run="run-1")
+        seen = desk.status(at.book, desk.Of("run-1"))
         assert [each.endings for each in seen] == [{"succeeded": 3}] * 2
-        console = Console(width=200, record=True, file=(tmp_path / "shown").open("w"))
+        seen[1] = replace(seen[1], said="as long a remark as any, " * 5)
+        console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
             console.print(desk.render(seen))
     shown = console.export_text()
     assert all(each.entry.id in shown for each in seen)
     assert "closed" in shown
+    assert "…" not in shown
+    assert " ".join(seen[1].said.split()) in " ".join(shown.split())
 
 
 def test_one_process_works_on_a_batch(tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ WRONG = (
     Wrong("a path left out", ("text=folder",), ("text/folder.yaml", "path")),
     Wrong("no such folder", ("text=folder", "text.folder.path=nowhere"), ("text/folder.yaml", "nowhere")),
     Wrong("unknown batch mode", ("batch.mode=nativ",), ("batch", "mode", "did you mean 'native'")),
+    Wrong("no batches", ("batch.size=0",), ("group batch", "size", "whole number from 1 nor auto")),
+    Wrong("no window", ("batch.window=soon",), ("group batch", "window", "such as 24h")),
+    Wrong("no room", ("model.smollm2.limits.enqueued_tokens=0",), ("model/smollm2.yaml", "limits.enqueued_tokens")),
+    Wrong("a batch above the price", ("model.smollm2.prices.batch_share=2",), ("model/smollm2.yaml", "batch_share")),
 )
 
 

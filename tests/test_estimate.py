@@ -249,6 +249,7 @@ PRICES = (
     Price("half", "groq", PRICED, live=True, share=0.5),
     Price("no batch API: sent live", None, PRICED, live=True, share=1.0),
     Price("a batch API without one discount", "kluster", PRICED, live=True, share=None),
+    Price("a share that its file states", "kluster", replace(PRICED, batch_share=0.4), live=True, share=0.4),
     Price("no price", "groq", Prices(input_usd_per_mtok=1.0), live=False, share=None),
     Price("free is a price", "groq", Prices(0.0, 0.0), live=True, share=0.5),
 )

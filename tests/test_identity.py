@@ -132,11 +132,13 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "connect_timeout_s": Field(RUNTIME, 1.0),
         "requests_per_minute": Field(RUNTIME, 60.0),
         "tokens_per_minute": Field(RUNTIME, 6000.0),
+        "enqueued_tokens": Field(RUNTIME, 1),
     },
     Prices: {
         "input_usd_per_mtok": Field(RECORD, 1.0),
         "output_usd_per_mtok": Field(RECORD, 1.0),
         "cached_usd_per_mtok": Field(RECORD, 1.0),
+        "batch_share": Field(RECORD, 0.5),
         "source": Field(RECORD, "a list"),
     },
     Persona: {

@@ -134,6 +134,52 @@ def test_openai_waits_as_told(closing: ExitStack) -> None:
         assert simulator.count.requests == {"openai": {"chat": 2}}
 
 
+def test_groq_batches(simulator: SimulatorThread, closing: ExitStack) -> None:
+    """Upload, create, poll, fetch, list, cancel and clean up with Groq's own client, which reads pages its own way."""
+    groq = pytest.importorskip("groq")
+    client = closing.enter_context(groq.Groq(base_url=f"{simulator.base}/groq", api_key="key-1", max_retries=0))
+    model = "llama-3.3-70b-versatile"
+    assert is_answer(client.chat.completions.create(**chat_body(model)).choices[0].message.content)
+    lines = [{"custom_id": f"i{n}", "method": "POST", "url": CHAT, "body": chat_body(model, n)} for n in range(3)]
+    file = client.files.create(file=("in.jsonl", jsonl(lines)), purpose="batch")
+    told = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"our": "mark"}}
+    first, second = (client.batches.create(input_file_id=file.id, **told) for _ in range(2))
+    assert client.batches.cancel(second.id).status in ("cancelling", "cancelled")
+    wait()
+    batch = client.batches.retrieve(first.id)
+    assert (batch.status, batch.metadata, batch.request_counts.completed) == ("completed", {"our": "mark"}, 3)
+    results = [json.loads(line) for line in client.files.content(batch.output_file_id).text().splitlines()]
+    assert {result["custom_id"] for result in results} == {"i0", "i1", "i2"}
+    assert all(is_answer(result["response"]["body"]["choices"][0]["message"]["content"]) for result in results)
+    assert {entry.id for entry in client.batches.list().data} == {first.id, second.id}
+    assert client.files.delete(file.id).deleted
+
+
+# ---- Mistral --------------------------------------------------------------------------------------------------------
+
+
+def test_mistral_batches(simulator: SimulatorThread, closing: ExitStack) -> None:
+    """Upload, create, poll, fetch, list, cancel and clean up with Mistral's own client."""
+    client_of = pytest.importorskip("mistralai.client")
+    client = closing.enter_context(client_of.Mistral(api_key="key-1", server_url=f"{simulator.base}/mistral"))
+    model = "mistral-small-latest"
+    assert is_answer(client.chat.complete(**chat_body(model)).choices[0].message.content)
+    data = jsonl({"custom_id": f"i{number}", "body": chat_body(model, number)} for number in range(3))
+    file = client.files.upload(file={"file_name": "in.jsonl", "content": data}, purpose="batch")
+    told = {"endpoint": "/v1/chat/completions", "model": model, "metadata": {"our": "mark"}, "timeout_hours": 24}
+    first, second = (client.batch.jobs.create(input_files=[file.id], **told) for _ in range(2))
+    client.batch.jobs.cancel(job_id=second.id)
+    wait()
+    job = client.batch.jobs.get(job_id=first.id)
+    assert (job.status, job.metadata, job.total_requests, job.succeeded_requests) == ("SUCCESS", {"our": "mark"}, 3, 3)
+    results = [json.loads(line) for line in client.files.download(file_id=job.output_file).read().splitlines()]
+    assert {result["custom_id"] for result in results} == {"i0", "i1", "i2"}
+    assert all(is_answer(result["response"]["body"]["choices"][0]["message"]["content"]) for result in results)
+    assert {entry.id for entry in client.batch.jobs.list().data} == {first.id, second.id}
+    assert client.batch.jobs.get(job_id=second.id).status == "CANCELLED"
+    assert client.files.delete(file_id=file.id).deleted
+
+
 # ---- Anthropic ------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ dispatch    lanes of trials -> packed, sent, followed, answered; what is left fo
 lane        one model's trials: packed, sent, followed, told apart
 course      one batch from draft to clean-up, step by step
 results     a batch's results: raw to disk, answers to the ledger, endings to the book
+room        how much of a model its account takes in at once
 pack        which requests go into one batch, and its file of items
 pace        when to look, and when to give up
 waiting     waiting, and how it ends early

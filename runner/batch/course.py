@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+UNCLEAN = "not cleaned up yet"
 FINDS = 16
 """Looks for a batch whose sending got no answer start after this part of `find_s`, and come ever later."""
 
@@ -92,7 +93,11 @@ class Course:
     # ---- sending
 
     async def send(self, entry: Entry) -> Entry:
-        """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left."""
+        """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left.
+
+        It is sent once, unless the provider says that it took nothing: another try goes out under another id, so that
+        one that shows late is told apart.
+        """
         draft = self._draft(entry)
 
         async def once() -> Sent:
@@ -101,9 +106,9 @@ class Course:
                 return await self.api.submit(self.http, self.account, draft)
             except TransientError as error:
                 self.step("unanswered")
-                if error.status == 429 or (found := await self._sure(draft)) is None:
+                if error.status == 429:
                     raise
-                return found
+                raise Unsure from error
 
         try:
             sent = await self._call(once)
@@ -142,12 +147,18 @@ class Course:
         self.step("found")
         return entry
 
-    async def _sure(self, draft: Draft) -> Sent | None:
-        """As `_find`; Unsure where that fails, so that nothing is sent a second time."""
-        try:
-            return await self._find(draft)
-        except ProviderError as error:
-            raise Unsure from error
+    async def look_for(self, entry: Entry) -> Entry:
+        """A batch that counts as never sent, looked for once. One that shows so late is asked to stop.
+
+        Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
+        """
+        sent = await self.api.find(self.http, self.account, self._draft(entry))
+        if sent is None:
+            return entry
+        note = "the provider had it after all, and listed it only after batch.find_s: its requests were sent again"
+        entry = await self._change(entry, state="sent", sent=sent, note=note)
+        await self.cancel(entry)
+        return await self.advance(entry, wait=False)
 
     async def _find(self, draft: Draft) -> Sent | None:
         """Look for it as long as a list may lag behind."""
@@ -273,11 +284,11 @@ class Course:
             try:
                 await self._call(lambda: self.api.clean(self.http, self.account, sent, standing))
             except ProviderError as error:
-                return await self._change(entry, note=f"not cleaned up yet: {error}")
+                return await self._change(entry, note=f"{UNCLEAN}: {error}")
             except Left:
                 return entry
             self.step("cleaned")
-        return await self._change(entry, state="closed")
+        return await self._change(entry, state="closed", note="" if entry.note.startswith(UNCLEAN) else None)
 
     # ---- how
 

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 from runner.batch.account import check_account
 from runner.batch.dispatch import Shop, at_work, first_of
 from runner.batch.entry import OPEN
+from runner.batch.pace import gives_up
 from runner.batch.waiting import Left, Unreachable
 from runner.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import aiohttp
-    from rich.table import Table
+    from rich.console import Group
 
     from runner.batch.book import Book
     from runner.batch.course import Course
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from runner.batch.waiting import Asked, Waiting
 
 SQLITE = "sqlite:///"
+BRIEF_S = 10.0
+"""Most seconds for a clean-up that nobody asked for."""
 AT_ONCE = 16
 """Batches that are looked at side by side."""
 
@@ -47,28 +50,59 @@ def is_there(url: str) -> bool:
     return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).exists()
 
 
-def status(book: Book, run: str | None = None) -> list[Seen]:
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The batches of one run: those that it made, and those of other runs that it waits for."""
+
+    run: str
+    awaited: Collection[str] = ()
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether a batch is one of them."""
+        return entry.run == self.run or entry.id in self.awaited
+
+
+def status(book: Book, of: Of | None = None) -> list[Seen]:
     """Every batch, or those of one run, as the book has them: no provider is asked."""
     tally = book.tally()
-    return [Seen(entry, tally.get(entry.id, {}), entry.note) for entry in book.entries(run=run)]
+    return [
+        Seen(entry, tally.get(entry.id, {}), entry.note) for entry in book.entries() if of is None or of.holds(entry)
+    ]
 
 
-def collect(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
+def collect(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
     """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
     """
-    return asyncio.run(_each(shop, stop, run, cancel=False))
+    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=False))
 
 
-def cancel(shop: Shop, stop: Asked, run: str | None = None) -> list[Seen]:
+def cancel(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
-    return asyncio.run(_each(shop, stop, run, cancel=True))
+    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=True))
 
 
-async def _each(shop: Shop, stop: Asked, run: str | None, *, cancel: bool) -> list[Seen]:
+def clean(shop: Shop, stop: Asked) -> list[Seen]:
+    """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
+    entries = shop.book.entries(["collected"])
+    return asyncio.run(_each(shop, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+
+
+def _to_see(shop: Shop, of: Of | None) -> list[Entry]:
+    """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
+    entries = shop.book.entries([*OPEN, "collected", "unsent"])
+    mine = [entry for entry in entries if of is None or of.holds(entry)]
+    return [entry for entry in mine if entry.state != "unsent" or shop.clock() < gives_up(entry, shop.settings)]
+
+
+def _briefly(entry: Entry) -> Entry:
+    limits = replace(entry.model.limits, attempts=1, total_s=BRIEF_S)
+    return replace(entry, model=replace(entry.model, limits=limits))
+
+
+async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
     shop = replace(shop, settings=replace(shop.settings, wait=False))
-    entries = await asyncio.to_thread(shop.book.entries, [*OPEN, "collected"], run)
     gate = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
@@ -102,7 +136,8 @@ async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waitin
 
 async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
     try:
-        entry = await course.advance(entry, wait=False)
+        look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
+        entry = await look
     except Left:
         if not cancel:
             return "still running"
@@ -111,20 +146,31 @@ async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
     return entry.note or entry.state
 
 
-def render(seen: Sequence[Seen], now: float | None = None) -> Table:
-    """A table of batches; `now` in seconds since 1970."""
+def render(seen: Sequence[Seen], now: float | None = None) -> Group:
+    """A table of batches for a terminal of 80 columns or more, and below it what is to be said of them.
+
+    `now` in seconds since 1970.
+    """
+    from rich import box
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     moment = time.time() if now is None else now
-    table = Table(title="Batches", title_justify="left")
-    for header in ("batch", "run", "API", "model", "state"):
-        table.add_column(header, no_wrap=header == "batch")
-    for header in ("items", "done", "answered", "failed", "age"):
-        table.add_column(header, justify="right")
-    table.add_column("")
+    table = Table(title="Batches", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("run\n  batch", no_wrap=True)
+    for header in ("model", "state"):
+        table.add_column(header, vertical="bottom", overflow="fold")
+    for header in ("done", "answered", "failed", "age"):
+        table.add_column(header, justify="right", vertical="bottom")
+    run = None
     for one in seen:
-        table.add_row(*_row(one, moment))
-    return table
+        if one.entry.run != run:
+            run = one.entry.run
+            table.add_row(Text(run, style="bold"))
+        table.add_row(*map(Text, _row(one, moment)))
+    said = [Text(f"{one.entry.id}: {one.said}") for one in seen if one.said not in ("", one.entry.state)]
+    return Group(table, *said)
 
 
 def _row(one: Seen, now: float) -> tuple[str, ...]:
@@ -132,17 +178,13 @@ def _row(one: Seen, now: float) -> tuple[str, ...]:
     answered = one.endings.get("succeeded", 0)
     is_running = entry.state == "sent" and standing is not None
     return (
-        entry.id,
-        entry.run,
-        entry.api,
+        f"  {entry.id}",
         entry.model.name,
-        f"{entry.state}: {standing.word}" if is_running and standing else entry.state,
-        str(entry.count),
-        str(standing.done) if standing else "-",
+        standing.word if is_running and standing else entry.state,
+        f"{standing.done if standing else '-'}/{entry.count}",
         str(answered),
         str(sum(one.endings.values()) - answered),
         _age(now - entry.created),
-        one.said,
     )
 
 

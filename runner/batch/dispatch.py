@@ -20,7 +20,7 @@ from runner.batch.account import account_of, check_account, fingerprint
 from runner.batch.course import Course
 from runner.batch.entry import LEASE_S
 from runner.batch.lane import Lane
-from runner.batch.waiting import Waiting
+from runner.batch.waiting import Left, Unreachable, Waiting
 from runner.batch.wanted import Outcome, Wanted
 from runner.codec import Codec, codec_for
 from runner.errors import ProviderError, RunnerError
@@ -137,7 +137,8 @@ async def _run_all(lanes: Sequence[Lane], shop: Shop) -> None:
     async with asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(lane.run())
-    await _tidy(shop, [lane.course for lane in lanes])
+    for lane in lanes:
+        await _look_again(shop, lane)
 
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:
@@ -180,14 +181,13 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _tidy(shop: Shop, courses: Sequence[Course]) -> None:
-    """Clean up after batches that a crash left collected but not closed."""
-    for entry in await asyncio.to_thread(shop.book.entries, ["collected"]):
-        for course in courses:
-            if (entry.account, entry.api) == (course.fingerprint, str(course.model.capability.batch)):
-                if await asyncio.to_thread(shop.book.take, entry.id):
-                    await course.advance(entry, wait=False)
-                break
+async def _look_again(shop: Shop, lane: Lane) -> None:
+    """A batch of this run whose sending got no answer, and that went out again, may show now."""
+    for entry in await asyncio.to_thread(shop.book.entries, ["unsent"], lane.run_id):
+        is_mine = (entry.model, entry.account) == (lane.wanted.model, lane.course.fingerprint)
+        if is_mine and not lane.course.waiting.over:
+            with suppress(ProviderError, Unreachable, Left):  # `runner collect` looks again
+                await lane.course.look_for(entry)
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:

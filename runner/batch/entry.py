@@ -18,7 +18,7 @@ State = Literal["drafted", "sent", "ended", "collected", "closed", "unsent", "re
 
     drafted ──▶ sent ──▶ ended ──▶ collected ──▶ closed
        │          └────▶ lost ─(it ends after all)─▶ ended
-       ├──▶ unsent    it never reached the provider
+       ├──▶ unsent    it never reached the provider ─(it shows there after all)─▶ sent
        └──▶ refused   the provider would not take it
 
 drafted: on disk and about to be sent, or sent without an answer. sent: the provider's id is known. ended: the provider

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from runner.batch.entry import Entry
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
+from runner.batch.room import Room, most_bytes
 from runner.batch.verdict import told_apart
 from runner.batch.waiting import Left, Unreachable
 from runner.batch.wanted import NOT_SENT
-from runner.errors import ProviderError
+from runner.errors import LedgerError, ProviderError
 from runner.records import Adapted, Failure, Problem, Request
 from runner.retry import Breaker
 
@@ -29,6 +30,8 @@ SENDING = 4
 """Batches of one model that are uploaded at the same time."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
+ROOM_S = 0.05
+"""Seconds between two looks whether there is room for another batch."""
 SHARE = 50
 """Trials that are packed before other lanes get their turn."""
 
@@ -47,11 +50,20 @@ class Lane:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
-    running: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: Room = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._room = Room(
+            most_bytes=most_bytes(self.wanted.model.limits),
+            settings=self.course.settings,
+            pauses=self.course.waiting,
+            again=self._relaunch,
+            refuse=lambda item: self._fail(item.key, _problem(item), item.attempt),
+            begin=self._group.create_task,
+        )
 
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
@@ -61,6 +73,7 @@ class Lane:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
                 self._group.create_task(self._attach(batch))
+        self._room.give_up()
 
     # ---- packing
 
@@ -89,7 +102,11 @@ class Lane:
             await self._launch(pack)
             pack = self._pack()
             line = self.course.api.line(pack.next_id, body, self.wanted.model)
-        pack.add(key, 1, line)
+        try:
+            pack.add(key, 1, line)
+        except LedgerError:
+            pack.discard()
+            raise
         if len(pack.items) < pack.most_items:
             return pack
         await self._launch(pack)
@@ -97,7 +114,7 @@ class Lane:
 
     def _pack(self) -> Pack:
         limits = self.course.api.limits
-        return Pack(self.course.folder, most_items(self.course.settings, limits), limits.n_bytes)
+        return Pack(self.course.folder, most_items(self.course.settings, limits), self._room.bound(limits.n_bytes))
 
     def _closed(self) -> Problem | None:
         """Why nothing more is sent; None where it is."""
@@ -111,16 +128,28 @@ class Lane:
         """Write a pack down and send it beside whatever else happens."""
         if not pack.items:
             return
+        problem = await self._await_room(pack)
         await self._sending.acquire()
-        if (problem := self._closed()) is not None:
+        if (problem := problem or self._closed()) is not None:
             self._sending.release()
+            self._room.held.pop(pack.id, None)
             pack.discard()
             for key, tried in pack.items:
                 self._fail(key, problem, tried - 1)
             return
         entry = await self._drafted(pack)
-        self.running += 1
+        self._room.running += 1
         self._group.create_task(self._send(entry, pack))
+
+    async def _await_room(self, pack: Pack) -> Problem | None:
+        """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
+        while not self._room.has(pack.n_bytes) and self._closed() is None:
+            if not self.course.settings.wait:
+                held = "the model's other batches hold all that limits.enqueued_tokens allows"
+                return Problem("token_limit", f"{held}: the same command sends this once they have ended")
+            await asyncio.sleep(ROOM_S)
+        self._room.held[pack.id] = pack.n_bytes
+        return None
 
     async def _drafted(self, pack: Pack) -> Entry:
         """File first, then the book: what the book names is there."""
@@ -155,51 +184,63 @@ class Lane:
                 self.breaker.record_success()
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
+                self._room.go_on()
             if entry.state == "sent" and not self.course.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        finally:
-            self._gone()
+        self._room.gone()
 
     async def _attach(self, batch: str) -> None:
-        self.running += 1
+        self._room.running += 1
         book = self.course.book
         entry = await asyncio.to_thread(book.entry, batch)
         self.course.news(entry)
         try:
-            while not await asyncio.to_thread(book.take, batch):
-                if not self.course.settings.wait:
-                    await self._leave(entry)
-                    return
-                await self.course.waiting.pause(LOOK_AGAIN_S)
+            await self._take(batch)
             entry = await asyncio.to_thread(book.entry, batch)
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
-        finally:
-            self._gone()
+        self._room.gone()
 
-    def _gone(self) -> None:
-        self.running -= 1
-        self._ended.set()
+    async def _take(self, batch: str) -> None:
+        """Until no other process works on it; Left where that is not waited for."""
+        while not await asyncio.to_thread(self.course.book.take, batch):
+            if not self.course.settings.wait:
+                raise Left
+            await self.course.waiting.pause(LOOK_AGAIN_S)
 
     async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
         try:
             entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            self._room.held.pop(entry.id, None)
+            if entry.state != "refused":
+                self._room.go_on()
         except Unreachable as away:
+            self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
-        is_still_lost = was_lost and entry.state == "lost"
-        if is_still_lost:
+        if was_lost and entry.state == "lost":
             await self._give_up(entry)
-        if is_still_lost or entry.state == "unsent":
             await self._relaunch(entry, await self._mine(entry))
+        elif entry.state == "unsent":
+            await self._resend(entry)
         else:
             await self._tell_apart(entry)
+
+    async def _resend(self, entry: Entry) -> None:
+        """A batch that never arrived goes out as another, as often as a request may be in one."""
+        items = await self._mine(entry)
+        most = self.course.settings.attempts
+        for item in items:
+            if item.attempt >= most:
+                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+        again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
+        await self._relaunch(entry, again)
 
     async def _give_up(self, entry: Entry) -> None:
         """Its requests are about to be bought anew: let it not go on if that can be helped."""
@@ -209,6 +250,7 @@ class Lane:
             return
 
     async def _leave(self, entry: Entry) -> None:
+        self._room.left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: Entry) -> list[Booked]:
@@ -224,12 +266,14 @@ class Lane:
         groups = told_apart(items, self.course.settings)
         for item in groups["failed"]:
             self._fail(item.key, _problem(item), item.attempt)
+        if any(item.kind == "token_limit" for item in groups["failed"]):
+            self._room.give_up()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
         self.outcome.live.update(item.key for item in groups["live"])
         await self._relaunch(entry, groups["again"])
         await self._halve(entry, groups["smaller"])
-        await self._later(entry, groups["later"])
+        await self._room.later(entry, groups["later"])
 
     async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
         if len(items) == 1:
@@ -238,32 +282,6 @@ class Lane:
         middle = (len(items) + 1) // 2
         await self._relaunch(entry, items[:middle])
         await self._relaunch(entry, items[middle:])
-
-    async def _later(self, entry: Entry, items: Sequence[Booked]) -> None:
-        """The account's batches hold too many tokens: wait for another to end, or ask for less at once."""
-        if not items:
-            return
-        self.running -= 1  # it holds none
-        try:
-            if self.running:
-                await self._one_ends()
-                await self._relaunch(entry, items)
-            elif len(items) > 1:
-                await self._halve(entry, items)
-            else:
-                await self.course.waiting.pause(self.course.settings.max_poll_s)
-                await self._relaunch(entry, [replace(items[0], attempt=items[0].attempt + 1)])
-        except Left:
-            for item in items:
-                self._fail(item.key, _problem(item), item.attempt)
-        finally:
-            self.running += 1
-
-    async def _one_ends(self) -> None:
-        """Until another of this model's batches has ended, or none is left that could."""
-        self._ended.clear()
-        while self.running and not self._ended.is_set():
-            await self.course.waiting.pause(0.05)
 
     async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
         """Send items of an ended batch again, in a new one, from the lines on disk."""

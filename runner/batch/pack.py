@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from runner.batch.entry import item_id, items_path
+from runner.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,16 +56,19 @@ class Pack:
 
     def add(self, key: str, attempt: int, line: bytes) -> None:
         """Put an item in, whose line was made with `next_id`."""
-        if self._file is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._beside.open("wb")
-        self._file.write(line + b"\n")
+        with on_disk(self._beside):
+            if self._file is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._file = self._beside.open("wb")
+            self._file.write(line + b"\n")
         self.items.append((key, attempt))
         self.n_bytes += len(line) + 1
 
     def seal(self) -> None:
         """Bring the file to disk for good, under its name."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        with on_disk(self._beside):
             sync(self._file)
             self._file.close()
             self._file = None
@@ -72,9 +77,11 @@ class Pack:
     def discard(self) -> None:
         """Forget it: it will not be sent."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what is still to be written may find no room
+                self._file.close()
             self._file = None
-        self._beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._beside.unlink(missing_ok=True)
 
     @property
     def _beside(self) -> Path:
@@ -100,6 +107,16 @@ def lines_of(folder: Path, batch: str, places: Iterable[int]) -> Iterator[tuple[
 def renamed(line: bytes, was: str, now: str) -> bytes:
     """An item's line under another id; see batch_api.BatchApi.line. Ids are too random to occur in a body."""
     return line.replace(was.encode(), now.encode())
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Around what writes a batch's files: LedgerError where that cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path}: a batch's lines cannot be kept: {error.strerror or error}"
+        raise LedgerError(message, advice="run the same command again when there is room for them") from error
 
 
 def sync(file: BinaryIO) -> None:

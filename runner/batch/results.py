@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
 
 from runner.batch.entry import Settled, place_of, results_path
-from runner.batch.pack import replace, sync
+from runner.batch.pack import on_disk, replace, sync
 from runner.plan import endpoint_of
 from runner.records import Answer
 
@@ -69,15 +70,17 @@ class Results:
         """Take all lines. The file gets its name only when the last line is in."""
         self.strange = 0
         path = results_path(self.folder, self.entry.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                await self._take_all(items, file)
-                await asyncio.to_thread(sync, file)
-            replace(part, path)
+            with on_disk(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with part.open("wb") as file:
+                    await self._take_all(items, file)
+                    await asyncio.to_thread(sync, file)
+                replace(part, path)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def rest(self, state: State, kind: str, message: str) -> list[Settled]:
         """The endings that the book lacks once no more lines can be had, those of silent items among them."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runner.codec import Codec, codec_for
 from runner.errors import TransientError
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, joined, lines, reading, sized, stop, text_at
+from runner.providers.batch_http import ask, delete, items_of, joined, lines, reading, sized, stop, text_at
 from runner.providers.batch_items import (
     dumped,
     failed,
@@ -102,15 +102,12 @@ class AnthropicBatch:
         """Counts stay nought until all requests have ended."""
         return _standing(await ask(http, "GET", _batches(account, sent.provider_id), headers=_headers(account)))
 
-    async def fetch(
+    def fetch(
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
     ) -> AsyncIterator[Item]:
         """The stream of results. Its address is made of ours, because `results_url` may name another host."""
-        if standing.results:
-            url = _batches(account, sent.provider_id, "/results")
-            async with aclosing(lines(http, url, headers=_headers(account))) as stream:
-                async for line in stream:
-                    yield _item(line)
+        urls = (_batches(account, sent.provider_id, "/results") for _ in standing.results)
+        return items_of((lines(http, url, headers=_headers(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused with 409 of a batch that has ended."""

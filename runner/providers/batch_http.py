@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.reply import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
     from pathlib import Path
 
     import aiohttp
 
-    from runner.providers.batch_api import Standing
+    from runner.providers.batch_api import Account, Item, Standing
     from runner.records import Json
 
 CALL_S = 120.0
@@ -121,6 +130,19 @@ async def lines(http: aiohttp.ClientSession, url: str, **request: Any) -> AsyncG
                     yield line
         if (last := b"".join(held)).strip():
             yield last
+
+
+async def items_of(streams: Iterable[AsyncGenerator[bytes]], read: Callable[[bytes], Item]) -> AsyncIterator[Item]:
+    """What each line of some files is, one file after the other, as they arrive."""
+    for stream in streams:
+        async with aclosing(stream):
+            async for line in stream:
+                yield read(line)
+
+
+def bearer(account: Account) -> dict[str, str]:
+    """The headers by which most APIs know who asks."""
+    return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}
 
 
 async def upload_form(

@@ -5,12 +5,23 @@ Formats: https://docs.mistral.ai/api/endpoint/batch, the types of mistralai 2.5,
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, discarding, lines, size_kind, sized, stop, text_at, upload_form
+from runner.providers.batch_http import (
+    ask,
+    bearer,
+    delete,
+    discarding,
+    items_of,
+    lines,
+    size_kind,
+    sized,
+    stop,
+    text_at,
+    upload_form,
+)
 from runner.providers.batch_items import failed, inner, objects, parse, succeeded, text, unreadable, whole, wrapped
 from runner.reply import error_for
 
@@ -53,7 +64,7 @@ class MistralBatch:
 
     async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
         """Upload, then create with our id as metadata."""
-        url, headers = f"{account.base}/files", _headers(account)
+        url, headers = f"{account.base}/files", bearer(account)
         job = {
             "endpoint": ENDPOINT,
             "model": draft.model.id,
@@ -75,7 +86,7 @@ class MistralBatch:
         page_number = 0
         while True:
             query = {"page": str(page_number), "page_size": str(PAGE), "created_after": since}
-            page = await ask(http, "GET", _jobs(account), params=query, headers=_headers(account))
+            page = await ask(http, "GET", _jobs(account), params=query, headers=bearer(account))
             jobs = objects(page.get("data"))
             for job in jobs:
                 if inner(job, "metadata", NOTE) == draft.id:
@@ -88,7 +99,7 @@ class MistralBatch:
         """Counts and the ids of both result files; the total is nought until a job has begun."""
         # Otherwise the answer may carry the results themselves.
         query = {"inline": "false"}
-        job = await ask(http, "GET", _jobs(account, sent.provider_id), params=query, headers=_headers(account))
+        job = await ask(http, "GET", _jobs(account, sent.provider_id), params=query, headers=bearer(account))
         word = text(job.get("status"))
         results = tuple(file_id for name in ("output_file", "error_file") if (file_id := text(job.get(name))))
         messages = filter(None, (text(inner(error, "message")) for error in objects(job.get("errors"))))
@@ -103,7 +114,7 @@ class MistralBatch:
             size_kind(message),
         )
 
-    async def fetch(
+    def fetch(
         self,
         http: aiohttp.ClientSession,
         account: Account,
@@ -111,27 +122,20 @@ class MistralBatch:
         standing: Standing,
     ) -> AsyncIterator[Item]:
         """The output file, then the error file."""
-        for file_id in standing.results:
-            url = f"{account.base}/files/{file_id}/content"
-            async with aclosing(lines(http, url, headers=_headers(account))) as stream:
-                async for line in stream:
-                    yield _item(line)
+        urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
+        return items_of((lines(http, url, headers=bearer(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """The job ends a while later; what was done stays."""
         url = _jobs(account, f"{sent.provider_id}/cancel")
-        await stop(http, url, _headers(account), lambda: self.standing(http, account, sent))
+        await stop(http, url, bearer(account), lambda: self.standing(http, account, sent))
 
     async def clean(
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
     ) -> Sequence[str]:
         """The files; the job's record stays, which holds counts only."""
         names = dict.fromkeys((*sent.files, *standing.results))
-        return [name for name in names if await delete(http, f"{account.base}/files/{name}", _headers(account))]
-
-
-def _headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}
+        return [name for name in names if await delete(http, f"{account.base}/files/{name}", bearer(account))]
 
 
 def _jobs(account: Account, rest: str = "") -> str:

@@ -6,13 +6,24 @@ is what its last edition and its users' code show.
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, discarding, lines, size_kind, sized, stop, text_at, upload_form
+from runner.providers.batch_http import (
+    ask,
+    bearer,
+    delete,
+    discarding,
+    items_of,
+    lines,
+    size_kind,
+    sized,
+    stop,
+    text_at,
+    upload_form,
+)
 from runner.providers.batch_items import dumped, failed, inner, parse, succeeded, text, unreadable, whole, wrapped
 from runner.reply import error_of
 
@@ -78,7 +89,7 @@ class OpenAiBatch:
 
     async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
         """Upload, then create with our id as metadata."""
-        url, headers = f"{account.base}/files", _headers(account)
+        url, headers = f"{account.base}/files", bearer(account)
         batch = {
             "endpoint": ENDPOINT,
             "completion_window": self.windows[draft.window_s],
@@ -96,7 +107,7 @@ class OpenAiBatch:
         oldest = datetime.fromisoformat(draft.created).timestamp() - SLACK_S
         query = {"limit": PAGE}
         while True:
-            page = await ask(http, "GET", _batches(account), params=query, headers=_headers(account))
+            page = await ask(http, "GET", _batches(account), params=query, headers=bearer(account))
             batches = [batch for batch in page.get("data") or () if isinstance(batch, dict)]
             for batch in batches:
                 if inner(batch, "metadata", MARK) == draft.id:
@@ -114,9 +125,9 @@ class OpenAiBatch:
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
         """Counts may be missing until validation is over."""
-        return _standing(await ask(http, "GET", _batches(account, sent), headers=_headers(account)))
+        return _standing(await ask(http, "GET", _batches(account, sent), headers=bearer(account)))
 
-    async def fetch(
+    def fetch(
         self,
         http: aiohttp.ClientSession,
         account: Account,
@@ -124,23 +135,20 @@ class OpenAiBatch:
         standing: Standing,
     ) -> AsyncIterator[Item]:
         """The output file and the error file, one after the other."""
-        for file_id in standing.results:
-            url = f"{account.base}/files/{file_id}/content"
-            async with aclosing(lines(http, url, headers=_headers(account))) as stream:
-                async for line in stream:
-                    yield read_line(line)
+        urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
+        return items_of((lines(http, url, headers=bearer(account)) for url in urls), read_line)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused of a batch that has ended."""
         url = f"{_batches(account, sent)}/cancel"
-        await stop(http, url, _headers(account), lambda: self.standing(http, account, sent))
+        await stop(http, url, bearer(account), lambda: self.standing(http, account, sent))
 
     async def clean(
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
     ) -> Sequence[str]:
         """The input file, the output file and the error file; batches themselves cannot be deleted."""
         files = (*sent.files, *standing.results)
-        headers = _headers(account)
+        headers = bearer(account)
         return [file_id for file_id in files if await delete(http, f"{account.base}/files/{file_id}", headers)]
 
 
@@ -222,7 +230,3 @@ def _ids(batch: Mapping[str, Json], *names: str) -> tuple[str, ...]:
 
 def _batches(account: Account, sent: Sent | None = None) -> str:
     return f"{account.base}/batches" + (f"/{sent.provider_id}" if sent else "")
-
-
-def _headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}

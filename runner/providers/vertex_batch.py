@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, size_kind, sized, stop, text_at
+from runner.providers.batch_http import ask, bearer, delete, size_kind, sized, stop, text_at
 from runner.providers.batch_items import (
     dumped,
     failed,
@@ -71,7 +71,7 @@ class VertexBatch:
         }
         with _explained(), sized():
             await _storage(account).put(http, source, draft.items)
-            made = await ask(http, "POST", _jobs(account), json=job, headers=_headers(account))
+            made = await ask(http, "POST", _jobs(account), json=job, headers=bearer(account))
         return Sent(_last(text_at(made, "name")), (source,))
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
@@ -79,7 +79,7 @@ class VertexBatch:
         query = {"filter": f'display_name="{draft.id}"', "pageSize": str(PAGE)}
         while True:
             with _explained():
-                page = await ask(http, "GET", _jobs(account), params=query, headers=_headers(account))
+                page = await ask(http, "GET", _jobs(account), params=query, headers=bearer(account))
             for job in objects(page.get("batchPredictionJobs")):
                 if job.get("displayName") == draft.id:
                     return Sent(_last(text_at(job, "name")), (_source(draft),))
@@ -90,7 +90,7 @@ class VertexBatch:
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
         """State and counts, and the folder of results: a job that was stopped may name none, but has written there."""
         with _explained():
-            job = await ask(http, "GET", _jobs(account, sent.provider_id), headers=_headers(account))
+            job = await ask(http, "GET", _jobs(account, sent.provider_id), headers=bearer(account))
         word, stats = text(job.get("state")), job.get("completionStats")
         state = google_state(word)
         done = whole(inner(stats, "successfulCount")) + whole(inner(stats, "failedCount"))
@@ -123,7 +123,7 @@ class VertexBatch:
         """Google does its best to stop it; what was done stays."""
         url = _jobs(account, f"{sent.provider_id}:cancel")
         with _explained():
-            await stop(http, url, _headers(account), lambda: self.standing(http, account, sent))
+            await stop(http, url, bearer(account), lambda: self.standing(http, account, sent))
 
     async def clean(
         self,
@@ -137,17 +137,13 @@ class VertexBatch:
         with _explained():
             names = [name for source in sent.files for name in await _listed(storage, http, _folder(source))]
             gone = [name for name in names if await storage.delete(http, name)]
-            if await delete(http, _jobs(account, sent.provider_id), _headers(account)):
+            if await delete(http, _jobs(account, sent.provider_id), bearer(account)):
                 gone.append(sent.provider_id)
         return gone
 
 
-def _headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}
-
-
 def _storage(account: Account) -> Storage:
-    return Storage(storage_beside(account.base), _headers(account))
+    return Storage(storage_beside(account.base), bearer(account))
 
 
 def _jobs(account: Account, rest: str = "") -> str:

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, discarding, opened, size_kind, sized, stop, text_at, upload_form
+from runner.providers.batch_http import (
+    ask,
+    bearer,
+    delete,
+    discarding,
+    opened,
+    size_kind,
+    sized,
+    stop,
+    text_at,
+    upload_form,
+)
 from runner.providers.batch_items import (
     dumped,
     failed,
@@ -58,7 +69,7 @@ class XaiBatch:
 
     async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
         """Upload, then create under our id as name."""
-        url, headers = f"{account.base}/files", _headers(account)
+        url, headers = f"{account.base}/files", bearer(account)
         with _explained(), sized():
             file_id = text_at(await upload_form(http, url, draft.items, f"{draft.id}.jsonl", headers), "id")
             batch = {"name": draft.id, "input_file_id": file_id}
@@ -71,7 +82,7 @@ class XaiBatch:
         query = {"limit": str(PAGE)}
         while True:
             with _explained():
-                page = await ask(http, "GET", _batches(account), params=query, headers=_headers(account))
+                page = await ask(http, "GET", _batches(account), params=query, headers=bearer(account))
             for batch in objects(page.get("batches")):
                 if batch.get("name") == draft.id:
                     file_id = text(batch.get("input_file_id"))
@@ -83,7 +94,7 @@ class XaiBatch:
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
         """Made of the counters: nothing pending is the end, no requests at all means that the file is being read."""
         with _explained():
-            return _standing(await ask(http, "GET", _batches(account, sent.provider_id), headers=_headers(account)))
+            return _standing(await ask(http, "GET", _batches(account, sent.provider_id), headers=bearer(account)))
 
     async def fetch(
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
@@ -93,7 +104,7 @@ class XaiBatch:
         while standing.results:
             url = _batches(account, f"{sent.provider_id}/results")
             with _explained():
-                async with opened(http, "GET", url, params=query, headers=_headers(account)) as response:
+                async with opened(http, "GET", url, params=query, headers=bearer(account)) as response:
                     raw = await response.read()
             entries, token = _page(raw)
             for entry in entries:
@@ -106,7 +117,7 @@ class XaiBatch:
         """What was done stays."""
         url = _batches(account, f"{sent.provider_id}:cancel")
         with _explained():
-            await stop(http, url, _headers(account), lambda: self.standing(http, account, sent))
+            await stop(http, url, bearer(account), lambda: self.standing(http, account, sent))
 
     async def clean(
         self,
@@ -118,7 +129,7 @@ class XaiBatch:
         """The uploaded file; batches cannot be deleted, and vanish on the day that they name."""
         files = f"{account.base}/files"
         with _explained():
-            return [name for name in sent.files if await delete(http, f"{files}/{name}", _headers(account))]
+            return [name for name in sent.files if await delete(http, f"{files}/{name}", bearer(account))]
 
 
 @contextmanager
@@ -130,10 +141,6 @@ def _explained() -> Iterator[None]:
         if error.status == 400 and "api key" in str(error).lower():
             raise FatalError("key_refused", str(error), status=400) from error
         raise
-
-
-def _headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}
 
 
 def _batches(account: Account, rest: str = "") -> str:

@@ -167,9 +167,9 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     bought = f"{words.count(launch['requests_sent'])} requests sent"
     yield Tile("from the ledger", words.count(launch["from_ledger"]), bought)
     known = launch["price_usd"] is not None
-    yield Tile(
-        "price", f"${words.money(launch['price_usd'])}" if known else "unknown", "of all replies" if known else ""
-    )
+    saved = launch.get("saved_usd")
+    note = f"${words.money(saved)} saved by batches" if saved else "of all replies" if known else ""
+    yield Tile("price", f"${words.money(launch['price_usd'])}" if known else "unknown", note)
 
 
 def _asked(found: Gathered) -> Iterator[Asked]:

@@ -137,7 +137,7 @@ def _to_parquet(jobs: list[_Job], target: Path) -> Exported:
 
 
 _OBJECTS = ("problem", "requested", "sent", "dropped", "tokens")
-_FLOATS = ("latency_s", "price_usd")
+_FLOATS = ("latency_s", "price_usd", "saved_usd")
 _WHOLE = ("job", "repetition", "attempts")
 
 

@@ -3,99 +3,203 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commandline import load, newest, runner
+from commandline import load, newest, quick
 
+from runner.__main__ import main
+from runner.batch.book import open_book
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),  # MLflow's own
+    # In one process Hydra leaves its log files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 TRIALS = 12
-NATIVE = ("batch=native", "batch.first_poll_s=0.2", "batch.max_poll_s=0.5")
+NATIVE = ("batch=native", "batch.first_poll_s=0.05", "batch.max_poll_s=0.2")
+UNTRACKED = "tracking.enabled=false"
+SLOW = FaultPlan(batch_s=3600)
 
 
-def configs(folder: Path, base: str) -> str:
-    """A config folder of one's own with a model that has a batch API."""
-    path = folder / "mine" / "model" / "mini.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f"# @package model.mini\nid: gpt-4o-mini\nprovider: openai\nvendor: openai\nkey_env: SIMULATED_KEY\n"
-        f"api_base: {base}{BASES['openai']}\ncapability: {{structure: schema, batch: openai}}\n",
-        encoding="utf-8",
-    )
-    return f"--config-dir={folder / 'mine'}"
+@dataclass
+class Clock:
+    """The provider's time, which the test moves on."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:  # noqa: D102  what the simulator calls
+        return self.now
 
 
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Shell:
+    """A working folder, in which the program is run as if it were typed."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+    options: tuple[str, ...] = ()
+
+    def run(self, *words: str, status: int = 0) -> str:
+        """A run's words, behind the options: what it said."""
+        return self.verb(*quick([*self.options, *words]), status=status)
+
+    def verb(self, *words: str, status: int = 0) -> str:
+        """What the program said; it must end with `status`."""
+        self.capsys.readouterr()
+        ended = main(words)
+        said = self.capsys.readouterr()
+        assert ended == status, said
+        return said.out + said.err
+
+    def newest(self) -> dict[str, Any]:
+        """The newest run.json."""
+        return load(newest(self.folder, "run.json") / "run.json")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIMULATED_KEY", "simulated")
+    return Shell(tmp_path, capsys)
+
+
+def models(folder: Path, base: str) -> tuple[str, ...]:
+    """The options that add a config folder of one's own, with a model that has a batch API and one that has none."""
+    (folder / "mine" / "model").mkdir(parents=True)
+    for name, model_id, provider, batch in (
+        ("mini", "gpt-4o-mini", "openai", "openai"),
+        ("deep", "deepseek-chat", "deepseek", "null"),
+    ):
+        structure = "schema" if provider == "openai" else "json_object"
+        (folder / "mine" / "model" / f"{name}.yaml").write_text(
+            f"# @package model.{name}\nid: {model_id}\nprovider: {provider}\nvendor: {provider}\n"
+            f"key_env: SIMULATED_KEY\napi_base: {base}{BASES[provider]}\n"
+            f"capability: {{structure: {structure}, batch: {batch}}}\n",
+            encoding="utf-8",
+        )
+    return (f"--config-dir={folder / 'mine'}",)
 
 
 def billed(simulator: SimulatorThread) -> list[int]:
     return [item["billed"] for item in simulator.count.items.values()]
 
 
-def row_kinds(folder: Path) -> set[Any]:
+def rows(folder: Path) -> set[Any]:
+    """Kinds of problem in a run's rows."""
     lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return {row["problem"] and row["problem"]["kind"] for row in map(json.loads, lines)}
 
 
-def test_a_batch_is_left_and_collected(tmp_path: Path) -> None:
-    """Left running it ends with 5 and says where to look; collect completes results and MLflow, and buys nothing."""
+def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left running it ends with 5 and says where to look; collect completes results and MLflow, and buys nothing.
+
+    So it does for a run that only waits for another's batch. Before that it changes nothing, and another key is told
+    whose batch it is.
+    """
     from mlflow import MlflowClient
 
-    with SimulatorThread(FaultPlan(batch_s=12)) as simulator:
-        words = (configs(tmp_path, simulator.base), "model=mini", *NATIVE)
-        left = runner(tmp_path, *words, "batch.wait=false", status=5)
-        assert "runner status" in left.stdout
-        assert row_kinds(newest(tmp_path, "run.json")) == {"pending"}
-        client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-        assert {run.info.status for run in client.search_runs(["1"])} == {"SCHEDULED"}
-        assert "1 still run" in runner(tmp_path, "status", status=5).stdout
-        until = time.monotonic() + 60
-        while runner_any(tmp_path, "collect").returncode != 0:
-            assert time.monotonic() < until
-            time.sleep(1)
-        run = load(newest(tmp_path, "run.json") / "run.json")
-        assert (run["scored"], run["status"]) == (TRIALS, "FINISHED")
-        assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
-        again = runner(tmp_path, *words)
-        assert "0 requests sent" in again.stdout
+    def statuses() -> set[str]:
+        return {run.info.status for run in client.search_runs(["1"])}
+
+    with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("model=mini", *NATIVE)
+        assert "runner status" in shell.run(*words, "batch.wait=false", status=5)
+        first = newest(shell.folder, "run.json")
+        assert rows(first) == {"pending"}
+        client = MlflowClient(f"sqlite:///{shell.folder}/mlruns/mlflow.db")
+        assert statuses() == {"SCHEDULED"}
+        assert "12 requests wait" in shell.run(*words, "batch.wait=false", UNTRACKED, status=5)
+        second = newest(shell.folder, "run.json")
+        assert f"1 still run. Fetch what has ended: runner collect {second.relative_to(shell.folder)}" in shell.verb(
+            "status", str(second), status=5
+        )
+        assert "still running" in shell.verb("collect", status=5)
+        assert {load(folder / "run.json")["status"] for folder in (first, second)} == {"SCHEDULED"}
+        monkeypatch.setenv("SIMULATED_KEY", "another")
+        assert "belongs to another account" in " ".join(shell.verb("collect", status=5).split())
+        assert "belongs to another account" in shell.run(*words, UNTRACKED, status=2)
+        monkeypatch.setenv("SIMULATED_KEY", "simulated")
+        clock.now += 2 * 3600
+        shell.verb("collect")
+        for folder in (first, second):
+            run = load(folder / "run.json")
+            assert (run["scored"], run["status"], run["batches"]) == (TRIALS, "FINISHED", [])
+        assert statuses() == {"FINISHED"}
         assert billed(simulator) == [1] * TRIALS
 
 
-def runner_any(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command, whatever its status."""
-    command = [sys.executable, "-m", "runner", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
+    """Three jobs of three requests are one batch of nine; left and collected, the whole sweep is complete."""
+    with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("-m", "model=mini", "persona=poet", "sampling.temperature=0,0.5,1", *NATIVE, UNTRACKED)
+        shell.run(*words, "batch.wait=false", status=5)
+        assert simulator.count.batches == {"openai": 1}
+        folder = newest(shell.folder)
+        clock.now += 2 * 3600
+        shell.verb("collect", str(folder))
+        sweep = load(folder / "sweep.json")
+        assert (sweep["status"], sweep["scored"], [job["scored"] for job in sweep["jobs"]]) == ("FINISHED", 9, [3] * 3)
+        assert sweep["saved_usd"] > 0
+        assert billed(simulator) == [1] * 9
 
 
-def test_switching_to_live_buys_nothing_twice(tmp_path: Path) -> None:
+def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
+    """What a crash left at the provider just before the clean-up, the next run of any batch model deletes."""
+    with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.cleanup=false")
+        with open_book("sqlite:///outputs/ledger.db") as book:
+            (entry,) = book.entries()
+            book.change(entry.id, "collected")  # as if killed there
+            assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)
+            assert book.entry(entry.id).state == "closed"
+        assert simulator.count.requests["openai"]["files.delete"] == 2
+
+
+def test_switching_to_live_buys_nothing_twice(shell: Shell) -> None:
     """A run that goes live while a batch holds its requests waits for the batch; afterwards the ledger has them."""
-    with SimulatorThread(FaultPlan(batch_s=4)) as simulator:
-        words = (configs(tmp_path, simulator.base), "model=mini", "tracking.enabled=false")
-        runner(tmp_path, *words, *NATIVE, "batch.wait=false", status=5)
-        done = runner(tmp_path, *words, "batch.first_poll_s=0.2", "batch.max_poll_s=0.5")
-        assert f"{TRIALS} of {TRIALS} scored" in done.stdout
+    with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        clock.now += 2 * 3600
+        done = shell.run("model=mini", UNTRACKED, "batch.first_poll_s=0.05")
+        assert f"{TRIALS} of {TRIALS} scored" in done
         assert billed(simulator) == [1] * TRIALS
         assert sum(simulator.count.requests["openai"].get(name, 0) for name in ("chat", "chat.completions")) == 0
 
 
-def test_a_batch_costs_half(tmp_path: Path) -> None:
-    """The price of a batched answer is the batch rate."""
+def test_what_has_no_batch_api_goes_live_and_is_named(shell: Shell) -> None:
+    """In one run a model goes by batch and another live; the plan and the run say which."""
+    with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("model=[mini,deep]", *NATIVE, UNTRACKED)
+        assert "Live, for want of a batch API: deep." in shell.verb("plan", *shell.options, *words)
+        done = shell.run(*words)
+        assert "live, for want of a batch API: deep" in done
+        assert f"{2 * TRIALS} of {2 * TRIALS} scored" in done
+        assert (simulator.count.batches["openai"], simulator.count.requests["deepseek"]["chat"]) == (1, TRIALS)
+        assert "for want" not in shell.verb("plan", *shell.options, "model=[mini,deep]")
+
+
+def test_a_batch_costs_half(shell: Shell) -> None:
+    """The price of a batched answer is the batch rate, and what live would have cost more is a count and a line."""
     with SimulatorThread(FaultPlan()) as simulator:
-        words = (configs(tmp_path, simulator.base), "model=mini", "tracking.enabled=false")
-        runner(tmp_path, *words, *NATIVE)
-        by_batch = load(newest(tmp_path, "run.json") / "run.json")["price_usd"]
-        runner(tmp_path, *words, "ledger.url=sqlite:///outputs/live.db")
-        live = load(newest(tmp_path, "run.json") / "run.json")["price_usd"]
-    assert by_batch == pytest.approx(live / 2, rel=0.1)  # simulated replies differ a little in length
+        shell.options = models(shell.folder, simulator.base)
+        assert "batches saved $" in shell.run("model=mini", *NATIVE, UNTRACKED)
+        run = shell.newest()
+        assert run["saved_usd"] == pytest.approx(run["price_usd"])
+        shell.run("model=mini", UNTRACKED, "ledger.url=sqlite:///outputs/live.db")
+        live = shell.newest()
+    assert run["price_usd"] == pytest.approx(live["price_usd"] / 2, rel=0.1)  # simulated replies differ in length
+    assert live["saved_usd"] == 0
