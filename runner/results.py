@@ -21,9 +21,9 @@ SHOWN = 20
 def show_statistics(folder: Path, *, as_json: bool) -> int:
     """Print the statistics of a run, or of all jobs of a sweep together."""
     jobs = [path for path in runfile.job_folders(folder) if runfile.load(path, "run.json").get("error") is None]
-    if not jobs:
+    if not any((path / "results.jsonl").is_file() for path in jobs):
         advice = runfile.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
-        raise ConfigError("has no results", where=str(folder), key="results.jsonl", advice=advice)
+        raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
     found = stats.describe(chain.from_iterable(transcript.read_rows(path / "results.jsonl") for path in jobs))
     if as_json:
         sys.stdout.write(stats.to_json(found) + "\n")
