@@ -23,7 +23,7 @@ from runner.records import Failure, Problem
 from runner.rows import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from runner.aggregate import Tally
@@ -130,13 +130,14 @@ def launch(
     this.purchase.budget_usd = min(limits, default=None)
     with open_ledger(jobs[0].experiment.ledger_url) as ledger:
         planned, missing = _plan(results, jobs, ledger)
-        _check_budget(this, [one.asker for one in planned], ledger)
+        askers = [asker for _, asker in planned]
+        _check_budget(this, askers, ledger)
         begins(this)
         if missing.keys:
-            purchase.buy([one.asker for one in planned], missing, ledger, observer, this.purchase)
-        purchase.clean_up([one.asker for one in planned], missing.models, ledger, this.purchase.stop)
-        for one in planned:
-            _write(this, one.result, one.asker, ledger)
+            purchase.buy(askers, missing, ledger, observer, this.purchase)
+        purchase.clean_up(askers, missing.models, ledger, this.purchase.stop)
+        del missing  # all that was bought is in the purchase
+        _write_all(this, planned, ledger)
     return results
 
 
@@ -145,47 +146,43 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     results = [JobResult.of(job) for job in jobs]
     this.results += results
     with open_ledger(jobs[0].experiment.ledger_url) as ledger:
-        for result, job in zip(results, jobs, strict=True):
-            _write(this, result, Asker(job.experiment), ledger)
+        planned = [(result, Asker(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+        _write_all(this, planned, ledger)
     return results
 
 
-@dataclass(slots=True)
-class _Planned:
-    """A job that can be asked."""
-
-    result: JobResult
-    asker: Asker
-    lacking: Mapping[int, set[str]]
-    """Keys without an answer, by the index of their model among the launch's."""
-
-
-def _plan(results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger) -> tuple[list[_Planned], Missing]:
+def _plan(
+    results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger
+) -> tuple[list[tuple[JobResult, Asker]], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
     models = purchase.models_of(job.experiment for job in jobs)
-    pairs = zip(results, jobs, strict=True)
-    planned = [one for result, job in pairs if (one := _planned(result, job.experiment, models, ledger)) is not None]
+    planned: list[tuple[JobResult, Asker]] = []
+    missing: dict[int, set[str]] = {}
+    for result, job in zip(results, jobs, strict=True):
+        try:
+            asker = Asker(job.experiment)
+            lacking = _lacking_of(asker, models, ledger)
+        except ConfigError as error:
+            result.error = error
+            continue
+        planned.append((result, asker))
+        for index, keys in lacking.items():
+            missing.setdefault(index, keys).update(keys)
     if not planned:
         raise next(result.error for result in results if result.error is not None)
-    missing: dict[int, set[str]] = {}
-    for index, keys in (item for one in planned for item in one.lacking.items()):
-        if keys:
-            missing.setdefault(index, keys).update(keys)
     return planned, Missing(models, missing)
 
 
-def _planned(result: JobResult, experiment: Experiment, models: list[Model], ledger: Ledger) -> _Planned | None:
-    """None, and the job's error says why, where it cannot be rendered, or a model that must be asked has no API key."""
-    try:
-        asker = Asker(experiment)
-        lacking = {models.index(model): _lacking(asker.trials(model), ledger) for model in experiment.models}
-        for index, keys in lacking.items():
-            if keys:
-                purchase.check_key(models[index])
-    except ConfigError as error:
-        result.error = error
-        return None
-    return _Planned(result, asker, lacking)
+def _lacking_of(asker: Asker, models: list[Model], ledger: Ledger) -> dict[int, set[str]]:
+    """Keys without an answer, by the index of their model.
+
+    ConfigError where a trial cannot be rendered, or a model that must be asked has no API key.
+    """
+    lacking = {models.index(model): _lacking(asker.trials(model), ledger) for model in asker.experiment.models}
+    asked = {index: keys for index, keys in lacking.items() if keys}
+    for index in asked:
+        purchase.check_key(models[index])
+    return asked
 
 
 def _lacking(trials: Iterator[Trial], ledger: Ledger) -> set[str]:
@@ -214,8 +211,17 @@ def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None
         raise BudgetError(f"this would cost about ${whole:.4g}, above budget.max_usd of ${limit:.4g}", advice=advice)
 
 
+def _write_all(this: Launch, planned: Sequence[tuple[JobResult, Asker]], ledger: Ledger) -> None:
+    """Write every job's rows, then what is computed from them: by then the keys need no room any more."""
+    for result, asker in planned:
+        _write(this, result, asker, ledger)
+    this.purchase.settle()
+    for result, _ in planned:
+        aggregate.write_summary(aggregate.summary(result.tally), result.folder / "summary.csv")
+
+
 def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> None:
-    """Score a job's answers and write its folder."""
+    """Score a job's answers and write its rows and replies."""
     reader = Reader(this.id, result.index, asker.experiment.prompt)
     prices = {model.name: model.prices for model in asker.experiment.models}
     trials = plan.count_of(asker.experiment)
@@ -229,7 +235,6 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
             result.counts.add(row)
             result.tally.add(row)
             folder.add(row)
-    aggregate.write_summary(aggregate.summary(result.tally), result.folder / "summary.csv")
 
 
 def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, again: bool) -> Row:

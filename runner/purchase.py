@@ -62,6 +62,9 @@ class Purchase:
     stop: live.Stop = field(default_factory=live.Stop)
     over_budget: bool = False
     bought: set[str] = field(default_factory=set)
+    """Keys that were bought since the last `settle`."""
+    answers: int = 0
+    """How many were bought before it."""
     failures: dict[str, Failure] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     """Key -> id of the batch that holds it and still runs."""
@@ -69,9 +72,15 @@ class Purchase:
     @property
     def rate(self) -> float | None:
         """Requests bought a second, between the first sent and the last stored; None where nothing was bought."""
-        if self.first_sent_s is None or self.last_kept_s is None or not self.bought:
+        count = self.answers + len(self.bought)
+        if self.first_sent_s is None or self.last_kept_s is None or not count:
             return None
-        return len(self.bought) / max(self.last_kept_s - self.first_sent_s, 1e-9)
+        return count / max(self.last_kept_s - self.first_sent_s, 1e-9)
+
+    def settle(self) -> None:
+        """Forget which answers were bought, but for their number: their rows are written."""
+        self.answers += len(self.bought)
+        self.bought = set()
 
 
 @dataclass(frozen=True, slots=True)
