@@ -1,7 +1,7 @@
-"""What only the results need, imported while replies are awaited: pandas, and what the report computes with.
+"""What only the results need, imported while replies are awaited: pandas.
 
-Together these imports take seconds. Made after the last answer they would be waited for; made before the first request
-they would hold that up. While requests are out they cost nothing, as most of that time is spent waiting for providers.
+Its import takes about a second. Made after the last answer it would be waited for; made before the first request it
+would hold that up. While requests are out it costs nothing, as most of that time is spent waiting for providers.
 A dispatch that is over within SETTLED_S has the processor for itself.
 """
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 SETTLED_S = 10.0
 """Seconds from one look at whether requests are out to the next; imports begin with the first that finds it so. Each
 holds up a dispatch for some hundredths of a second, which a short one would feel."""
-TABLES = ("pandas",)
-REPORT = ("runner.report.figures", "scipy.stats", "statsmodels.stats.oneway")
+NAMES = ("pandas",)
 
 
 class Ahead:
@@ -29,11 +28,11 @@ class Ahead:
         self._settled_s = settled_s
         self._over = threading.Event()
 
-    def begin(self, has_sent: Callable[[], bool], *, report: bool) -> None:
+    def begin(self, has_sent: Callable[[], bool]) -> None:
         """A dispatch begins; `has_sent` is asked whether its first request is out. Returns at once."""
         self.end()
         self._over = threading.Event()
-        words = self._over, self._settled_s, has_sent, TABLES + REPORT if report else TABLES
+        words = self._over, self._settled_s, has_sent, NAMES
         # Not a daemon: an interpreter that ends within an extension's import may crash.
         threading.Thread(target=_import, args=words, name="ahead").start()
 

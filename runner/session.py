@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from runner.tracking import LoggedRuns
     from runner.words import Loudness
 
+REPORT = "report.html"
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
 
 WHYS = 3
@@ -96,8 +98,7 @@ class Session:
         return results
 
     def _begin(self, this: pipeline.Launch) -> None:
-        report = any(one.experiment is not None and one.experiment.report for one in this.results)
-        self._ahead.begin(lambda: this.purchase.first_sent_s is not None, report=report)
+        self._ahead.begin(lambda: this.purchase.first_sent_s is not None)
         if self._is_tracked():
             self._tracker.begin(this)
 
@@ -123,9 +124,11 @@ class Session:
             runfile.write_sweep(self.launch, sweep)
         folder = sweep or self.launch.results[0].folder
         if self._tracked:
+            wanted = all(result.experiment is None or result.experiment.report for result in self.launch.results)
+            reporting = _begin_report(folder) if wanted else None
             self._show(sweep)
-            if all(result.experiment is None or result.experiment.report for result in self.launch.results):
-                self._report(folder)
+            if reporting is not None:
+                self._end_report(reporting, folder)
             self._log(folder)
         status = self._status(folder)
         if status == EXIT_OK and self._tracked and self.loudness != "quiet":
@@ -168,16 +171,14 @@ class Session:
         """The command that a person mostly wants now."""
         self._say(f"next:    {called_as()} stats {shlex.quote(str(short(folder)))}")
 
-    def _report(self, folder: Path) -> None:
-        """The page: whatever goes wrong with it costs the run nothing but a line."""
-        from runner import report
-
-        try:
-            path = report.write(folder)
-        except Exception as error:  # noqa: BLE001  results are on disk; a page can be written again
-            self._say(f"report:  none: {type(error).__name__}: {error}. Try: {called_as()} report {short(folder)}")
-        else:
-            self._say(f"report:  {short(path)}")
+    def _end_report(self, process: subprocess.Popen[str], folder: Path) -> None:
+        """The page: whatever goes wrong with it costs the run nothing but a line; results are on disk."""
+        _, words = process.communicate()
+        if process.returncode == 0:
+            self._say(f"report:  {short(folder / REPORT)}")
+            return
+        why = next((line for line in words.splitlines() if line.startswith("error")), f"status {process.returncode}")
+        self._say(f"report:  none: {why.removeprefix('error: ')}. Try: {called_as()} report {short(folder)}")
 
     def _log(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
@@ -233,6 +234,12 @@ def _many(count: int, what: str) -> str:
 
 
 console = tables.console
+
+
+def _begin_report(folder: Path) -> subprocess.Popen[str]:
+    """Have the page written in a process of its own: what it imports and holds is more than the rest of the run."""
+    words = [sys.executable, "-m", "runner", "report", str(folder)]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603  itself
 
 
 def short(path: Path) -> Path:

@@ -23,7 +23,7 @@ def test_nothing_is_imported_before_a_request_is_out_and_the_end_of_a_dispatch_i
         return False
 
     ahead = Ahead(settled_s=0.001)
-    ahead.begin(has_sent, report=True)
+    ahead.begin(has_sent)
     assert often.wait(60)
     (thread,) = _threads()
     ahead.end()
@@ -35,7 +35,7 @@ def test_imports_are_made_once_a_request_is_out() -> None:
     """With a request out the thread imports and ends by itself, and may be asked again."""
     ahead = Ahead(settled_s=0.001)
     for _ in range(2):
-        ahead.begin(lambda: True, report=False)
+        ahead.begin(lambda: True)
         for thread in _threads():
             thread.join(60)
         assert not _threads()

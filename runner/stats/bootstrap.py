@@ -19,8 +19,10 @@ RESAMPLES = 2_000
 SEED = 20_250_501
 MAX_CLUSTERS = 1_000
 """Where there are more, they are dealt into this many blocks, which are drawn whole: as good, and bounded in cost."""
-_COLUMNS = 500
+_COLUMNS = 100
 """Groups that are resampled together: bounds the memory."""
+_ROWS = 100
+"""Resamples that are drawn together: likewise."""
 
 if TYPE_CHECKING:
     Floats = NDArray[np.float64]
@@ -113,14 +115,16 @@ def _percentiles(sums: Floats, counts: Floats) -> Floats:
     return bounds
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=2)
 def _draws(clusters: int) -> Any:
     """How often each resample draws each cluster: RESAMPLES x clusters."""
     import numpy as np
 
-    drawn = np.random.default_rng([SEED, clusters]).integers(0, clusters, (RESAMPLES, clusters))
-    flat = (drawn + np.arange(RESAMPLES)[:, None] * clusters).ravel()
-    return np.bincount(flat, minlength=RESAMPLES * clusters).reshape(RESAMPLES, clusters).astype(np.float64)
+    rng, counts = np.random.default_rng([SEED, clusters]), np.empty((RESAMPLES, clusters))
+    for start in range(0, RESAMPLES, _ROWS):
+        drawn = rng.integers(0, clusters, (_ROWS, clusters)) + np.arange(_ROWS)[:, None] * clusters
+        counts[start : start + _ROWS] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return counts
 
 
 @lru_cache(maxsize=4)
