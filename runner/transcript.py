@@ -41,6 +41,7 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 # ---- results.jsonl ---------------------------------------------------------------------------------------------------
 
 _FIELDS = tuple(field.name for field in fields(Row))
+_NAMES = frozenset(_FIELDS)
 _VALUES = attrgetter(*_FIELDS)
 _BREAKS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """In UTF-8, what some readers take for the end of a line though it may stand within a JSON text."""
@@ -57,10 +58,12 @@ def _row_line(row: Row) -> bytes:
     return _line(line)
 
 
-def row_from_json(line: str) -> Row:
+def row_from_json(line: str | bytes) -> Row:
     """The row that a line holds; fields that a later version added are passed over. RunnerError where it is no row."""
     try:
-        found: dict[str, Any] = {name: value for name, value in json.loads(line).items() if name in _FIELDS}
+        found: dict[str, Any] = fastjson.loads(line)
+        if found.keys() != _NAMES:
+            found = {name: value for name, value in found.items() if name in _NAMES}
         found["scores"] = {name: None if score is None else float(score) for name, score in found["scores"].items()}
         found["problem"] = Problem(**found["problem"]) if found["problem"] else None
         found["dropped"] = tuple(Dropped(**dropped) for dropped in found["dropped"])
@@ -81,8 +84,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     with file:
         for number, line in enumerate(file, 1):
             try:
-                row = row_from_json(line.decode())
-            except (RunnerError, UnicodeDecodeError) as error:
+                row = row_from_json(line)
+            except RunnerError as error:
                 raise RunnerError(f"{path}, line {number}: {error}", advice=_AGAIN) from error
             yield row
 
