@@ -93,9 +93,8 @@ class Archives:
         if row.vendor not in self._vendors:
             self._vendors[row.vendor] = self._begin(row.vendor)
         name, file = self._vendors[row.vendor]
-        entry = tarfile.TarInfo(f"{name}/{self._names.of(row)}")
-        entry.size = len(text)
-        file.write(entry.tobuf(tarfile.PAX_FORMAT) + text + bytes(-len(text) % tarfile.BLOCKSIZE))
+        header = _header(f"{name}/{self._names.of(row)}", len(text))
+        file.write(header + text + bytes(-len(text) % tarfile.BLOCKSIZE))
 
     def finish(self) -> None:
         """Close every archive and give it its name."""
@@ -112,6 +111,31 @@ class Archives:
 
     def _beside(self, name: str) -> Path:
         return self._folder / f"{name}.tar.part"
+
+
+def _header(name: str, size: int) -> bytes:
+    """An entry's header.
+
+    Plain ones differ in name, size and checksum alone, which are filled in here: made anew by tarfile, one would take
+    as long as scoring the reply.
+    """
+    if not name.isascii() or len(name) > tarfile.LENGTH_NAME:
+        entry = tarfile.TarInfo(name)
+        entry.size = size
+        return entry.tobuf(tarfile.PAX_FORMAT)
+    template, total = _template()
+    header, spelt, octal = bytearray(template), name.encode(), b"%011o" % size
+    header[: len(spelt)], header[124:135] = spelt, octal
+    header[148:154] = b"%06o" % (total + sum(spelt) + sum(octal))
+    return bytes(header)
+
+
+@lru_cache(1)
+def _template() -> tuple[bytes, int]:
+    """A header without name and size, and the sum of its bytes, those of the checksum counted as spaces (POSIX)."""
+    header = bytearray(tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT))
+    header[124:135] = bytes(11)
+    return bytes(header), sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------

@@ -91,7 +91,10 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def _line(value: Mapping[str, Json]) -> bytes:
-    return _BREAKS.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), fastjson.dumps(value))
+    line = fastjson.dumps(value)
+    if b"\xe2\x80" not in line and b"\xc2\x85" not in line:
+        return line
+    return _BREAKS.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), line)
 
 
 def _short(number: float | None) -> float | int | None:
