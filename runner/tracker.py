@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from runner.pipeline import Launch
     from runner.tracking import LoggedRuns, Status
 
-NICE = 15
-"""How far it stands back for the process that dispatches: importing MLflow takes seconds of a core."""
-
 
 class Tracker:
     """The launching process's end of the pipe. Nothing here raises but `log`, and that only a TrackingError."""
@@ -110,7 +107,7 @@ def main() -> None:
     """Do what the lines of standard input say; answer `log` with a line on standard output."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its pipe
-    os.nice(NICE)
+    _stand_back()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print must not look like an answer
     begun: tuple[str, Tracking] | None = None
@@ -122,6 +119,7 @@ def main() -> None:
                 begun = message["launch"], Tracking(**message["tracking"])
                 _begin(message, begun[1])
             case "log":
+                _stand_back(over=True)
                 answer = _log(Path(message["folder"]))
                 answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
@@ -134,6 +132,13 @@ def main() -> None:
 
         with suppress(TrackingError):
             tracking.end(begun[0], status, begun[1])
+
+
+def _stand_back(*, over: bool = False) -> None:
+    """Take only what the process that dispatches leaves of the processor, until that is over. Linux knows how."""
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER if over else os.SCHED_IDLE, os.sched_param(0))
 
 
 def _begin(message: Mapping[str, Any], settings: Tracking) -> None:
