@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
-from runner.session import Session, many
+from runner.session import EXIT_DETACHED, Session, many
 from runner.simulator import SimulatorThread, load_plan
 from runner.simulator.registry import BASES
 
@@ -62,6 +62,8 @@ class Rehearsal:
         self._session.console.print(
             f"rehearsed: {many(sent, 'call')} and {batches} batch{'' if batches == 1 else 'es'}, nothing was paid"
         )
+        if status == EXIT_DETACHED:
+            self._session.console.print("the simulated providers end here, and their batches with them: start it again")
         return status
 
     def close(self) -> None:

@@ -155,7 +155,8 @@ class Session:
         unread = sum((result.unread for result in self.launch.results), Counter[str]())
         kinds = Counter(failure.problem.kind for failure in purchase.failures.values())
         scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable{_kinds(unread)}"
-        self._say(f"{scored}, {total['failed']} failed{_kinds(kinds) if total['failed'] else ''}{waiting}")
+        lacking = f"{total['failed']} {'without a reply' if waiting else 'failed'}"
+        self._say(f"{scored}, {lacking}{_kinds(kinds) if total['failed'] else ''}{waiting}")
         bought = (
             f"{many(purchase.requests_sent, 'request')} sent, {many(total['from_ledger'], 'answer')} from the ledger"
         )
