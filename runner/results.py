@@ -59,7 +59,8 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
     if len(imported.unreadable) > SHOWN:
         shown.print(f"and {len(imported.unreadable) - SHOWN} more: see run.json, imported")
     expected = "" if imported.expected is None else f" of {imported.expected}"
-    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}")
+    unread = f", {len(imported.unreadable)} could not be read" if imported.unreadable else ""
+    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}{unread}")
     shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True, markup=False)
     shown.print(f"report:  {short(page.resolve())}", soft_wrap=True, markup=False)
     if where.enabled:
