@@ -30,6 +30,9 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
         return 0
     for table in stats.render(found):
         console().print(table)
+    if found.shared:
+        said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
+        console().print(said, soft_wrap=True, markup=False)
     _say_unfinished(folder)
     return 0
 
