@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _start(words)
     except RunnerError as error:
-        _complain(error)
+        _complain(error, words)
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write(f"interrupted; what was answered is kept\ntry:   {shlex.join(['runner', *words])}\n")
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         place = Path(os.fsdecode(error.filename) if error.filename else "output")
         advice = f"ls -ld {place.parent}" if error.filename else "df -h"
-        _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice))
+        _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice), words)
         return EXIT_ERROR
 
 
@@ -84,10 +84,17 @@ def _is_hydra(word: str) -> bool:
     return word.startswith(("-", "+", "~")) or "=" in word
 
 
-def _complain(error: RunnerError) -> None:
-    sys.stderr.write(f"error: {error}\n")
-    if error.advice:
-        sys.stderr.write(f"try:   {error.advice}\n")
+def _complain(error: RunnerError, words: Sequence[str]) -> None:
+    sys.stderr.write(f"error: {error}\ntry:   {error.advice or _usual_advice(error, words)}\n")
+
+
+def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:
+    """What to type where an error knows nothing better: to see its file, its verb's options, or the config."""
+    place = error.where if isinstance(error, ConfigError) and error.where else ""
+    if place and Path(place).is_file():
+        return shlex.join(["less", place])
+    verb = next((word for word in words if word not in LOUDNESS), "")
+    return f"runner {verb} --help" if verb in _verbs() and verb not in HYDRA_VERBS else "runner --cfg job"
 
 
 def _verb(verb: str, words: Sequence[str]) -> int:

@@ -77,6 +77,8 @@ class Tally:
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
+    answers: array[int] = field(default_factory=lambda: array("q"))
+    """A hash of what makes two rows of different jobs one answer."""
 
     def add(self, row: Row) -> None:
         """Count one trial."""
@@ -92,6 +94,7 @@ class Tally:
         for question, column in self.scores.items():
             score = row.scores.get(question) if is_scored else None
             column.append(nan if score is None else score)
+        self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
         self.rows += 1
 
 
@@ -115,6 +118,7 @@ def joined(tallies: Iterable[Tally]) -> Tally:
         for question in {**whole.scores, **one.scores}:
             column = whole.scores.setdefault(question, array("d", [nan]) * whole.rows)
             column.extend(one.scores.get(question, array("d", [nan]) * one.rows))
+        whole.answers.extend(one.answers)
         whole.rows += one.rows
     return whole
 
@@ -176,8 +180,12 @@ def verification(counted: Tally) -> pd.DataFrame:
 
 
 def scores_by_model_persona(counted: Tally) -> pd.DataFrame:
-    """One row a model, persona and temperature: `scored`, then each question's n, mean, sd, min and max."""
+    """One row a model, persona and temperature: `scored`, then each question's n, mean, sd, min and max.
+
+    An answer that several jobs of a sweep share counts once.
+    """
     frame = _frame(counted)
+    frame = frame[frame["job"].eq(frame.groupby("answer")["job"].transform("first"))]
     frame = frame.drop(columns="temperature").join(_temperatures(frame), on=["job", "cell"])
     by = ["model", "persona", "temperature"]
     scored = frame.groupby(by, sort=False, observed=True).agg(scored=("scored", "sum"))
@@ -190,7 +198,7 @@ def write_summary(table: pd.DataFrame, path: Path) -> None:
 
 
 def _frame(counted: Tally) -> pd.DataFrame:
-    """One row a trial: LABELS as categories, FLAGS, NUMBERS, and a column `score:<question>` for each question."""
+    """One row a trial: LABELS as categories, FLAGS, NUMBERS, `answer`, and `score:<question>` for each question."""
     import numpy as np
     import pandas as pd
 
@@ -200,6 +208,7 @@ def _frame(counted: Tally) -> pd.DataFrame:
     flags = np.frombuffer(bytes(counted.flags), dtype=np.uint8)
     columns |= {name: (flags >> bit & 1).astype(bool) for bit, name in enumerate(FLAGS)}
     columns |= {name: np.array(numbers) for name, numbers in counted.numbers.items()}
+    columns["answer"] = np.array(counted.answers)
     columns |= {f"score:{question}": np.array(scores) for question, scores in counted.scores.items()}
     return pd.DataFrame(columns)
 

@@ -175,6 +175,11 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
     where = f"model/{name}.yaml"
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
+    if provider == "openai" and lacks_address(conf):
+        message = (
+            "has no value: the address of your server, such as http://127.0.0.1:8000/v1; OpenAI's own needs key_env"
+        )
+        raise ConfigError(message, where=where, key="api_base", advice=f"runner model.{name}.api_base=URL")
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     _in_range(conf.prices.batch_share, 0, 1, where, "prices.batch_share")
     entry = catalog.lookup(provider, model_id)
@@ -193,6 +198,14 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
     )
+
+
+def lacks_address(conf: schema.ModelConf) -> bool:
+    """Whether nothing says where a model of OpenAI's format is: prompts meant for a server of one's own stay here.
+
+    OmegaConf lets no `api_base: ???` of a file win over the schema's null, so that it cannot say this itself.
+    """
+    return conf.api_base is None and conf.key_env is None
 
 
 def _identity(conf: schema.ModelConf, where: str) -> tuple[str, str]:

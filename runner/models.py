@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner import catalog, schema
-from runner.config import model_of
+from runner.config import lacks_address, model_of
 from runner.errors import ConfigError, nearest
 from runner.hydra_errors import FOREIGN, translate
 from runner.tables import console
@@ -83,8 +83,10 @@ def gather(conf: Path, further: Path | None, names: Sequence[str], overrides: Se
 def _shown(cfg: Any, name: str) -> Shown:
     from omegaconf import OmegaConf
 
-    # api_base too: a file such as openai_compatible leaves open where its server is.
-    needs = [key for key in ("id", "api_base") if OmegaConf.is_missing(cfg.model[name], key)]
+    node = cfg.model[name]
+    needs = ["id"] if OmegaConf.is_missing(node, "id") else []
+    if node.provider == "openai" and lacks_address(node):
+        needs.append("api_base")
     if needs:
         return Shown(name, None, " ".join(f"model.{name}.{key}=..." for key in needs))
     return Shown(name, model_of(cfg, name))
@@ -204,7 +206,7 @@ def _table(title: str, headers: Sequence[str], vertical: Literal["top", "bottom"
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.min_width = len(title)
     table.add_column("model", no_wrap=True)
     for header in headers:

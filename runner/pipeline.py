@@ -8,6 +8,7 @@ the same results.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -79,6 +80,8 @@ class JobResult:
     """None where its config could not be read."""
     counts: Counts = field(default_factory=Counts)
     tally: Tally = field(default_factory=aggregate.Tally)
+    unread: Counter[str] = field(default_factory=Counter)
+    """Kinds of unscorable replies, and how many of each."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
 
@@ -234,6 +237,8 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
             result.counts.collapsed += again
             result.counts.add(row)
             result.tally.add(row)
+            if row.outcome == "unscorable" and row.problem is not None:
+                result.unread[row.problem.kind] += 1
             folder.add(row)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
-from runner.session import Session
+from runner.session import EXIT_DETACHED, Session, many
 from runner.simulator import SimulatorThread, load_plan
 from runner.simulator.registry import BASES
 
@@ -59,7 +59,11 @@ class Rehearsal:
         count = self._simulator.count
         sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
         batches = sum(count.batches.values())
-        self._session.console.print(f"rehearsed: {sent} calls and {batches} batches, nothing was paid")
+        self._session.console.print(
+            f"rehearsed: {many(sent, 'call')} and {batches} batch{'' if batches == 1 else 'es'}, nothing was paid"
+        )
+        if status == EXIT_DETACHED:
+            self._session.console.print("the simulated providers end here, and their batches with them: start it again")
         return status
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
 from runner.errors import ConfigError, TrackingError
-from runner.session import console, say_logged, short
+from runner.session import called_as, console, many, quoted, say_logged, say_next, short
 
 if TYPE_CHECKING:
     from runner.records import Tracking
@@ -30,6 +30,9 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
         return 0
     for table in stats.render(found):
         console().print(table)
+    if found.shared:
+        said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
+        console().print(said, soft_wrap=True, markup=False)
     _say_unfinished(folder)
     return 0
 
@@ -59,14 +62,21 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
     if len(imported.unreadable) > SHOWN:
         shown.print(f"and {len(imported.unreadable) - SHOWN} more: see run.json, imported")
     expected = "" if imported.expected is None else f" of {imported.expected}"
-    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}")
-    shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True)
-    shown.print(f"report: {short(page.resolve())}", soft_wrap=True)
+    unread = f", {len(imported.unreadable)} could not be read" if imported.unreadable else ""
+    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}{unread}")
+    shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True, markup=False)
+    shown.print(f"report:  {short(page.resolve())}", soft_wrap=True, markup=False)
     if where.enabled:
         try:
             say_logged(shown, logbook.track(written.folder, where))
         except TrackingError as error:
-            shown.print(f"MLflow: not logged: {error}", soft_wrap=True, markup=False)
+            shown.print(f"MLflow:  not logged: {error}", soft_wrap=True, markup=False)
+            shown.print(
+                f"         log it later: {called_as()} track {quoted(written.folder.resolve())}",
+                soft_wrap=True,
+                markup=False,
+            )
+    say_next(shown, written.folder.resolve())
     return 3 if imported.unreadable else 0
 
 
@@ -74,7 +84,8 @@ def give_out(folder: Path, form: str, target: Path | None) -> int:
     """Write a run in another format."""
     endings = {"csv": ".csv", "parquet": ".parquet"}
     done = study.export(folder, form, target or Path(f"export{endings.get(form, '')}"))
-    left_out = f", {done.left_out} left out: the format has no place for them" if done.left_out else ""
-    what = "files" if form == "study" else "trials"
-    console().print(f"{done.written} {what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
+    lacking = "without a reply or scores" if form == "study" else "without a reply"
+    left_out = f", {done.left_out} left out: {lacking}" if done.left_out else ""
+    what = many(done.written, "file" if form == "study" else "trial")
+    console().print(f"{what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
     return 0

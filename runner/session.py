@@ -132,7 +132,7 @@ class Session:
             self._log(folder)
         status = self._status(folder)
         if status == EXIT_OK and self._tracked and self.loudness != "quiet":
-            self._say_next(folder)
+            say_next(self.console, folder)
         return status
 
     def _show(self, sweep: Path | None) -> None:
@@ -155,21 +155,18 @@ class Session:
         spent = "" if None in prices else f", ${usd:.4g} spent" if (usd := sum(filter(None, prices))) else ""
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
         waiting = f" ({len(purchase.pending)} requests wait in batches)" if purchase.pending else ""
-        kinds = Counter(failure.problem.kind for failure in purchase.failures.values()).most_common()
-        why = f" ({', '.join(f'{kind} {count}' for kind, count in kinds)})" if kinds and total["failed"] else ""
-        scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable"
-        self._say(f"{scored}, {total['failed']} failed{why}{waiting}")
+        unread = sum((result.unread for result in self.launch.results), Counter[str]())
+        kinds = Counter(failure.problem.kind for failure in purchase.failures.values())
+        scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable{_kinds(unread)}"
+        lacking = f"{total['failed']} {'without a reply' if waiting else 'failed'}"
+        self._say(f"{scored}, {lacking}{_kinds(kinds) if total['failed'] else ''}{waiting}")
         bought = (
-            f"{_many(purchase.requests_sent, 'request')} sent, {_many(total['from_ledger'], 'answer')} from the ledger"
+            f"{many(purchase.requests_sent, 'request')} sent, {many(total['from_ledger'], 'answer')} from the ledger"
         )
         self._say(f"{bought}{collapsed}{spent}")
         if saved := sum(count.saved_usd for count in counts):
             some = "at least " if any(count.price_usd is None for count in counts) else ""
             self._say(f"batches saved {some}${tables.money(saved)} of the live price")
-
-    def _say_next(self, folder: Path) -> None:
-        """The command that a person mostly wants now."""
-        self._say(f"next:    {called_as()} stats {shlex.quote(str(short(folder)))}")
 
     def _end_report(self, process: subprocess.Popen[str], folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line; results are on disk."""
@@ -209,7 +206,7 @@ class Session:
         if failed:
             self._say_why()
             self._say(
-                f"{_many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
+                f"{many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
             )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
@@ -222,14 +219,19 @@ class Session:
         for kind, count in counts.most_common(WHYS):
             message = problems[kind].message
             self._say(
-                f"  {kind}, {_many(count, 'trial')}: {message if len(message) <= LONGEST else message[:LONGEST] + '…'}"
+                f"  {kind}, {many(count, 'trial')}: {message if len(message) <= LONGEST else message[:LONGEST] + '…'}"
             )
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, markup=False)
 
 
-def _many(count: int, what: str) -> str:
+def _kinds(counted: Counter[str]) -> str:
+    return f" ({', '.join(f'{kind} {count}' for kind, count in counted.most_common())})" if counted else ""
+
+
+def many(count: int, what: str) -> str:
+    """So many of them, in words."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -253,9 +255,19 @@ def called_as() -> str:
     return "runner" if shutil.which("runner") or not here.exists() else str(short(here))
 
 
+def quoted(path: Path) -> str:
+    """As it is typed after a verb."""
+    return shlex.quote(str(short(path)))
+
+
+def say_next(shown: Console, folder: Path) -> None:
+    """The command that a person mostly wants now."""
+    shown.print(f"next:    {called_as()} stats {quoted(folder)}", soft_wrap=True, markup=False)
+
+
 def say_logged(shown: Console, logged: LoggedRuns) -> None:
     """Where a launch is in MLflow, and how to see it."""
-    shown.print(f"MLflow:  run {logged.parent_id} with {len(logged.cells)} cells", soft_wrap=True, markup=False)
+    shown.print(f"MLflow:  run {logged.parent_id} with {many(len(logged.cells), 'cell')}", soft_wrap=True, markup=False)
     usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
     where = logged.url or f"{called_as()} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}"
     shown.print(f"see it:  {where}", soft_wrap=True, markup=False)

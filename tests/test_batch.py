@@ -734,6 +734,21 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
     assert " ".join(seen[1].said.split()) in " ".join(shown.split())
 
 
+def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
+    """A key that is not set is one line below the table, however many batches wait for it."""
+    from rich.console import Console
+
+    with with_api(tmp_path, FakeApi(), settings=settings(size=1)) as at:
+        at.buy(trials_of(MODEL, 4))
+        seen = [replace(one, said="KEY is not set") for one in desk.status(at.book, desk.Of("run-1"))]
+        console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
+        with console.file:
+            console.print(desk.render(seen))
+    shown = console.export_text()
+    assert f"{seen[0].entry.id} and 3 more: KEY is not set" in shown
+    assert shown.count("KEY is not set") == 1
+
+
 def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
     """What one book has taken no other gets while its process lives, unless it is let go."""
     api = FakeApi(stands=running)

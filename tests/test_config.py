@@ -105,6 +105,11 @@ WRONG = (
     Wrong("no lanes", ("model.smollm2.limits.concurrency=0",), ("model/smollm2.yaml", "limits.concurrency")),
     Wrong("no address", ("model.smollm2.api_base=localhost",), ("model/smollm2.yaml", "api_base", "http://")),
     Wrong("a value left out", ("model=any",), ("model/any.yaml", "'id'")),
+    Wrong(
+        "a server of one's own without its address",
+        ("model=openai_compatible", "model.openai_compatible.id=local"),
+        ("model/openai_compatible.yaml", "'api_base'", "your server"),
+    ),
     Wrong("no provider", ("model=any", "model.any.id=gpt-4o"), ("model/any.yaml", "PROVIDER/MODEL")),
     Wrong("a path left out", ("text=folder",), ("text/folder.yaml", "path")),
     Wrong("no such folder", ("text=folder", "text.folder.path=nowhere"), ("text/folder.yaml", "nowhere")),

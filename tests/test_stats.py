@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,15 @@ def test_cells_of_two_jobs_stay_apart() -> None:
     found = stats.describe([_row(40.0), _row(60.0, job=1)])
     assert [one.level for one in found.summaries if one.axis == "cell"] == ["0:m1/poet", "1:m1/poet"]
     assert _summary(found, "model", "m1").n == 2
+
+
+def test_an_answer_that_jobs_share_is_one_observation() -> None:
+    """It is in the cell of each job of a sweep, and in no other number twice; another repetition is another answer."""
+    rows = [_row(40.0), _row(60.0, repetition=2, key="b")]
+    found = stats.describe([*rows, *(replace(row, job=1) for row in rows)])
+    assert [(one.level, one.n) for one in found.summaries if one.axis == "cell"] == [("0:m1/poet", 2), ("1:m1/poet", 2)]
+    assert _summary(found, "model", "m1") == _summary(stats.describe(rows), "model", "m1")
+    assert (found.trials, found.shared, found.agreement) == (2, 2, stats.describe(rows).agreement)
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,21 @@ def test_what_to_type_instead(words: list[str], tried: str, capsys: pytest.Captu
     assert complaint[1:] == [f"try:   {tried}"]
 
 
+def test_every_error_ends_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where an error knows nothing better: its file, else its verb's options, else the config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.csv").touch()
+    for words, tried in (
+        (["import", "empty.csv"], "less empty.csv"),
+        (["models", "--config-dir", "nowhere"], "runner models --help"),
+        (["-q", "-v"], "runner --cfg job"),
+    ):
+        assert main(words) == 2
+        assert capsys.readouterr().err.endswith(f"\ntry:   {tried}\n")
+
+
 def test_a_port_in_use_names_another(capsys: pytest.CaptureFixture[str]) -> None:
     """Verbs that serve say so before they start anything where something serves there already."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

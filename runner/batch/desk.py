@@ -169,8 +169,16 @@ def render(seen: Sequence[Seen], now: float | None = None) -> Group:
             run = one.entry.run
             table.add_row(Text(run, style="bold"))
         table.add_row(*map(Text, _row(one, moment)))
-    said = [Text(f"{one.entry.id}: {one.said}") for one in seen if one.said not in ("", one.entry.state)]
-    return Group(table, *said)
+    said: dict[str, list[str]] = {}
+    for one in seen:
+        if one.said not in ("", one.entry.state):
+            said.setdefault(one.said, []).append(one.entry.id)
+    return Group(table, *(Text(f"{_named(ids)}: {words}") for words, ids in said.items()))
+
+
+def _named(ids: Sequence[str]) -> str:
+    """Batches of which the same is said: a line for each would hide everything else."""
+    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
 def _row(one: Seen, now: float) -> tuple[str, ...]:

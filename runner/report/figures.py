@@ -107,7 +107,7 @@ def figures(found: Gathered) -> Figures:
     # One job's cells are model and persona already, so that one description serves both purposes.
     alone = found.frame["job"].nunique() <= 1
     described = stats.describe(pooled if alone else found.frame)
-    crossed = described.summaries if alone else summaries(pooled) if len(pooled) else ()
+    crossed = described.summaries if alone else summaries(stats.distinct(pooled)) if len(pooled) else ()
     looked_up = _Lookup(names, (*described.summaries, *(one for one in crossed if one.axis == "cell")))
     verified = tuple(_records(aggregate.verification(found.tally))) if found.total else ()
     return Figures(
@@ -299,7 +299,7 @@ def _counts(frame: pd.DataFrame, question: Question, names: _Names) -> list[list
     import numpy as np
     import pandas as pd
 
-    values = frame[SCORE + question.name].to_numpy()
+    values = frame[SCORE + question.name].where(~frame["again"]).to_numpy()
     there = ~np.isnan(values)
     wide = question.high - question.low
     bins = np.clip(np.floor((values[there] - question.low) / wide * BINS), 0, BINS - 1).astype(int)

@@ -37,7 +37,7 @@ LISTED = 60
 """Most models, personas, texts or temperatures that are named one by one."""
 UNREADABLE = 200
 """Most files of an import that are listed with the reason why they are not in it."""
-STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
+STATUS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped", "SCHEDULED": "waits for batches"}
 _MARKUP = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
@@ -163,12 +163,14 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     yield Tile("trials", words.count(trials), f"in {words.count(len(found.parts))} jobs" if found.is_sweep else "")
     yield Tile("scored", share, words.count(scored), "good" if trials and scored == trials else "")
     yield Tile("unscorable", words.count(unscorable), "replies without a score", "warn" if unscorable else "")
-    yield Tile("failed", words.count(failed), "trials without a reply", "bad" if failed else "")
+    waits = launch["status"] == "SCHEDULED"
+    lacking = "without a reply, some in batches" if waits else "trials without a reply"
+    yield Tile("failed", words.count(failed), lacking, ("warn" if waits else "bad") if failed else "")
     bought = f"{words.count(launch['requests_sent'])} requests sent"
     yield Tile("from the ledger", words.count(launch["from_ledger"]), bought)
     known = launch["price_usd"] is not None
     saved = launch.get("saved_usd")
-    note = f"${words.money(saved)} saved by batches" if saved else "of all replies" if known else ""
+    note = f"${words.money(saved)} saved by batches" if saved else "spent by this run" if known else ""
     yield Tile("price", f"${words.money(launch['price_usd'])}" if known else "unknown", note)
 
 

@@ -16,7 +16,7 @@ from runner.stats.agreement import agreement
 from runner.stats.differences import COMPARED, differences_within, paired
 from runner.stats.shown import render, to_json
 from runner.stats.summaries import summaries
-from runner.stats.table import questions_of, table
+from runner.stats.table import distinct, questions_of, table
 from runner.stats.values import (
     Agreement,
     Anova,
@@ -53,6 +53,7 @@ __all__ = [
     "Term",
     "Undefined",
     "describe",
+    "distinct",
     "known",
     "paired",
     "render",
@@ -63,16 +64,18 @@ __all__ = [
 
 def describe(rows: Iterable[Row] | pd.DataFrame) -> Statistics:
     """Everything there is to say about a run, or about the rows of several."""
-    frame = table(rows)
+    whole = table(rows)
+    frame = distinct(whole)
     differences = {axis: differences_within(frame, axis) for axis in COMPARED}
     by_text, kruskal, skipped = one_way(frame, "text")
     crossed, skipped_too = two_way(frame, ("vendor", "persona"))
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
     return Statistics(
         trials=len(frame),
+        shared=len(whole) - len(frame),
         scored=int((frame["outcome"] == "scored").sum()),
         questions=tuple(questions_of(frame)),
-        summaries=summaries(frame) if len(frame) else (),
+        summaries=summaries(whole) if len(whole) else (),
         differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
         anovas=(*by_text, *crossed),
         kruskal=tuple(kruskal),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runner.stats.values import Interval, PairedDifference, Statistics, Summary, Undefined, known
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 MAX_LINES = 40
 """Most lines, or levels of several lines, of one table on a terminal; the rest is in the JSON."""
-WHOLE = frozenset(("n", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)"))
+WHOLE = frozenset((
+    "n", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)", "df", "F", "p", "eta²",
+    "partial eta²", "groups", "H", "units", "raters", "value",
+))  # fmt: skip
 """Columns of numbers, which are not folded: names give way to them."""
 
 
@@ -49,7 +52,7 @@ def render(statistics: Statistics) -> Iterator[Table]:
         yield _anovas(statistics)
     if statistics.kruskal:
         yield _kruskal(statistics)
-    if statistics.agreement:
+    if any(known(each.value) is not None for each in statistics.agreement):
         yield _agreement(statistics)
     if missing := list(_missing(statistics)):
         yield _filled(_table("Not defined", ("what", "because")), missing)
@@ -135,6 +138,7 @@ def _agreement(statistics: Statistics) -> Table:
     lines = [
         (each.question, each.among, each.measure, f"{each.units}", f"{each.raters}", _short(each.value, 3))
         for each in statistics.agreement
+        if known(each.value) is not None
     ]
     return _filled(_table("Agreement", columns), lines)
 
@@ -156,11 +160,12 @@ def _table(title: str, columns: Iterable[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     shown.min_width = len(title)  # or rich folds the title over a narrow table
     for column in columns:
         least = 11 if column == "question" else None  # names of models have more places to break
-        shown.add_column(Text(column), overflow="fold", no_wrap=column in WHOLE, min_width=least)
+        justify: Literal["left", "right"] = "right" if column in WHOLE else "left"
+        shown.add_column(Text(column), overflow="fold", no_wrap=column in WHOLE, min_width=least, justify=justify)
     return shown
 
 

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from runner.stats.bootstrap import mean_intervals
-from runner.stats.table import SCORE, questions_of
+from runner.stats.table import SCORE, distinct, questions_of
 from runner.stats.values import Interval, Number, Summary, Undefined
 
 if TYPE_CHECKING:
@@ -18,8 +18,12 @@ AXES = ("all", "cell", "model", "vendor", "persona", "text", "temperature")
 
 
 def summaries(frame: pd.DataFrame) -> tuple[Summary, ...]:
-    """A summary for every axis, level and question, in the order of AXES and of the rows."""
-    return tuple(summary for axis in AXES for summary in _axis(frame, axis))
+    """A summary for every axis, level and question, in the order of AXES and of the rows.
+
+    An answer that several jobs of a sweep share counts in the cells of each, and elsewhere once.
+    """
+    once = distinct(frame)
+    return tuple(summary for axis in AXES for summary in _axis(frame if axis == "cell" else once, axis))
 
 
 def levels_of(frame: pd.DataFrame, axis: str) -> pd.Series[Any]:

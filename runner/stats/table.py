@@ -25,7 +25,9 @@ def table(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
     """One line a trial: the columns of LABELS, and `score:<question>` for each question, NaN where there is none.
 
     `temperature` is the one that was sent, as text, "" where none was; `problem` is its kind, "" where there is none.
-    A score counts only where the whole reply is scored, as in all tables. A table made here is passed through.
+    `again` marks a trial that shares the answer of an earlier job's: the same request of the same model, persona, text
+    and repetition. A score counts only where the whole reply is scored, as in all tables. A table made here is passed
+    through.
     """
     import pandas as pd
 
@@ -45,9 +47,14 @@ class Columns:
         self._codes = {name: array("i") for name in CATEGORIES}
         self._places: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
         self._scores: dict[str, array[float]] = {}
+        self._first: dict[int, int] = {}
+        """The job in which an answer came first, by a hash of what makes it the same."""
+        self._again = bytearray()
 
     def add(self, row: Row) -> None:
         """Take one trial in."""
+        same = hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values()))
+        self._again.append(self._first.setdefault(same, row.job) != row.job)
         for name, numbers in self._numbers.items():
             numbers.append(getattr(row, name))
         temperature = row.sent.get("temperature")
@@ -87,8 +94,14 @@ class Columns:
                 # Two names that differ in their halves of pairs only may have become one.
                 unique = names.unique()
                 columns[name] = pd.Categorical.from_codes(unique.get_indexer(names)[codes], categories=unique)
+        columns["again"] = np.frombuffer(bytes(self._again), dtype=bool)
         columns |= {SCORE + question: np.array(column) for question, column in self._scores.items()}
         return pd.DataFrame(columns)
+
+
+def distinct(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials of a table whose answers are their own: one answer of a sweep is one observation, not several."""
+    return frame[~frame["again"]]
 
 
 def questions_of(frame: pd.DataFrame) -> list[str]:

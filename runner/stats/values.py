@@ -164,6 +164,8 @@ class Statistics:
     """All of the above for one set of rows."""
 
     trials: int
+    """Those that are counted: one of a sweep that shares an earlier job's answer is in `shared` and its cell alone."""
+    shared: int
     scored: int
     questions: tuple[str, ...]
     summaries: tuple[Summary, ...]

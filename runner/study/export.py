@@ -82,7 +82,7 @@ def _job(folder: Path) -> _Job:
 
 def _to_study(jobs: list[_Job], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError("is there already, and not an empty folder", where=str(target))
+        raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {target}")
     names = FileNames()
     vendors: dict[str, Path] = {}
     written = left_out = 0
@@ -172,4 +172,5 @@ def _beside(target: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target)) from error
+        advice = f"ls -ld {target.parent}"
+        raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target), advice=advice) from error

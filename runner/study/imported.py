@@ -141,7 +141,8 @@ def _row_or_why(file: Path, vendor: str) -> tuple[bytes, Row | UnreadableError, 
     except OSError as error:
         return b"", UnreadableError(f"cannot be read: {error.strerror}"), {}
     if file.suffix.lower() != ".txt":
-        return raw, UnreadableError("is no reply's TXT"), {}
+        packed = file.suffix.lower() == ".tar"
+        return raw, UnreadableError("is an archive: unpack it with tar -xf" if packed else "is no reply's TXT"), {}
     try:
         return raw, *read_reply(raw, file.stem, vendor)
     except UnreadableError as error:

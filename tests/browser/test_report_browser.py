@@ -58,7 +58,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("reports")
     named = [runs.model(f"{HOSTILE}{number}") for number in range(2)]
     personas = [Persona(f"{HOSTILE}{number}", {"en": HOSTILE}) for number in range(2)]
-    long = [runs.model("m" * 90), runs.model("long-name-" * 12)]
+    long = [runs.model("m" * 90), runs.model("long-name-" * 12), runs.model("long-name-" * 12 + "too")]
     nothing = runs.experiment(runs.MODELS[:1])
     line = {"files": 5, "valid": 4, "metadata": 5, "in_scale": 5, "reasons": 0, "intact": 5}
     notes = {
@@ -108,6 +108,16 @@ def run(browser: Browser, pages: dict[str, Path]) -> Iterator[Page]:
     found = opened(browser, pages["run"])
     yield found.page
     assert found.said == []
+    found.page.close()
+
+
+def test_names_that_are_cut_stay_apart(browser: Browser, pages: dict[str, Path]) -> None:
+    """On a phone's axes no two models have one label, though their names are long and begin alike."""
+    found = opened(browser, pages["long"], PHONE)
+    charts = found.page.locator("#distributions svg.drawn")
+    charts.first.scroll_into_view_if_needed()
+    cut = charts.first.locator("text", has_text="…").all_text_contents()
+    assert len(cut) == len(set(cut)) == 3
     found.page.close()
 
 

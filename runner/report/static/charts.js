@@ -20,7 +20,14 @@
   }
 
   // A long name must not take the chart's room: it is cut in the axis and whole in the tip.
-  const short = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+  // Cut at its end, or, where that makes two names alike, elsewhere: models of one family often differ at their ends.
+  const cut = (name, most, kept) =>
+    name.length > most ? `${name.slice(0, kept)}…${name.slice(name.length - (most - 1 - kept))}` : name;
+  const short = (name, most, names) => {
+    const places = [most - 1, Math.ceil(most / 2) - 1, Math.ceil(most / 4)];
+    const alone = (kept) => names.filter((other) => cut(other, most, kept) === cut(name, most, kept)).length === 1;
+    return cut(name, most, places.find(alone) ?? places[0]);
+  };
   const frame = (width, rows, height, names) => {
     const longest = Math.max(...names.map((name) => name.length), 1);
     const most = width < 460 ? 17 : 28;
@@ -35,7 +42,7 @@
       marginBottom: 28,
       style: { fontSize: "12px" },
       axis: rows > 12 ? "both" : "bottom",
-      label: (at) => short(names[at], most),
+      label: (at) => short(names[at], most, names),
     };
   };
 
