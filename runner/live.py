@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from runner import fastjson
 from runner.codec import Codec, Fallback, codec_for, error_of
-from runner.errors import FatalError, ProviderError, TransientError
+from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.gate import Closed, Gate
 from runner.plan import endpoint_of
 from runner.quota import Amount
@@ -122,6 +122,8 @@ async def dispatch(
                         failures=failures,
                     )
                     group.create_task(lane.run())
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from errors
         finally:
             watch.cancel()
     return failures

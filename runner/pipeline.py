@@ -132,6 +132,7 @@ def launch(
         planned, missing = _plan(results, jobs, ledger)
         _check_budget(this, [one.asker for one in planned], ledger)
         begins(this)
+        _ask_again(this, missing)
         if missing.keys:
             purchase.buy([one.asker for one in planned], missing, ledger, observer, this.purchase)
         purchase.clean_up([one.asker for one in planned], missing.models, ledger, this.purchase.stop)
@@ -169,6 +170,9 @@ def _plan(results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger) -> 
         raise next(result.error for result in results if result.error is not None)
     missing: dict[int, set[str]] = {}
     for index, keys in (item for one in planned for item in one.lacking.items()):
+        # Models that differ only in what is no part of a request, such as limits, want the same keys.
+        for other in (at for at in missing if at != index and models[at].id == models[index].id):
+            keys -= missing[other]
         if keys:
             missing.setdefault(index, keys).update(keys)
     return planned, Missing(models, missing)
@@ -196,6 +200,16 @@ def _lacking(trials: Iterator[Trial], ledger: Ledger) -> set[str]:
     return found
 
 
+def _ask_again(this: Launch, missing: Missing) -> None:
+    """Forget how an earlier turn's requests ended that are now asked again."""
+    if not this.seen:
+        return
+    for key in (key for keys in missing.keys.values() for key in keys):
+        this.purchase.failures.pop(key, None)
+        this.purchase.pending.pop(key, None)
+        this.seen.discard(_mark(key))
+
+
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
@@ -221,15 +235,20 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
     trials = plan.count_of(asker.experiment)
     with transcript.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
         for trial, answer in _with_answers(asker.trials(), ledger):
-            seen = int(trial.key[:32], 16)
-            again = seen in this.seen
+            mark = _mark(trial.key)
+            again = mark in this.seen
             row = _row(this, reader, trial, answer, again=again)
-            this.seen.add(seen)
+            this.seen.add(mark)
             result.counts.collapsed += again
             result.counts.add(row)
             result.tally.add(row)
             folder.add(row)
     aggregate.write_summary(aggregate.summary(result.tally), result.folder / "summary.csv")
+
+
+def _mark(key: str) -> int:
+    """A key as Launch.seen holds it."""
+    return int(key[:32], 16)
 
 
 def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, again: bool) -> Row:
