@@ -263,6 +263,9 @@ class _Lane:
         """Through the account's gate. FatalError where the run was interrupted or the model stopped meanwhile."""
         try:
             gone = await self.gate.enter(self.model.name, amount)
+            if self.stop.asked:  # and the gate is not closed yet
+                self.gate.leave(gone)
+                raise Closed
         except Closed as error:
             when = "the next attempt" if attempts else "this request was sent"
             raise FatalError(NOT_SENT, f"the run was interrupted before {when}") from error

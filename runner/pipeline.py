@@ -172,7 +172,7 @@ def _plan(results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger) -> 
     for index, keys in (item for one in planned for item in one.lacking.items()):
         # Models that differ only in what is no part of a request, such as limits, want the same keys.
         for other in (at for at in missing if at != index and models[at].id == models[index].id):
-            keys -= missing[other]
+            keys.difference_update(missing[other])
         if keys:
             missing.setdefault(index, keys).update(keys)
     return planned, Missing(models, missing)

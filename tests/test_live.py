@@ -13,6 +13,7 @@ import pytest
 from loopback import Provider, Turn
 
 from runner import live
+from runner.gate import FIRST_ABREAST, GROWTH
 from runner.plan import endpoint_of, key_of
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
 
@@ -183,6 +184,20 @@ def test_a_stop_ends_every_wait() -> None:
     assert set(kinds(failures)) == {live.NOT_SENT}
     assert len(failures) == 30
     assert provider.count < 30
+
+
+def test_a_stop_lets_nobody_through_who_waits_for_a_turn() -> None:
+    """From the moment that a run is to stop, as at the end of its budget, no further request leaves."""
+
+    class Satisfied(Watching):
+        def answered(self, trial: Trial, answer: Answer) -> None:
+            self.stop.asked = True
+
+    with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:
+        seen = Satisfied()
+        failures = dispatch(seen, (model(provider.url, limits=replace(QUICK, concurrency=100)), 300))
+    assert provider.count == len(seen.answers) <= FIRST_ABREAST + GROWTH
+    assert len(failures) + len(seen.answers) == 300
 
 
 def test_a_model_that_refuses_everything_stops_alone() -> None:
