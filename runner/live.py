@@ -263,12 +263,11 @@ class _Lane:
         """Through the account's gate. FatalError where the run was interrupted or the model stopped meanwhile."""
         try:
             gone = await self.gate.enter(self.model.name, amount)
-            if self.stop.asked:  # and the gate is not closed yet
-                self.gate.leave(gone)
-                raise Closed
         except Closed as error:
-            when = "the next attempt" if attempts else "this request was sent"
-            raise FatalError(NOT_SENT, f"the run was interrupted before {when}") from error
+            raise _interrupted(attempts) from error
+        if self.stop.asked:  # and the gate is not closed yet
+            self.gate.leave(gone)
+            raise _interrupted(attempts)
         if (stopped := self.breaker.open) is not None:
             self.gate.leave(gone)
             raise FatalError(STOPPED, f"stopped after repeated errors: {stopped.message}")
@@ -294,6 +293,11 @@ class _Lane:
         """Sleep, or until the run is to stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.ended.wait(), seconds)
+
+
+def _interrupted(attempts: int) -> FatalError:
+    when = "the next attempt" if attempts else "this request was sent"
+    return FatalError(NOT_SENT, f"the run was interrupted before {when}")
 
 
 def _sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model) -> Send:

@@ -190,7 +190,8 @@ def test_a_stop_lets_nobody_through_who_waits_for_a_turn() -> None:
     """From the moment that a run is to stop, as at the end of its budget, no further request leaves."""
 
     class Satisfied(Watching):
-        def answered(self, trial: Trial, answer: Answer) -> None:
+        def answered(self, trial: Trial, answer: Answer) -> None:  # noqa: ARG002
+            """One is enough."""
             self.stop.asked = True
 
     with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:
