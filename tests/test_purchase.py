@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback import Provider, Turn
 
-from runner import pipeline, transcript
+from runner import commands, pipeline, runfile, transcript
 from runner.errors import LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
@@ -29,6 +29,7 @@ from runner.records import (
     Text,
     Tracking,
 )
+from runner.session import EXIT_FAILED_TRIALS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,3 +144,16 @@ def test_answers_that_cannot_be_kept_end_the_launch_as_a_ledger_error(tmp_path: 
         with pytest.raises(LedgerError, match="the disk is full"):
             pipeline.launch(Launch("runner"), jobs, Nobody(), begins=fill)
     assert provider.count < 200
+
+
+def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
+    """`runner rescore` has no other reason for a trial without an answer than its run had."""
+    with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner")
+        (first,) = run(this, tmp_path, one)
+    runfile.write(this, first)
+    before = (first.folder / "results.jsonl").read_bytes()
+    assert b"bad_request" in before
+    assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
+    assert (first.folder / "results.jsonl").read_bytes() == before

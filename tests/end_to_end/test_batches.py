@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,6 +136,18 @@ def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyP
             assert (run["scored"], run["status"], run["batches"]) == (TRIALS, "FINISHED", [])
         assert statuses() == {"FINISHED"}
         assert billed(simulator) == [1] * TRIALS
+
+
+def test_what_a_collected_batch_did_not_answer_says_why(shell: Shell) -> None:
+    """A request that failed in a batch which `collect` fetched has the provider's reason, and the run ends with 3."""
+    with SimulatorThread(replace(SLOW, item_error=0.25), clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        clock.now += 2 * 3600
+        shell.verb("collect", status=3)
+    run = shell.newest()
+    assert (run["scored"], run["failed"], run["batches"]) == (TRIALS - 3, 3, [])
+    assert rows(newest(shell.folder, "run.json")).isdisjoint({"not_sent", "pending"})
 
 
 def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
