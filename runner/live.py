@@ -142,11 +142,17 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def _gates(models: Sequence[Model]) -> list[Gate]:
     """The gate of each model: one for all that ask one provider at one address with one key."""
     accounts = [(model.provider, model.api_base, os.environ.get(model.key_env or "")) for model in models]
-    shared = {
-        account: Gate.of(model.limits for model, its in zip(models, accounts, strict=True) if its == account)
-        for account in dict.fromkeys(accounts)
-    }
+    sharing: dict[tuple[str, str | None, str | None], list[Model]] = {}
+    for account, model in zip(accounts, models, strict=True):
+        sharing.setdefault(account, []).append(model)
+    shared = {account: _gate(its) for account, its in sharing.items()}
     return [shared[account] for account in accounts]
+
+
+def _gate(models: Sequence[Model]) -> Gate:
+    """One account's. A sweep over a model's settings has it several times, and yet it is one model."""
+    at_once = {model.name: model.limits.concurrency for model in models}
+    return Gate.of((model.limits for model in models), ceiling=sum(at_once.values()))
 
 
 async def _watch(stop: Stop, ended: asyncio.Event, gates: Sequence[Gate]) -> None:

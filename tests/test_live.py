@@ -131,6 +131,18 @@ def test_models_of_one_account_share_its_stated_limit() -> None:
         assert time.monotonic() - started > 0.9
 
 
+def test_a_model_of_a_sweep_keeps_its_limit() -> None:
+    """A sweep over a model's settings asks it no more at once than one job does."""
+    with Provider(answer=lambda _: Turn(delay_s=0.02)) as provider:
+        one = model(provider.url, limits=replace(QUICK, concurrency=2))
+        lanes = [(replace(one, temperature=heat), trials(one, 10, first)) for first, heat in ((0, 0.1), (10, 0.9))]
+        seen = Watching()
+        with asyncio.Runner() as runner:
+            assert runner.run(live.dispatch(lanes, seen.answers.append, seen, seen.stop)) == {}
+    assert len(seen.answers) == 20
+    assert provider.most_in_flight == 2
+
+
 @pytest.mark.parametrize(
     "limits",
     [replace(QUICK, first_byte_timeout_s=0.2), replace(QUICK, timeout_s=0.2)],
