@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -202,6 +205,27 @@ def test_what_has_no_batch_api_goes_live_and_is_named(shell: Shell) -> None:
         assert f"{2 * TRIALS} of {2 * TRIALS} scored" in done
         assert (simulator.count.batches["openai"], simulator.count.requests["deepseek"]["chat"]) == (1, TRIALS)
         assert "for want" not in shell.verb("plan", *shell.options, "model=[mini,deep]")
+
+
+def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
+    """While a batch runs and another model is asked live, one Ctrl-C ends the run with what was in flight kept."""
+    with SimulatorThread(replace(SLOW, latency_s=0.3)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+
+        def interrupt() -> None:
+            while not (simulator.count.batches and simulator.count.requests.get("deepseek", {}).get("chat")):
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        said = shell.run("model=[mini,deep]", *NATIVE, UNTRACKED, "model.deep.limits.concurrency=1", status=5)
+        thread.join()
+        asked = simulator.count.requests["deepseek"]["chat"]
+    run = shell.newest()
+    assert 0 < run["scored"] + run["unscorable"] == asked < TRIALS
+    assert f"{TRIALS} requests wait in batches" in said
+    assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
 def test_a_batch_costs_half(shell: Shell) -> None:
