@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -157,3 +158,21 @@ def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
     assert b"bad_request" in before
     assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
     assert (first.folder / "results.jsonl").read_bytes() == before
+
+
+def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
+    """Requests a second are those bought until the ledger has them, not until they have come."""
+
+    class Last(Nobody):
+        came_s = 0.0
+
+        def answered(self, trial: Trial, answer: Answer) -> None:  # noqa: ARG002
+            """When it came."""
+            self.came_s = time.monotonic()
+
+    with Provider() as provider:
+        one, seen, this = experiment(tmp_path, provider.url), Last(), Launch("runner")
+        pipeline.launch(this, [Job(0, one, tmp_path / "job0")], seen)
+    assert this.purchase.rate is not None
+    assert this.purchase.last_kept_s is not None
+    assert this.purchase.last_kept_s > seen.came_s
