@@ -14,14 +14,18 @@ from runner.errors import ConfigError, RunnerError, nearest
 from runner.job import Job
 from runner.ledger import open_ledger
 from runner.pipeline import PENDING, Counts, JobResult
+from runner.records import Failure
 from runner.session import Session, console, say_logged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from omegaconf import DictConfig
     from rich.console import Console
 
+    from runner.purchase import Purchase
     from runner.recheck import Answers
-    from runner.records import Experiment, Row, Tracking
+    from runner.records import Experiment, Tracking
     from runner.session import Runs
     from runner.words import Loudness
 
@@ -103,10 +107,7 @@ def rescore(folder: Path) -> int:
         launch.purchase.requests_sent = run["requests_sent"]
         jobs = [_job_in(path) for path in runfile.job_folders(folder)]
         for job in jobs:
-            rows = transcript.read_rows(job.folder / "results.jsonl")
-            kinds = {row.key: row.problem and row.problem.kind for row in rows if _ours(row)}
-            launch.purchase.bought |= kinds.keys()
-            launch.purchase.pending |= _still_running(job, {key for key, kind in kinds.items() if kind == PENDING})
+            _recall(launch.purchase, job, run.get("batches", ()))
         session.rewrite(jobs)
         return session.finish(folder if is_sweep else None)
 
@@ -117,19 +118,30 @@ def _job_in(folder: Path) -> Job:
     return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
 
 
-def _still_running(job: Job, keys: set[str]) -> dict[str, str]:
-    """Those of the keys that open batches hold, with the batches' ids."""
-    if not keys:
-        return {}
+def _recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
+    """What a run's rows say of its purchase: what it bought or had in batches, and why the rest has no answer."""
+    waiting = set()
+    for row in transcript.read_rows(job.folder / "results.jsonl"):
+        if row.problem is not None and row.problem.kind == PENDING:
+            waiting.add(row.key)
+        elif row.problem is not None and row.outcome == "failed":
+            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts)
+        elif row.source == "bought":
+            purchase.bought.add(row.key)
+    purchase.bought |= waiting
+    if waiting:
+        _recall_batches(purchase, job, waiting, batches)
+
+
+def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Iterable[str]) -> None:
+    """Which of the keys open batches hold, and how the others ended in those that are not open any longer."""
     from runner.batch.book import open_book
 
     with open_book(job.experiment.ledger_url) as book:
-        return {key: batch for key, batch in book.open_keys().items() if key in keys}
-
-
-def _ours(row: Row) -> bool:
-    """Whether the launch bought the answer, or had it in a batch that still ran."""
-    return row.source == "bought" or (row.problem is not None and row.problem.kind == PENDING)
+        items = (item for batch in batches for item in book.items(batch) if item.key in keys)
+        ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
+        purchase.failures |= {key: Failure(key, item.problem, item.attempt) for key, item in ended.items()}
+        purchase.pending |= {key: batch for key, batch in book.open_keys().items() if key in keys - ended.keys()}
 
 
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:

@@ -110,3 +110,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if (meant := close(name, names)) is not None:
         return f"did you mean '{meant}'?"
     return f"valid names: {', '.join(names)}" if names else "nothing is defined here"
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong, out of its groups: our own error where there is one."""
+    found = [first_of(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
+    return next((error for error in found if isinstance(error, RunnerError)), found[0])

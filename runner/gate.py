@@ -85,8 +85,13 @@ class Gate:
         self.abreast = min(self.ceiling, max(FIRST_ABREAST, self.ceiling / FIRST_SHARE))
 
     @classmethod
-    def of(cls, limits: Iterable[Limits], clock: Callable[[], float] = time.monotonic) -> Gate:
-        """For models with these limits. Of what several state of one account the smallest counts."""
+    def of(
+        cls, limits: Iterable[Limits], clock: Callable[[], float] = time.monotonic, *, ceiling: int | None = None
+    ) -> Gate:
+        """For models with these limits. Of what several state of one account the smallest counts.
+
+        `ceiling` None: as many at once as all of them allow.
+        """
         known = list(limits)
         stated: list[tuple[Kind, Bucket]] = []
         for kind, values in (
@@ -95,7 +100,8 @@ class Gate:
         ):
             if values:
                 stated.append((kind, Bucket.stated(min(values), clock())))  # type: ignore[arg-type]
-        return cls(ceiling=sum(one.concurrency for one in known), clock=clock, stated=stated)
+        at_once = sum(one.concurrency for one in known) if ceiling is None else ceiling
+        return cls(ceiling=at_once, clock=clock, stated=stated)
 
     # ---- going in
 

@@ -141,6 +141,8 @@ class Ledger:
         self.place = place
         self.duplicates = 0
         """Puts of this Ledger whose key was already there; the answer that was there is kept."""
+        self.last_stored_s: float | None = None
+        """When the last group became durable, on the monotonic clock."""
         self._pid = os.getpid()
         self._reads = engine
         self._writes = engine.execution_options(immediate=True)
@@ -267,6 +269,7 @@ class Ledger:
             rows = [_VALUES(put) for put in sorted(answers, key=attrgetter("key"))]
             self.duplicates += len(rows) - self._insert_all(connection, rows)
             connection.execute(_UNCLAIM, [{"answered": row[0]} for row in rows])
+        self.last_stored_s = time.monotonic()
 
     def _insert_all(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> int:
         """Store rows whose key is new; how many those were."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from runner import fastjson
 from runner.codec import Codec, Fallback, codec_for, error_of
-from runner.errors import FatalError, ProviderError, TransientError
+from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.gate import Closed, Gate
 from runner.plan import endpoint_of
 from runner.quota import Amount
@@ -122,6 +122,8 @@ async def dispatch(
                         failures=failures,
                     )
                     group.create_task(lane.run())
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from errors
         finally:
             watch.cancel()
     return failures
@@ -140,11 +142,17 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def _gates(models: Sequence[Model]) -> list[Gate]:
     """The gate of each model: one for all that ask one provider at one address with one key."""
     accounts = [(model.provider, model.api_base, os.environ.get(model.key_env or "")) for model in models]
-    shared = {
-        account: Gate.of(model.limits for model, its in zip(models, accounts, strict=True) if its == account)
-        for account in dict.fromkeys(accounts)
-    }
+    sharing: dict[tuple[str, str | None, str | None], list[Model]] = {}
+    for account, model in zip(accounts, models, strict=True):
+        sharing.setdefault(account, []).append(model)
+    shared = {account: _gate(its) for account, its in sharing.items()}
     return [shared[account] for account in accounts]
+
+
+def _gate(models: Sequence[Model]) -> Gate:
+    """One account's. A sweep over a model's settings has it several times, and yet it is one model."""
+    at_once = {model.name: model.limits.concurrency for model in models}
+    return Gate.of((model.limits for model in models), ceiling=sum(at_once.values()))
 
 
 async def _watch(stop: Stop, ended: asyncio.Event, gates: Sequence[Gate]) -> None:
@@ -262,8 +270,10 @@ class _Lane:
         try:
             gone = await self.gate.enter(self.model.name, amount)
         except Closed as error:
-            when = "the next attempt" if attempts else "this request was sent"
-            raise FatalError(NOT_SENT, f"the run was interrupted before {when}") from error
+            raise _interrupted(attempts) from error
+        if self.stop.asked:  # and the gate is not closed yet
+            self.gate.leave(gone)
+            raise _interrupted(attempts)
         if (stopped := self.breaker.open) is not None:
             self.gate.leave(gone)
             raise FatalError(STOPPED, f"stopped after repeated errors: {stopped.message}")
@@ -289,6 +299,11 @@ class _Lane:
         """Sleep, or until the run is to stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.ended.wait(), seconds)
+
+
+def _interrupted(attempts: int) -> FatalError:
+    when = "the next attempt" if attempts else "this request was sent"
+    return FatalError(NOT_SENT, f"the run was interrupted before {when}")
 
 
 def _sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model) -> Send:

@@ -136,6 +136,7 @@ def launch(
         askers = [asker for _, asker in planned]
         _check_budget(this, askers, ledger)
         begins(this)
+        _ask_again(this, missing)
         if missing.keys:
             purchase.buy(askers, missing, ledger, observer, this.purchase)
         purchase.clean_up(askers, missing.models, ledger, this.purchase.stop)
@@ -170,7 +171,11 @@ def _plan(
             continue
         planned.append((result, asker))
         for index, keys in lacking.items():
-            missing.setdefault(index, keys).update(keys)
+            # Models that differ only in what is no part of a request, such as limits, want the same keys.
+            for other in (at for at in missing if at != index and models[at].id == models[index].id):
+                keys.difference_update(missing[other])
+            if keys:
+                missing.setdefault(index, keys).update(keys)
     if not planned:
         raise next(result.error for result in results if result.error is not None)
     return planned, Missing(models, missing)
@@ -194,6 +199,16 @@ def _lacking(trials: Iterator[Trial], ledger: Ledger) -> set[str]:
     while keys := [trial.key for trial in islice(trials, KEYS_AT_A_TIME)]:
         found.update(set(keys) - ledger.lookup(keys))
     return found
+
+
+def _ask_again(this: Launch, missing: Missing) -> None:
+    """Forget how an earlier turn's requests ended that are now asked again."""
+    if not this.seen:
+        return
+    for key in (key for keys in missing.keys.values() for key in keys):
+        this.purchase.failures.pop(key, None)
+        this.purchase.pending.pop(key, None)
+        this.seen.discard(_mark(key))
 
 
 # ---- results --------------------------------------------------------------------------------------------------------
@@ -230,16 +245,21 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
     trials = plan.count_of(asker.experiment)
     with transcript.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
         for trial, answer in _with_answers(asker.trials(), ledger):
-            seen = int(trial.key[:32], 16)
-            again = seen in this.seen
+            mark = _mark(trial.key)
+            again = mark in this.seen
             row = _row(this, reader, trial, answer, again=again)
-            this.seen.add(seen)
+            this.seen.add(mark)
             result.counts.collapsed += again
             result.counts.add(row)
             result.tally.add(row)
             if row.outcome == "unscorable" and row.problem is not None:
                 result.unread[row.problem.kind] += 1
             folder.add(row)
+
+
+def _mark(key: str) -> int:
+    """A key as Launch.seen holds it."""
+    return int(key[:32], 16)
 
 
 def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, again: bool) -> Row:

@@ -57,6 +57,7 @@ class Purchase:
     """Attempts, the failed ones included."""
     first_sent_s: float | None = None
     last_kept_s: float | None = None
+    """When the last answer was durable; both on the monotonic clock."""
     spent_usd: float = 0.0
     """Counted only where there is a limit."""
     stop: live.Stop = field(default_factory=live.Stop)
@@ -154,6 +155,7 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
             if any(mine.values()):
                 _dispatch(order, {index: keys for index, keys in mine.items() if keys})
                 ledger.flush()
+                purchase.last_kept_s = ledger.last_stored_s or purchase.last_kept_s
                 ledger.release(owner)
                 for index, keys in left.items():
                     _take_up(purchase, keys - others[index] if others[index] else keys, ledger)
@@ -341,7 +343,6 @@ class _Counting:
 
     def answered(self, trial: Trial, answer: Answer) -> None:
         purchase = self.purchase
-        purchase.last_kept_s = time.monotonic()
         if purchase.budget_usd is not None:
             purchase.spent_usd += self.decoders.price(trial, answer) or 0.0
             if purchase.spent_usd >= purchase.budget_usd:

@@ -24,6 +24,8 @@ STATED_BURST = 0.05
 limit, however the provider counts its minutes."""
 SHORTEST_RESET_S = 0.05
 """Below it a stated reset is rounded too roughly to tell a speed."""
+LONGEST_RESET_S = 86_400.0
+"""Beyond it a stated reset is no duration: some servers write a moment as seconds since 1970."""
 
 _OPENAI: Mapping[Kind, tuple[str, str, str]] = {
     kind: (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}")
@@ -114,7 +116,7 @@ class Reading:
     def per_s(self) -> float:
         """How fast it refills; a limit a minute where that cannot be told."""
         used = self.limit - self.remaining
-        if self.whole_in_s is None or self.whole_in_s < SHORTEST_RESET_S or used < 1:
+        if self.whole_in_s is None or not SHORTEST_RESET_S <= self.whole_in_s <= LONGEST_RESET_S or used < 1:
             return self.limit / MINUTE_S
         return used / self.whole_in_s
 
@@ -136,7 +138,9 @@ def _reading(kind: Kind, limit: str, remaining: str, reset: str | None, now: dat
         most, left = float(limit), float(remaining)
     except ValueError:
         return None
-    return Reading(kind, most, left, _until(reset, now)) if most > 0 else None
+    if not (1 <= most < float("inf") and 0 <= left < float("inf")):
+        return None
+    return Reading(kind, most, left, _until(reset, now))
 
 
 def _until(reset: str | None, now: datetime) -> float | None:

@@ -13,7 +13,7 @@ import os
 import re
 import tarfile
 import unicodedata
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -38,14 +38,32 @@ class Store(Protocol):
     def finish(self) -> None:
         """All replies have come: let everything be on disk."""
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one of those that were written."""
+
 
 @contextmanager
 def store(folder: Path, trials: int) -> Iterator[Store]:
-    """Files below `folder` for up to MOST_FILES trials, else archives; complete when the context ends well."""
+    """Files below `folder` for up to MOST_FILES trials, else archives; complete when the context ends well.
+
+    What an earlier run left there and this one has not written is removed at the end.
+    """
+    is_new = not folder.exists()
     with ExitStack() as stack:
         replies = Files(folder) if trials <= MOST_FILES else Archives(folder, stack)
         yield replies
         replies.finish()
+    if not is_new:
+        _remove_others(folder, replies)
+
+
+def _remove_others(folder: Path, replies: Store) -> None:
+    for path in (*folder.glob("*.tar*"), *folder.glob("*/*.txt")):
+        if not replies.holds(path):
+            path.unlink()
+    for vendor in folder.iterdir():
+        with suppress(OSError):  # not empty, or no folder
+            vendor.rmdir()
 
 
 class Files:
@@ -78,6 +96,10 @@ class Files:
                 file.write(text)
         self._waiting, self._bytes = [], 0
 
+    def holds(self, path: Path) -> bool:
+        """Whether it is a file in one of our folders, by a name of ours."""
+        return path.parent in self._vendors.values() and self._names.has(path.name)
+
 
 class Archives:
     """A tar for each vendor, in POSIX's format; entries are dated 1970, so that equal replies make equal archives."""
@@ -103,6 +125,10 @@ class Archives:
             file.flush()
             os.fsync(file.fileno())
             self._beside(name).replace(self._folder / f"{name}.tar")
+
+    def holds(self, path: Path) -> bool:
+        """Whether it is an archive of ours."""
+        return path in {self._folder / f"{name}.tar" for name, _ in self._vendors.values()}
 
     def _begin(self, vendor: str) -> tuple[str, BinaryIO]:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -174,6 +200,10 @@ class FileNames:
             name = "_".join(_safe(part, _MAX_PART_BYTES) for part in parts) + end
         identity = (row.job, row.cell, row.vendor, *parts, temperature, row.repetition, row.key)
         return _unique(name.removesuffix(end), end, identity, self._taken)
+
+    def has(self, name: str) -> bool:
+        """Whether a file's name was given."""
+        return _mark(name) in self._taken
 
     def folder(self, vendor: str) -> str:
         """The name of a vendor's folder. No two calls give the same."""

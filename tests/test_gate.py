@@ -234,6 +234,36 @@ def test_models_whose_limits_differ_have_limits_of_their_own() -> None:
     assert small == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "left", "reset"),
+    [
+        ("100", "0", "inf"),
+        ("100", "0", "nan"),
+        ("100", "0", "1e400"),
+        ("100", "0", "1764244800"),
+        ("100", "0", "1764244800000"),
+        ("100", "0", "-5"),
+        ("100", "-1e9", "1s"),
+        ("100", "nan", "1s"),
+        ("100", "inf", "1s"),
+        ("inf", "0", "1s"),
+        ("5e-324", "0", None),
+        ("0", "0", "1s"),
+    ],
+)
+def test_headers_that_cannot_be_true_hold_nobody_up(limit: str, left: str, reset: str | None) -> None:
+    """Whatever headers say, the next request goes within a minute, and nothing is raised over a reply that came."""
+
+    async def main() -> float:
+        at = gate(Limits(concurrency=1))
+        told = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": left}
+        told |= {} if reset is None else {"x-ratelimit-reset-requests": reset}
+        at.answered(await at.enter("m", ONE), told)
+        return await ask(at)
+
+    assert virtual_time.run(main()) <= 61
+
+
 def test_a_closed_gate_sends_everyone_away() -> None:
     """Who waits and who comes later is told at once that nothing more goes through."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from runner.records import (
     Tokens,
     Tracking,
 )
-from runner.reply_files import FileNames
+from runner.reply_files import MOST_FILES, FileNames
 from runner.transcript import RunFolder, read_rows, reply_text, row_from_json, row_to_json
 
 GOLDEN = Path(__file__).parent / "golden" / "run"
@@ -113,8 +114,8 @@ FAILED = replace(
 )
 
 
-def _write(folder: Path, *rows: Row, prompt: PromptTemplate = JAPANESE) -> Path:
-    with RunFolder(folder, prompt, {"gpt-4.1": PRICES}) as run:
+def _write(folder: Path, *rows: Row, prompt: PromptTemplate = JAPANESE, trials: int = 0) -> Path:
+    with RunFolder(folder, prompt, {"gpt-4.1": PRICES}, trials=trials) as run:
         for row in rows:
             run.add(row)
     return folder
@@ -341,6 +342,29 @@ def test_writing_again_gives_the_same_files(tmp_path: Path) -> None:
     first = _tree(_write(tmp_path / "one", *rows))
     assert _tree(_write(tmp_path / "two", *rows)) == first
     assert _tree(_write(tmp_path / "one", *rows)) == first
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, MOST_FILES + 1), (MOST_FILES + 1, 2), (2, 2)])
+def test_writing_again_leaves_nothing_of_what_was_there(tmp_path: Path, before: int, after: int) -> None:
+    """A folder that is written again, with files or an archive, holds the replies of its rows and no others."""
+    other = replace(SCORED, persona="someone else", vendor="another")
+    _write(tmp_path / "again", SCORED, other, trials=before)
+    _write(tmp_path / "again", SCORED, trials=after)
+    _write(tmp_path / "once", SCORED, trials=after)
+    assert _tree(tmp_path / "again") == _tree(tmp_path / "once")
+    assert not (tmp_path / "again" / "replies" / "another").exists()
+
+
+def test_an_archive_unpacks_to_the_same_files(tmp_path: Path) -> None:
+    """Replies that are packed, whatever their names, are those that would have been files."""
+    rows = SCORED, UNSCORABLE, replace(SCORED, persona="詩人" * 40, text="t" * 150), FAILED
+    _write(tmp_path / "files", *rows)
+    packed = _write(tmp_path / "packed", *rows, trials=MOST_FILES + 1)
+    for archive in list(packed.glob("replies/*.tar")):
+        with tarfile.open(archive) as opened:
+            opened.extractall(packed / "replies", filter="data")
+        archive.unlink()
+    assert _tree(packed) == _tree(tmp_path / "files")
 
 
 def test_thousands_of_replies_are_written_quickly(tmp_path: Path) -> None:

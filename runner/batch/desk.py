@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.batch.account import check_account
-from runner.batch.dispatch import Shop, at_work, first_of
+from runner.batch.dispatch import Shop, at_work
 from runner.batch.entry import OPEN
 from runner.batch.pace import gives_up
 from runner.batch.waiting import Left, Unreachable
-from runner.errors import ConfigError, ProviderError
+from runner.errors import ConfigError, ProviderError, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -23,7 +23,7 @@ from runner.batch.lane import Lane
 from runner.batch.waiting import Left, Unreachable, Waiting
 from runner.batch.wanted import Outcome, Wanted
 from runner.codec import Codec, codec_for
-from runner.errors import ProviderError, RunnerError
+from runner.errors import ProviderError, RunnerError, first_of
 from runner.providers.batch_table import service_of
 from runner.records import Failure, Problem
 
@@ -188,9 +188,3 @@ async def _look_again(shop: Shop, lane: Lane) -> None:
         if is_mine and not lane.course.waiting.over:
             with suppress(ProviderError, Unreachable, Left):  # `runner collect` looks again
                 await lane.course.look_for(entry)
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong, out of its groups: our own error where there is one."""
-    found = [first_of(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
-    return next((error for error in found if isinstance(error, RunnerError)), found[0])

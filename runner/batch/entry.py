@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from runner.providers.batch_api import Draft
+from runner.records import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +99,12 @@ class Booked:
     ending: Ending | None = None
     kind: str = ""
     message: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        """Why it has no answer, once it has ended without one."""
+        kind = self.kind or self.ending or "missing"
+        return Problem(kind, self.message or f"the batch ended with this request {self.ending}")
 
 
 @dataclass(frozen=True, slots=True)

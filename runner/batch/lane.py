@@ -61,7 +61,7 @@ class Lane:
             settings=self.course.settings,
             pauses=self.course.waiting,
             again=self._relaunch,
-            refuse=lambda item: self._fail(item.key, _problem(item), item.attempt),
+            refuse=lambda item: self._fail(item.key, item.problem, item.attempt),
             begin=self._group.create_task,
         )
 
@@ -265,7 +265,7 @@ class Lane:
             self.breaker.record_fatal(items[0].kind, entry.note)
         groups = told_apart(items, self.course.settings)
         for item in groups["failed"]:
-            self._fail(item.key, _problem(item), item.attempt)
+            self._fail(item.key, item.problem, item.attempt)
         if any(item.kind == "token_limit" for item in groups["failed"]):
             self._room.give_up()
         for item in groups["kept"] + groups["live"]:
@@ -277,7 +277,7 @@ class Lane:
 
     async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
         if len(items) == 1:
-            self._fail(items[0].key, _problem(items[0]), items[0].attempt)
+            self._fail(items[0].key, items[0].problem, items[0].attempt)
             items = ()
         middle = (len(items) + 1) // 2
         await self._relaunch(entry, items[:middle])
@@ -313,8 +313,3 @@ class Lane:
         failure = Failure(key, problem, attempts)
         self.outcome.failures[key] = failure
         self.observer.failed(self.trials.pop(key), failure)
-
-
-def _problem(item: Booked) -> Problem:
-    kind = item.kind or item.ending or "missing"
-    return Problem(kind, item.message or f"the batch ended with this request {item.ending}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,6 +141,18 @@ def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyP
         assert billed(simulator) == [1] * TRIALS
 
 
+def test_what_a_collected_batch_did_not_answer_says_why(shell: Shell) -> None:
+    """A request that failed in a batch which `collect` fetched has the provider's reason, and the run ends with 3."""
+    with SimulatorThread(replace(SLOW, item_error=0.25), clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        clock.now += 2 * 3600
+        shell.verb("collect", status=3)
+    run = shell.newest()
+    assert (run["scored"], run["failed"], run["batches"]) == (TRIALS - 3, 3, [])
+    assert rows(newest(shell.folder, "run.json")).isdisjoint({"not_sent", "pending"})
+
+
 def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
     """Three jobs of three requests are one batch of nine; left and collected, the whole sweep is complete."""
     with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:
@@ -190,6 +205,27 @@ def test_what_has_no_batch_api_goes_live_and_is_named(shell: Shell) -> None:
         assert f"{2 * TRIALS} of {2 * TRIALS} scored" in done
         assert (simulator.count.batches["openai"], simulator.count.requests["deepseek"]["chat"]) == (1, TRIALS)
         assert "for want" not in shell.verb("plan", *shell.options, "model=[mini,deep]")
+
+
+def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
+    """While a batch runs and another model is asked live, one Ctrl-C ends the run with what was in flight kept."""
+    with SimulatorThread(replace(SLOW, latency_s=0.3)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+
+        def interrupt() -> None:
+            while not (simulator.count.batches and simulator.count.requests.get("deepseek", {}).get("chat")):
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        said = shell.run("model=[mini,deep]", *NATIVE, UNTRACKED, "model.deep.limits.concurrency=1", status=5)
+        thread.join()
+        asked = simulator.count.requests["deepseek"]["chat"]
+    run = shell.newest()
+    assert 0 < run["scored"] + run["unscorable"] == asked < TRIALS
+    assert f"{TRIALS} requests wait in batches" in said
+    assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
 def test_a_batch_costs_half(shell: Shell) -> None:

@@ -83,9 +83,15 @@ def test_import_and_export(folder: Path) -> None:
     assert "6 trials are there already" in again.stdout
 
 
-def test_the_study_is_rehearsed_whole(tmp_path: Path) -> None:
-    """`runner rehearse experiment=affect_study` asks six vendors for the study's number of replies and scores them."""
-    done = runner(tmp_path, "rehearse", "experiment=affect_study", "tracking.enabled=false")
+@pytest.mark.parametrize("words", [(), ("batch=native", "batch.first_poll_s=0.1", "batch.max_poll_s=0.5")])
+def test_the_study_is_rehearsed_whole(words: tuple[str, ...], tmp_path: Path) -> None:
+    """`runner rehearse experiment=affect_study` asks six vendors for the study's number of replies and scores them.
+
+    So it does by batch: DeepSeek, which has no batch API, is asked live in the same run.
+    """
+    done = runner(tmp_path, "rehearse", "experiment=affect_study", "tracking.enabled=false", *words)
+    assert ("batches saved" in done.stdout) == bool(words)
+    assert ("live, for want of a batch API: deepseek" in done.stdout) == bool(words)
     for vendor, trials in {"openai": 48, "claude": 60, "gemini": 84, "grok": 12, "deepseek": 24, "llama": 36}.items():
         assert re.search(rf"^{vendor} +{trials}/{trials} *$", done.stdout, re.MULTILINE), done.stdout
     assert "264 of 264 scored" in done.stdout

@@ -1,0 +1,178 @@
+"""What a launch buys, and what its rows and counts say of it: inside the process, from a provider on loopback."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import Provider, Turn
+
+from runner import commands, pipeline, runfile, transcript
+from runner.errors import LedgerError
+from runner.job import Job
+from runner.pipeline import Launch
+from runner.records import (
+    Batch,
+    Capability,
+    Experiment,
+    Limits,
+    Model,
+    Persona,
+    Prices,
+    PromptTemplate,
+    Question,
+    Sampling,
+    Text,
+    Tracking,
+)
+from runner.session import EXIT_FAILED_TRIALS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.pipeline import JobResult
+    from runner.records import Answer, Failure, Trial
+
+NAMES = ("interesting", "surprise", "sadness", "anger")
+PROMPT = PromptTemplate("p", "en", "{{ persona }}", "{{ text.content }}", tuple(Question(n, n, n) for n in NAMES))
+PRICES = Prices(input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
+PRICE_USD = 100e-6 + 20e-5
+
+
+class Nobody:
+    """Is told what happens, and has no wish."""
+
+    def planned(self, model: Model, count: int) -> None:
+        """So many are about to be sent."""
+
+    def sent(self, trial: Trial) -> None:
+        """An attempt leaves."""
+
+    def answered(self, trial: Trial, answer: Answer) -> None:
+        """A reply came."""
+
+    def failed(self, trial: Trial, failure: Failure) -> None:
+        """None came."""
+
+    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+        """Another attempt follows."""
+
+    def batch(self, entry: Any) -> None:
+        """There are no batches here."""
+
+
+def experiment(folder: Path, base: str, texts: int = 4, **limits: Any) -> Experiment:
+    of = Model(
+        name="m",
+        id="m",
+        provider="openai",
+        vendor="test",
+        api_base=base,
+        capability=Capability(structure="schema"),
+        limits=Limits(**{"concurrency": 4, "attempts": 1, **limits}),
+        prices=PRICES,
+    )
+    return Experiment(
+        name="e",
+        models=(of,),
+        personas=(Persona("poet", {"*": "You are a poet."}),),
+        texts=tuple(Text(f"t{number}", f"text {number}") for number in range(texts)),
+        prompt=PROMPT,
+        sampling=Sampling(),
+        batch=Batch(),
+        tracking=Tracking(),
+        ledger_url=f"sqlite:///{folder}/ledger.db",
+    )
+
+
+def run(this: Launch, folder: Path, *experiments: Experiment, first: int = 0) -> list[JobResult]:
+    jobs = [Job(first + at, one, folder / f"job{first + at}") for at, one in enumerate(experiments)]
+    return pipeline.launch(this, jobs, Nobody())
+
+
+def sources(result: JobResult) -> list[str | None]:
+    return [row.source for row in transcript.read_rows(result.folder / "results.jsonl")]
+
+
+def test_requests_that_two_settings_of_a_model_share_are_bought_once(tmp_path: Path) -> None:
+    """A sweep over what is not part of a request, such as a limit, buys each request once."""
+    with Provider() as provider:
+        one = experiment(tmp_path, provider.url)
+        other = replace(one, models=(replace(one.models[0], limits=Limits(concurrency=2)),))
+        this = Launch("runner")
+        first, second = run(this, tmp_path, one, other)
+    assert provider.count == this.purchase.requests_sent == 4
+    assert sources(first) == ["bought"] * 4
+    assert sources(second) == ["ledger"] * 4
+    assert (first.counts.collapsed, second.counts.collapsed) == (0, 4)
+
+
+def test_what_failed_in_an_earlier_turn_counts_as_bought_when_it_is(tmp_path: Path) -> None:
+    """A sweeper's later turn that buys what failed before says so, with its price."""
+    broken = threading.Event()
+    broken.set()
+    with Provider(answer=lambda _: Turn(status=500) if broken.is_set() else Turn()) as provider:
+        one = experiment(tmp_path, provider.url, texts=2)
+        this = Launch("runner")
+        (first,) = run(this, tmp_path, one)
+        broken.clear()
+        (second,) = run(this, tmp_path, one, first=1)
+        (third,) = run(this, tmp_path, one, first=2)
+    assert first.counts.failed == 2
+    assert sources(second) == ["bought"] * 2
+    assert (second.counts.collapsed, second.counts.from_ledger) == (0, 0)
+    assert second.counts.price_usd == pytest.approx(2 * PRICE_USD)
+    assert (third.counts.collapsed, third.counts.from_ledger, third.counts.price_usd) == (2, 2, 0)
+    assert this.purchase.failures == {}
+
+
+def test_answers_that_cannot_be_kept_end_the_launch_as_a_ledger_error(tmp_path: Path) -> None:
+    """What goes wrong with the ledger while requests are out comes out as itself, with what to do about it."""
+    with Provider(answer=lambda _: Turn(delay_s=0.05)) as provider:
+        one = experiment(tmp_path, provider.url, texts=200)
+
+        def fill(_: Launch) -> None:
+            with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+                full = "SELECT RAISE(FAIL, 'database or disk is full')"
+                database.execute(f"CREATE TRIGGER t BEFORE INSERT ON ledger_answer BEGIN {full}; END")
+
+        jobs = [Job(0, one, tmp_path / "job0")]
+        with pytest.raises(LedgerError, match="the disk is full"):
+            pipeline.launch(Launch("runner"), jobs, Nobody(), begins=fill)
+    assert provider.count < 200
+
+
+def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
+    """`runner rescore` has no other reason for a trial without an answer than its run had."""
+    with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner")
+        (first,) = run(this, tmp_path, one)
+    runfile.write(this, first)
+    before = (first.folder / "results.jsonl").read_bytes()
+    assert b"bad_request" in before
+    assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
+    assert (first.folder / "results.jsonl").read_bytes() == before
+
+
+def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
+    """Requests a second are those bought until the ledger has them, not until they have come."""
+
+    class Last(Nobody):
+        came_s = 0.0
+
+        def answered(self, trial: Trial, answer: Answer) -> None:  # noqa: ARG002
+            """When it came."""
+            self.came_s = time.monotonic()
+
+    with Provider() as provider:
+        one, seen, this = experiment(tmp_path, provider.url), Last(), Launch("runner")
+        pipeline.launch(this, [Job(0, one, tmp_path / "job0")], seen)
+    assert this.purchase.rate is not None
+    assert this.purchase.last_kept_s is not None
+    assert this.purchase.last_kept_s > seen.came_s
