@@ -84,6 +84,7 @@ def _work(url: str, folder: Path | None, do: Callable[[Shop, live.Stop, desk.Of 
     with open_ledger(url) as ledger, open_book(url) as book, interrupts(stop):
         shop = Shop(book=book, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
         return _show(do(shop, stop, _of(folder)), url, folder)
+    raise KeyboardInterrupt  # a second one, which `interrupts` has taken for itself
 
 
 def _show(seen: Sequence[Seen], url: str, folder: Path | None) -> int:

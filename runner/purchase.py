@@ -256,10 +256,8 @@ def _for_batches(order: _Order, index: int, keys: set[str], book: Book | None) -
 
 async def _live(order: _Order, keys: Mapping[int, set[str]]) -> None:
     lanes = [(order.reached[index], order.trials(index, some)) for index, some in keys.items() if some]
-    purchase = order.counting.purchase
     if lanes:
-        found = await live.dispatch(lanes, order.ledger.put, order.counting, purchase.stop)
-        purchase.failures.update(found)
+        await live.dispatch(lanes, order.ledger.put, order.counting, order.counting.purchase.stop)
 
 
 async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | None) -> set[str]:
@@ -274,7 +272,6 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
     shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch, news=news)
     purchase = order.counting.purchase
     outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)
-    purchase.failures.update(outcome.failures)
     purchase.pending.update(outcome.pending)
     return outcome.live
 
@@ -325,7 +322,7 @@ def _renewing(ledger: Ledger, owner: str) -> Iterator[None]:
 
 
 class _Counting:
-    """Counts what leaves and what is kept, stops at the budget's end, and passes every event on."""
+    """Notes what leaves, comes and fails, stops at the budget's end, and passes every event on."""
 
     def __init__(self, purchase: Purchase, observer: Watcher) -> None:
         self.purchase = purchase
@@ -350,6 +347,7 @@ class _Counting:
         self.observer.answered(trial, answer)
 
     def failed(self, trial: Trial, failure: Failure) -> None:
+        self.purchase.failures[failure.key] = failure  # at once: a second Ctrl-C ends a dispatch without a result
         self.observer.failed(trial, failure)
 
     def waiting(self, model: Model, kind: str, wait_s: float) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import virtual_time
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runner.errors import TransientError
 from runner.gate import Closed, Gate
@@ -16,6 +18,7 @@ from runner.records import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from random import Random
 
     from runner.gate import Pass
 
@@ -301,3 +304,51 @@ def test_who_gives_up_waiting_leaves_no_gap() -> None:
         return at.in_flight
 
     assert virtual_time.run(main()) == 1
+
+
+async def _somehow(at: Gate, chance: Random) -> None:
+    """One request, as often as it takes, whatever becomes of its attempts."""
+    for attempt in range(1, 8):
+        gone = await at.enter(chance.choice("abc"), Amount(1, chance.choice([0, 100, 3000]), chance.choice([0, 1000])))
+        assert at.in_flight <= at.ceiling
+        try:
+            await asyncio.sleep(chance.choice([0, 0.01, 5]))
+        except asyncio.CancelledError:
+            at.leave(gone)
+            raise
+        match chance.choice(["answered", "told", "limited", "trouble", "left"]) if attempt < 7 else "answered":
+            case "answered":
+                return at.answered(gone, {})
+            case "told":
+                names = ("limit", "remaining", "reset")
+                said = zip(
+                    names, ("60", chance.choice(["0", "9", "x"]), chance.choice(["1s", "6m", "inf"])), strict=True
+                )
+                return at.answered(gone, {f"x-ratelimit-{name}-requests": value for name, value in said})
+            case "limited":
+                wait_s = chance.choice([None, 0, 1, 1e9])
+                at.failed(gone, TransientError("rate_limit", "slow down", status=429, retry_after_s=wait_s))
+            case "trouble":
+                at.failed(gone, TransientError("server", "trouble", status=503))
+            case "left":
+                at.leave(gone)
+    return None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from([None, 1, 30, 600]), st.sampled_from([None, 300, 60000]))
+def test_every_place_comes_back(chance: Random, requests: float | None, tokens: float | None) -> None:
+    """Whatever happens to requests, cancelled ones among them, nobody waits for ever and no place is lost."""
+
+    async def main() -> int:
+        stated = Limits(concurrency=chance.choice([1, 8]), requests_per_minute=requests, tokens_per_minute=tokens)
+        at = gate(stated, Limits(concurrency=2))
+        asked = [asyncio.create_task(_somehow(at, chance)) for _ in range(20)]
+        for one in asked[::4]:
+            await asyncio.sleep(chance.choice([0, 0.005, 1, 10]))
+            one.cancel()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(end) for end in ends} <= {type(None), asyncio.CancelledError}
+        return at.in_flight
+
+    assert virtual_time.run(main()) == 0  # which raises where everyone waits for someone else

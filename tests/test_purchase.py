@@ -176,3 +176,26 @@ def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> Non
     assert this.purchase.rate is not None
     assert this.purchase.last_kept_s is not None
     assert this.purchase.last_kept_s > seen.came_s
+
+
+def test_a_run_that_is_dropped_says_what_had_failed(tmp_path: Path) -> None:
+    """Two interruptions drop what is in flight at once; a trial that had failed before still says why."""
+
+    class Impatient(Nobody):
+        def failed(self, trial: Trial, failure: Failure) -> None:  # noqa: ARG002
+            """Ctrl-C twice."""
+            stop = this.purchase.stop
+            if not stop.asked and stop.drop is not None:
+                stop.asked = True
+                stop.drop()
+
+    def answer(body: dict[str, Any]) -> Turn:
+        return Turn(status=400, content="no such thing") if "text 0" in str(body) else Turn(delay_s=5)
+
+    with Provider(answer=answer) as provider:
+        one, this = experiment(tmp_path, provider.url), Launch("runner")
+        started = time.monotonic()
+        (result,) = pipeline.launch(this, [Job(0, one, tmp_path / "job0")], Impatient())
+        assert time.monotonic() - started < 4
+    rows = transcript.read_rows(result.folder / "results.jsonl")
+    assert [row.problem and row.problem.kind for row in rows] == ["bad_request", *["not_sent"] * 3]

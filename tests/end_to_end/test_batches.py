@@ -228,6 +228,26 @@ def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
     assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
+def test_ctrl_c_twice_ends_a_collection(shell: Shell) -> None:
+    """Ctrl-C twice while `collect` waits for a slow provider ends it with 130, as it ends a run."""
+    with SimulatorThread(replace(SLOW, latency_s=0.7)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        before = sum(simulator.count.requests["openai"].values())
+
+        def interrupt() -> None:
+            while sum(simulator.count.requests["openai"].values()) == before:
+                time.sleep(0.02)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        assert "interrupted" in shell.verb("collect", status=130)
+        thread.join()
+
+
 def test_a_batch_costs_half(shell: Shell) -> None:
     """The price of a batched answer is the batch rate, and what live would have cost more is a count and a line."""
     with SimulatorThread(FaultPlan()) as simulator:
