@@ -286,7 +286,8 @@ def test_agreement(described: Described) -> None:
             assert one["value"] == pytest.approx(expected, rel=EXACT)
 
         repeated = [unit for unit in units if len(unit) >= 2]
-        sizes, scores = np.array([len(unit) for unit in repeated]), np.concatenate(repeated)
+        sizes = np.array([len(unit) for unit in repeated], dtype=np.float64)
+        scores = np.concatenate(repeated)
         between = sum(len(unit) * (unit.mean() - scores.mean()) ** 2 for unit in repeated) / (len(repeated) - 1)
         within = sum(((unit - unit.mean()) ** 2).sum() for unit in repeated) / (len(scores) - len(repeated))
         k0 = (sizes.sum() - (sizes**2).sum() / sizes.sum()) / (len(repeated) - 1)

@@ -55,7 +55,7 @@ def _texts_in(groups: Codes, texts: Codes, count: int) -> Codes:
 
     if not len(groups):
         return np.zeros(count, dtype=np.int64)
-    width = int(texts.max()) + 1
+    width = int(np.max(texts)) + 1
     return np.bincount(np.unique(groups * width + texts) // width, minlength=count)
 
 
@@ -76,8 +76,8 @@ def _fill(low: Floats, high: Floats, values: Floats, groups: Codes, clusters: Co
 
     if not len(values):
         return
-    blocks = min(int(clusters.max()) + 1, MAX_CLUSTERS)
-    dealt = _deal(int(clusters.max()) + 1)[clusters] if blocks == MAX_CLUSTERS else clusters
+    blocks = min(int(np.max(clusters)) + 1, MAX_CLUSTERS)
+    dealt = _deal(int(np.max(clusters)) + 1)[clusters] if blocks == MAX_CLUSTERS else clusters
     names, columns = np.unique(groups, return_inverse=True)
     for start in range(0, len(names), _COLUMNS):
         here = (columns >= start) & (columns < start + _COLUMNS)
