@@ -54,6 +54,7 @@ score         reply -> scores, or why there are none
 ledger        paid answers by key
 retry         the one retry policy
 gate          an account's gate: how many requests at once, how fast
+sending       one attempt at one request: bytes out, bytes back
 translation   request <-> a provider's JSON, by LiteLLM's configs
 quota         limits that refill, and what providers' headers say of them
 reply         a provider's JSON or error -> Reply or ProviderError

@@ -13,33 +13,31 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
-from runner import fastjson
-from runner.codec import Codec, Fallback, codec_for, error_of
+from runner.codec import codec_for
 from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.gate import Closed, Gate
 from runner.plan import endpoint_of
-from runner.quota import Amount
 from runner.records import Answer, Failure, Problem
 from runner.retry import Breaker, attempt
+from runner.sending import Wire, sender
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
+    from runner.codec import Codec, Fallback
     from runner.gate import Pass
-    from runner.records import Adapted, Limits, Model, Trial
-
-    Send: TypeAlias = Callable[["_Wire"], Awaitable[tuple[bytes, Mapping[str, str]]]]
+    from runner.quota import Amount
+    from runner.records import Adapted, Model, Trial
+    from runner.sending import Send
 
 NOT_SENT = "not_sent"
 """Kind of a trial that was never sent because the run was interrupted."""
 STOPPED = "stopped"
 """Kind of a trial that was never sent because its model refuses everything."""
-BYTES_A_TOKEN = 4
-"""Of a request's body: as roughly as providers count before they have read it."""
 WATCH_S = 0.1
 """Seconds between two looks at whether the run is to stop."""
 
@@ -164,15 +162,6 @@ async def _watch(stop: Stop, ended: asyncio.Event, gates: Sequence[Gate]) -> Non
         gate.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Wire:
-    """What one request is on the wire; repetitions of a text share it."""
-
-    adapted: Adapted
-    body: bytes
-    amount: Amount
-
-
 @dataclass(slots=True, kw_only=True)
 class _Lane:
     """One model's trials, its workers and its breaker."""
@@ -187,7 +176,7 @@ class _Lane:
     ended: asyncio.Event
     failures: dict[str, Failure]
     breaker: Breaker = field(default_factory=Breaker)
-    _last: _Wire | None = None
+    _last: Wire | None = None
 
     async def run(self) -> None:
         try:
@@ -196,7 +185,7 @@ class _Lane:
         except ProviderError as error:
             self._abandon(Problem(error.kind, str(error)))
             return
-        send = _sender(codec, self.session, self.model)
+        send = sender(codec, self.session, self.model)
         async with asyncio.TaskGroup() as group:
             for _ in range(self.model.limits.concurrency):
                 group.create_task(self._work(codec, send))
@@ -256,13 +245,10 @@ class _Lane:
         self.keep(answer)
         self.observer.answered(trial, answer)
 
-    def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> _Wire:
+    def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:
         """FatalError (bad_request) where the provider's format cannot hold the request."""
         if self._last is None or self._last.adapted is not adapted:
-            request = adapted.request
-            body = codec.encode(request) if isinstance(codec, Codec) else fastjson.dumps(request.messages)
-            longest = request.params.get("max_tokens") or request.params.get("max_completion_tokens") or 0
-            self._last = _Wire(adapted, body, Amount(1, len(body) / BYTES_A_TOKEN, longest))
+            self._last = Wire.of(adapted, codec)
         return self._last
 
     async def _through(self, amount: Amount, attempts: int) -> Pass:
@@ -304,46 +290,3 @@ class _Lane:
 def _interrupted(attempts: int) -> FatalError:
     when = "the next attempt" if attempts else "this request was sent"
     return FatalError(NOT_SENT, f"the run was interrupted before {when}")
-
-
-def _sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model) -> Send:
-    """How one attempt is made: the request out, the reply's bytes and headers back, else a ProviderError."""
-    import aiohttp
-    from yarl import URL
-
-    limits = model.limits
-    if isinstance(codec, Fallback):
-
-        async def complete(wire: _Wire) -> tuple[bytes, Mapping[str, str]]:
-            return await codec.complete(wire.adapted.request, limits.timeout_s), {}
-
-        return complete
-    url, headers = URL(codec.url), codec.headers
-    timeout = aiohttp.ClientTimeout(
-        total=limits.timeout_s, sock_connect=limits.connect_timeout_s, sock_read=limits.first_byte_timeout_s
-    )
-
-    async def post(wire: _Wire) -> tuple[bytes, Mapping[str, str]]:
-        try:
-            async with session.post(url, data=wire.body, headers=headers, timeout=timeout) as response:
-                raw = await response.read()
-        except TimeoutError as error:
-            raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
-        except aiohttp.ClientError as error:
-            raise TransientError("connection", f"{type(error).__name__}: {error}") from error
-        if response.status == 200:
-            return raw, response.headers
-        raise error_of(response.status, response.headers, raw)
-
-    return post
-
-
-def _late(error: TimeoutError, limits: Limits) -> str:
-    """Which of the time-outs it was."""
-    import aiohttp
-
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection within {limits.connect_timeout_s:g} s (limits.connect_timeout_s)"
-    if isinstance(error, aiohttp.SocketTimeoutError):
-        return f"no byte for {limits.first_byte_timeout_s:g} s (limits.first_byte_timeout_s)"
-    return f"no reply within {limits.timeout_s:g} s (limits.timeout_s)"
