@@ -28,6 +28,12 @@ COMMAND_LINE = "command line"
 
 FOREIGN = (HydraException, OmegaConfBaseException, YAMLError)
 """What `translate` takes."""
+UNREAD = (
+    r"(?:at input|near|at) '(.*?)'(?:;|$)",
+    r"^LexerNoViableAltException: (.*?);\s*\^",
+    r"^Error parsing override '(.*?)';",
+)
+"""How Hydra names what its grammar cannot read; the first that fits is the most exact."""
 
 
 def translate(error: Exception, conf: Path, words: Sequence[str] = ()) -> ConfigError:
@@ -73,7 +79,7 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
     if "requires --multirun" in said or said.startswith("Ambiguous value"):
         message = "several values are a sweep, which -m asks for; a list is written as [a,b]"
         return ConfigError(message, where=COMMAND_LINE, advice=shlex.join(["runner", *words, "-m"]))
-    unread = re.search(r"(?:at input|near|at) '(.*?)'(?:;|$)", said)
+    unread = next((found for pattern in UNREAD if (found := re.search(pattern, said))), None)
     if unread and "Unknown function" not in said and not said.startswith("In '"):
         message = f"'{unread[1]}' cannot be read: is a bracket or a quote open, or does a value need quotes?"
         return ConfigError(message, where=COMMAND_LINE, advice="runner 'text=[rain,parcel]' 'name=\"two words\"'")

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 NOT_SENT = "not_sent"
 """Kind of a trial that was never sent because the run was interrupted."""
+SHORTEST_KEY = 8
+"""Fewest characters of what is taken for a key where a provider's message repeats it."""
 STOPPED = "stopped"
 """Kind of a trial that was never sent because its model refuses everything."""
 WATCH_S = 0.1
@@ -199,7 +201,7 @@ class _Lane:
             self._fail(trial, problem, 0)
 
     def _fail(self, trial: Trial, problem: Problem, attempts: int) -> None:
-        failure = Failure(trial.key, problem, attempts)
+        failure = Failure(trial.key, _without_key(problem, self.model), attempts)
         self.failures[trial.key] = failure
         self.observer.failed(trial, failure)
 
@@ -287,6 +289,9 @@ class _Lane:
             await asyncio.wait_for(self.ended.wait(), seconds)
 
 
-def _interrupted(attempts: int) -> FatalError:
-    when = "the next attempt" if attempts else "this request was sent"
-    return FatalError(NOT_SENT, f"the run was interrupted before {when}")
+def _without_key(problem: Problem, model: Model) -> Problem:
+    """A server that repeats the key in what it says must not put it into files that are handed on."""
+    key = os.environ.get(model.key_env or "", "")
+    if len(key) < SHORTEST_KEY or key not in problem.message:
+        return problem
+    return replace(problem, message=problem.message.replace(key, f"<{model.key_env}>"))

@@ -228,6 +228,16 @@ def test_a_model_that_refuses_everything_stops_alone() -> None:
     assert seen.order.count("bad") < 12
 
 
+def test_a_key_that_a_server_repeats_is_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a provider says of a refused key is told without the key."""
+    monkeypatch.setenv("REPEATED_API_KEY", "sk-not-for-reports")
+    with Provider(answer=lambda _body: Turn(status=401, content="no such key: sk-not-for-reports")) as provider:
+        failures = dispatch(Watching(), (model(provider.url, key_env="REPEATED_API_KEY"), 1))
+    (failure,) = failures.values()
+    assert failure.problem.kind == "key_refused"
+    assert "no such key: <REPEATED_API_KEY>" in failure.problem.message
+
+
 def test_models_get_their_turns() -> None:
     """A model with many requests does not keep one with few from being answered."""
     with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:

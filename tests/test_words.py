@@ -82,6 +82,9 @@ def test_a_wrong_option_is_refused(words: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
+
+
 @pytest.mark.parametrize(
     ("words", "tried"),
     [
@@ -100,6 +103,9 @@ def test_a_wrong_option_is_refused(words: str, says: str) -> None:
         (["~persona.poet.temperature"], "runner persona.poet.temperature=null"),
         (["models", "gpt4o"], "runner models"),
         (["--config-dir", "nowhere"], "ls -d */"),
+        (['name="><b>'], QUOTED),
+        (["name=a b:c{"], QUOTED),
+        (["text=[rain"], QUOTED),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )

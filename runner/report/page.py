@@ -166,7 +166,8 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     waits = launch["status"] == "SCHEDULED"
     lacking = "without a reply, some in batches" if waits else "trials without a reply"
     yield Tile("failed", words.count(failed), lacking, ("warn" if waits else "bad") if failed else "")
-    bought = f"{words.count(launch['requests_sent'])} requests sent"
+    sent = launch["requests_sent"]
+    bought = f"{words.count(sent)} {'request' if sent == 1 else 'requests'} sent"
     yield Tile("from the ledger", words.count(launch["from_ledger"]), bought)
     known = launch["price_usd"] is not None
     saved = launch.get("saved_usd")

@@ -28,6 +28,7 @@ SAID = {
     "plan": "to buy",
     "status": "no batches",
     "collect": "no batches",
+    "models": "What models take",
 }
 """Verbs, and what each says when it has done its work."""
 
