@@ -295,3 +295,8 @@ def _without_key(problem: Problem, model: Model) -> Problem:
     if len(key) < SHORTEST_KEY or key not in problem.message:
         return problem
     return replace(problem, message=problem.message.replace(key, f"<{model.key_env}>"))
+
+
+def _interrupted(attempts: int) -> FatalError:
+    when = "the next attempt" if attempts else "this request was sent"
+    return FatalError(NOT_SENT, f"the run was interrupted before {when}")
