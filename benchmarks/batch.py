@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import goals
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -170,10 +172,9 @@ def main() -> None:
     for name, (of_few, of_many) in (("", each), (", without the provider", ours)):
         print(f"an item{name}: {of_few * 1e3:.2f} and {of_many * 1e3:.2f} ms")
     ratio = each[1] / each[0]
-    print(f"goal, linear (at most {LINEAR} as long an item): {'met' if ratio <= LINEAR else 'MISSED'} ({ratio:.2f})")
+    goals.at_most("batch, time an item of 50,000, of 5,000", LINEAR, ratio, " x")
     growth = (many.peak_bytes - few.peak_bytes) / (many.items - few.items)
-    verdict = "met" if growth <= MOST_BYTES else "MISSED"
-    print(f"goal, at most {MOST_BYTES} bytes of memory for a further item: {verdict} ({growth:.0f})")
+    goals.at_most("batch, memory for a further item", MOST_BYTES, growth, " bytes")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 GROUP_ROWS = 200
 """Answers that start a commit at once."""
+MOST_WAITING = 2_000
+"""Answers that may wait for a commit; whoever puts one more waits as well, so that a slow disk fills no memory."""
 GROUP_S = 0.025
 """Seconds that the first answer of a group waits for company: half of the 50 ms, the rest is for the commit."""
 
@@ -70,7 +72,6 @@ _CLAIM = sa.Table(
     sa.Column("owner", sa.String, nullable=False, index=True),
     sa.Column("until", sa.Double, nullable=False),
 )
-_UNCLAIM = sa.delete(_CLAIM).where(_CLAIM.c.key == sa.bindparam("answered"))
 _FIELDS = tuple(f.name for f in fields(Answer))
 _VALUES = attrgetter(*_FIELDS)
 
@@ -152,7 +153,7 @@ class Ledger:
         atexit.register(self.close)
 
     def put(self, answer: Answer) -> Future[None]:
-        """Keep an answer. Returns at once; the future completes when it is durable (asyncio.wrap_future awaits it).
+        """Keep an answer. Returns at once, but for MOST_WAITING; the future completes when it is durable.
 
         Answers of one group share a future, which cannot be cancelled. LedgerError where an earlier group failed.
         """
@@ -268,15 +269,18 @@ class Ledger:
         with explained(self.place), self._writes.begin() as connection:
             rows = [_VALUES(put) for put in sorted(answers, key=attrgetter("key"))]
             self.duplicates += len(rows) - self._insert_all(connection, rows)
-            connection.execute(_UNCLAIM, [{"answered": row[0]} for row in rows])
+            for part in _parts((row[0] for row in rows), _KEYS_A_STATEMENT):
+                connection.execute(sa.delete(_CLAIM).where(_CLAIM.c.key.in_(part)))
         self.last_stored_s = time.monotonic()
 
     def _insert_all(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> int:
         """Store rows whose key is new; how many those were."""
-        insert = self._insert(_ANSWER).on_conflict_do_nothing()
         if connection.dialect.name == "sqlite":
-            # Straight to the driver: SQLAlchemy's handling of each parameter would take as long as SQLite itself.
-            return connection.exec_driver_sql(str(insert.compile(self._writes)), rows).rowcount
+            # Straight to the driver, many rows a statement: SQLAlchemy's handling of each parameter would take as long
+            # as SQLite itself, and each statement hands the interpreter to the dispatching thread and waits for it.
+            parts = (rows[start : start + GROUP_ROWS] for start in range(0, len(rows), GROUP_ROWS))
+            return sum(_insert_part(connection, part) for part in parts)
+        insert = self._insert(_ANSWER).on_conflict_do_nothing()
         # Counted by what comes back: a server's driver gives no row count for many rows.
         named = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
         return len(connection.execute(insert.returning(_ANSWER.c.key), named).all())
@@ -332,6 +336,9 @@ class _Writer:
     def put(self, answer: Answer) -> Future[None]:
         with self._changed:
             self._check()
+            while self._group is not None and len(self._group.answers) >= MOST_WAITING:
+                self._changed.wait()
+                self._check()
             if (group := self._group) is None:
                 self._group = group = _Group(time.monotonic() + GROUP_S)
                 self._newest = group.durable
@@ -390,12 +397,14 @@ class _Writer:
                 if not self._changed.wait(group.due - time.monotonic()):
                     break
             self._group, self._hurry = None, False
+            self._changed.notify_all()
             return group
 
     def _fail(self, group: _Group, error: LedgerError) -> None:
         with self._changed:
             self._error = error
             waiting, self._group = self._group, None
+            self._changed.notify_all()
         for lost in filter(None, (group, waiting)):
             lost.durable.set_exception(error)
 
@@ -466,6 +475,14 @@ def _parts(keys: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def _answered(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     return {key for (key,) in _by_key(connection, _ANSWER, ("key",), keys)}
+
+
+def _insert_part(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> int:
+    """Store rows whose key is new by one statement of SQLite's; how many those were."""
+    row = f"({','.join('?' * len(_FIELDS))})"
+    places = ",".join([row] * len(rows))
+    insert = f"INSERT INTO {_ANSWER.name} ({','.join(_FIELDS)}) VALUES {places} ON CONFLICT DO NOTHING"  # noqa: S608  names of ours
+    return connection.exec_driver_sql(insert, tuple(chain.from_iterable(rows))).rowcount
 
 
 def _by_key(
