@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 GROUP_ROWS = 200
 """Answers that start a commit at once."""
-MOST_WAITING = 2_000
+MOST_WAITING = 1_000
 """Answers that may wait for a commit; whoever puts one more waits as well, so that a slow disk fills no memory."""
 GROUP_S = 0.025
 """Seconds that the first answer of a group waits for company: half of the 50 ms, the rest is for the commit."""

@@ -230,10 +230,9 @@ def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None
 
 
 def _write_all(this: Launch, planned: Sequence[tuple[JobResult, Asker]], ledger: Ledger) -> None:
-    """Write every job's rows, then what is computed from them: by then the keys need no room any more."""
+    """Write every job's rows, then what is computed from them."""
     for result, asker in planned:
         _write(this, result, asker, ledger)
-    this.purchase.settle()
     for result, _ in planned:
         aggregate.write_summary(aggregate.summary(result.tally), result.folder / "summary.csv")
 
@@ -248,7 +247,9 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
             mark = _mark(trial.key)
             again = mark in this.seen
             row = _row(this, reader, trial, answer, again=again)
+            # From here on the key stands among the seen ones, in a third of the room.
             this.seen.add(mark)
+            this.purchase.bought.discard(trial.key)
             result.counts.collapsed += again
             result.counts.add(row)
             result.tally.add(row)

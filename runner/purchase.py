@@ -63,9 +63,9 @@ class Purchase:
     stop: live.Stop = field(default_factory=live.Stop)
     over_budget: bool = False
     bought: set[str] = field(default_factory=set)
-    """Keys that were bought since the last `settle`."""
+    """Keys that were bought and whose rows are not written yet."""
     answers: int = 0
-    """How many were bought before it."""
+    """How many were bought in all."""
     failures: dict[str, Failure] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     """Key -> id of the batch that holds it and still runs."""
@@ -73,15 +73,9 @@ class Purchase:
     @property
     def rate(self) -> float | None:
         """Requests bought a second, between the first sent and the last stored; None where nothing was bought."""
-        count = self.answers + len(self.bought)
-        if self.first_sent_s is None or self.last_kept_s is None or not count:
+        if self.first_sent_s is None or self.last_kept_s is None or not self.answers:
             return None
-        return count / max(self.last_kept_s - self.first_sent_s, 1e-9)
-
-    def settle(self) -> None:
-        """Forget which answers were bought, but for their number: their rows are written."""
-        self.answers += len(self.bought)
-        self.bought = set()
+        return self.answers / max(self.last_kept_s - self.first_sent_s, 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +165,7 @@ def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
     got = asked - unanswered if unanswered else asked
     if purchase.stop.asked:
         got = ledger.lookup(got)
+    purchase.answers += len(got)
     purchase.bought = purchase.bought | got if purchase.bought else got
 
 

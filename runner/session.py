@@ -120,6 +120,7 @@ class Session:
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
         self.launch.results.sort(key=lambda result: result.index)
+        self.launch.seen = set()  # no turn follows, and tables need the room
         if sweep is not None:
             runfile.write_sweep(self.launch, sweep)
         folder = sweep or self.launch.results[0].folder
