@@ -270,7 +270,7 @@ def test_run_json_is_the_golden_one(tmp_path: Path) -> None:
     )
     job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), ("persona=[poet]",))
     started = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
-    purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key})
+    purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key}, answers=1)
     launch = Launch("runner persona=[poet]", "5f2c1f3a9d10", started, purchase)
     result = JobResult.of(job)
     for row in (SCORED, UNSCORABLE, FAILED):
