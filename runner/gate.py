@@ -2,8 +2,8 @@
 
 It lets requests through in turn between the models, as many at once as goes well, and no faster than the account's
 limits: those of the config and those that the provider's headers tell. How many at once: a quarter of what the models
-allow together at first, more with each clean reply, half after a 429, and none for a while after a 429 or after
-several errors of the server in a row.
+allow together at first, or FIRST_ABREAST where that is more, further ones with each clean reply, half after a 429, and
+none for a while after a 429 or after several errors of the server in a row.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 SQLAlchemy Core on SQLite (one file, one machine) or on PostgreSQL by URL. Importing this module imports SQLAlchemy, so
 only what starts a run or reads its answers may import it. A `put` returns at once; a writer thread commits in groups,
-at most 50 ms or 200 rows late. A read sees every `put` made before it through the same Ledger.
+50 ms or 200 rows late; a disk that cannot keep up makes a `put` wait (MOST_WAITING). A read sees every `put` made
+before it through the same Ledger.
 
 SQLite runs in WAL with synchronous=FULL. In WAL both NORMAL and FULL survive `kill -9`, because what was committed is
 with the operating system; only FULL survives a power cut, because NORMAL syncs at checkpoints alone. Answers are paid
