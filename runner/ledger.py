@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import sqlite3
 import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 SCHEMA_VERSION = 1
 GROUP_ROWS = 200
@@ -424,18 +426,32 @@ def _engine(address: sa.URL, busy_s: float) -> sa.Engine:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
     # No implicit transactions by the driver: a write must begin as one, or two that read first can end in "locked".
     engine = sa.create_engine(address, connect_args={"timeout": busy_s, "isolation_level": None})
-    sa.event.listen(engine, "connect", _set_up)
+    sa.event.listen(engine, "connect", partial(_set_up, busy_s))
     sa.event.listen(engine, "begin", _begin)
     return engine
 
 
-def _set_up(connection: DBAPIConnection, _: object) -> None:
+def _set_up(busy_s: float, connection: DBAPIConnection, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA page_size={_PAGE_BYTES}")
     cursor.execute("PRAGMA synchronous=FULL")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _enter_wal(cursor, busy_s)
     cursor.close()
+
+
+def _enter_wal(cursor: DBAPICursor, busy_s: float) -> None:
+    """Turn a new ledger to WAL. Of several who do so at once SQLite refuses all but one, whatever its time-out."""
+    give_up_s = time.monotonic() + busy_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -47,7 +47,9 @@ def answer(key: str, raw: bytes = b'{"choices": []}') -> Answer:
 def run(script: str, *arguments: str) -> list[str]:
     """The lines that a Python process of its own prints."""
     command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
 
 
 # ---- keeping and reading ---------------------------------------------------------------------------------------------
@@ -407,6 +409,21 @@ def test_a_locked_ledger_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(LedgerError, match="locked by another process") as caught:
             open_ledger(f"sqlite:///{tmp_path}/ledger.db", busy_s=0.05)
     assert caught.value.advice
+
+
+def test_a_ledger_being_made_is_waited_for(tmp_path: Path) -> None:
+    """Opening waits for another process that is making the ledger, also where SQLite itself refuses at once."""
+    with (
+        closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as database,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        database.execute("create table other (row)")
+        database.execute("begin immediate")
+        opened = pool.submit(open_ledger, f"sqlite:///{tmp_path}/ledger.db")
+        time.sleep(0.1)
+        assert not opened.done()
+        database.execute("rollback")
+        opened.result(timeout=10).close()
 
 
 def test_a_failed_commit_is_told_to_everyone(tmp_path: Path) -> None:
