@@ -1,7 +1,8 @@
 """Rows of results -> tables: numbers for summary.csv, the terminal and MLflow.
 
-`Tally.add` takes a run's rows one at a time and keeps numbers and short codes only, never a reply, so that 100,000 rows
-cost a few megabytes. Every table is a function of the tally. What counts, in all of them:
+`Tally.add` takes a run's rows one at a time and keeps numbers and short codes only, no reply but each cell's first, so
+that 100,000 rows cost a few megabytes. Every table is a function of tallies: of one, or of those of a sweep's jobs.
+What counts, in all of them:
 
 - a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
   value that is missing;
@@ -26,10 +27,9 @@ from typing import TYPE_CHECKING, Any
 from runner.records import whole_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
 
     from runner.records import Row
@@ -41,6 +41,7 @@ NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd
 STATISTICS = ("n", "mean", "sd", "min", "max")
 TEXTS_AS_METRICS = 100
 """Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
+_SCORE = "score:"
 _UNSAFE = re.compile(r"[^\w .-]")
 _LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
 
@@ -58,10 +59,6 @@ class _Labels:
     def append(self, value: Hashable) -> None:
         self.codes.append(self.index.setdefault(value, len(self.index)))
 
-    def extend(self, other: _Labels) -> None:
-        codes = [self.index.setdefault(value, len(self.index)) for value in other.index]
-        self.codes.extend(codes[code] for code in other.codes)
-
 
 @dataclass(slots=True)
 class Tally:
@@ -78,10 +75,13 @@ class Tally:
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
     answers: array[int] = field(default_factory=lambda: array("q"))
-    """A hash of what makes two rows of different jobs one answer."""
+    """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
+    first: dict[str, Row] = field(default_factory=dict)
+    """Each cell's first row."""
 
     def add(self, row: Row) -> None:
         """Count one trial."""
+        self.first.setdefault(row.cell, row)
         self.labels.append(_labels_of(row))
         self.texts.append(row.text)
         self.flags.append(_flags_of(row))
@@ -106,24 +106,8 @@ def tally(rows: Iterable[Row]) -> Tally:
     return counted
 
 
-def joined(tallies: Iterable[Tally]) -> Tally:
-    """One tally of all rows of several, such as a sweep's jobs."""
-    whole = Tally()
-    for one in tallies:
-        whole.labels.extend(one.labels)
-        whole.texts.extend(one.texts)
-        whole.flags += one.flags
-        for name, numbers in one.numbers.items():
-            whole.numbers[name].extend(numbers)
-        for question in {**whole.scores, **one.scores}:
-            column = whole.scores.setdefault(question, array("d", [nan]) * whole.rows)
-            column.extend(one.scores.get(question, array("d", [nan]) * one.rows))
-        whole.answers.extend(one.answers)
-        whole.rows += one.rows
-    return whole
-
-
-_LABELS_OF = attrgetter(*(name for name in LABELS if name not in {"text", "temperature"}))
+_LABELS = tuple(name for name in LABELS if name != "text")
+_LABELS_OF = attrgetter(*_LABELS[:-1])
 
 
 def _labels_of(row: Row) -> tuple[Hashable, ...]:
@@ -165,31 +149,32 @@ def summary(counted: Tally) -> pd.DataFrame:
     it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of a sample: NaN below two
     scores), `_min` and `_max`, then the columns of `_shares`.
     """
-    frame, cell = _frame(counted), ["job", "cell"]
-    names = frame.groupby(cell, sort=False, observed=True)[list(LABELS[2:-2])].first()
-    table = names.join(_temperatures(frame)).join(_scores(frame, cell, list(counted.scores))).join(_shares(frame, cell))
-    return _plain(table)
+    frame, cell = _frame((counted,), *_LABELS, *FLAGS, *NUMBERS, *_questions(counted)), ["job", "cell"]
+    names = frame.groupby(cell, sort=False, observed=True)[list(_LABELS[2:])].first()
+    return _plain(names.join(_scores(frame, cell)).join(_shares(frame, cell)))
 
 
-def verification(counted: Tally) -> pd.DataFrame:
+def verification(*counted: Tally) -> pd.DataFrame:
     """One row a vendor and model: how much came back, how whole it is, how long it took and what it cost.
 
     Columns: vendor, provider, model, then those of `_shares`.
     """
-    return _plain(_shares(_frame(counted), ["vendor", "provider", "model"]).sort_index())
+    by = ["vendor", "provider", "model"]
+    return _plain(_shares(_frame(counted, *by, *FLAGS, *NUMBERS), by).sort_index())
 
 
-def scores_by_model_persona(counted: Tally) -> pd.DataFrame:
+def scores_by_model_persona(*counted: Tally) -> pd.DataFrame:
     """One row a model, persona and temperature: `scored`, then each question's n, mean, sd, min and max.
 
     An answer that several jobs of a sweep share counts once.
     """
-    frame = _frame(counted)
-    frame = frame[frame["job"].eq(frame.groupby("answer")["job"].transform("first"))]
-    frame = frame.drop(columns="temperature").join(_temperatures(frame), on=["job", "cell"])
     by = ["model", "persona", "temperature"]
+    frame = _frame(counted, *by, "scored", *_questions(*counted))
+    origin = _frame(counted, "job", "answer")
+    if origin["job"].nunique() > 1:
+        frame = frame[origin["job"].eq(origin.groupby("answer")["job"].transform("first"))]
     scored = frame.groupby(by, sort=False, observed=True).agg(scored=("scored", "sum"))
-    return _plain(scored.join(_scores(frame, by, list(counted.scores))))
+    return _plain(scored.join(_scores(frame, by)))
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
@@ -197,36 +182,68 @@ def write_summary(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
 
 
-def _frame(counted: Tally) -> pd.DataFrame:
-    """One row a trial: LABELS as categories, FLAGS, NUMBERS, `answer`, and `score:<question>` for each question."""
+def _questions(*counted: Tally) -> list[str]:
+    """The columns of `_frame` that hold scores."""
+    return [_SCORE + question for question in dict.fromkeys(question for one in counted for question in one.scores)]
+
+
+def _frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
+    """One row a trial, with some of: LABELS as categories, FLAGS, NUMBERS, `answer`, and `score:<question>`.
+
+    `temperature` is what all trials of the row's cell were sent with. Each column costs its eight bytes a row or less,
+    and no copy: ask for those that are needed.
+    """
     import numpy as np
     import pandas as pd
 
-    columns: dict[str, Any] = {}
-    for name, values, codes in _columns_of_labels(counted):
-        columns[name] = pd.Categorical.from_codes(codes, categories=pd.Index(values))
-    flags = np.frombuffer(bytes(counted.flags), dtype=np.uint8)
-    columns |= {name: (flags >> bit & 1).astype(bool) for bit, name in enumerate(FLAGS)}
-    columns |= {name: np.array(numbers) for name, numbers in counted.numbers.items()}
-    columns["answer"] = np.array(counted.answers)
-    columns |= {f"score:{question}": np.array(scores) for question, scores in counted.scores.items()}
-    return pd.DataFrame(columns)
+    def column(name: str) -> Any:
+        if name in LABELS:
+            return _categories(counted, name)
+        if name in FLAGS:
+            flags = np.frombuffer(b"".join(one.flags for one in counted), dtype=np.uint8)
+            return (flags >> FLAGS.index(name) & 1).astype(bool)
+        return np.concatenate([_numbers(one, name) for one in counted])
+
+    return pd.DataFrame({name: column(name) for name in columns}, copy=False)
 
 
-def _columns_of_labels(counted: Tally) -> Iterator[tuple[str, list[Hashable], np.ndarray[Any, Any]]]:
-    """For each of LABELS its distinct values, in the order of the rows, and each row's place among them."""
+def _numbers(counted: Tally, name: str) -> Sequence[float]:
+    """A column of numbers of one tally."""
+    if name == "answer":
+        return counted.answers
+    if name in NUMBERS:
+        return counted.numbers[name]
+    return counted.scores.get(name.removeprefix(_SCORE), array("d", [nan]) * counted.rows)
+
+
+def _categories(counted: Sequence[Tally], name: str) -> pd.Categorical:
+    """One of LABELS: its distinct values in the order of the rows, and each row's."""
     import numpy as np
+    import pandas as pd
 
-    rows, texts = (np.array(labels.codes, dtype=np.int32) for labels in (counted.labels, counted.texts))
-    of_cells: list[Any] = list(counted.labels.index)
-    others = [name for name in LABELS if name != "text"]
-    for name in LABELS:
-        values = counted.texts.index if name == "text" else [labels[others.index(name)] for labels in of_cells]
-        shown = [whole_pairs(value) if isinstance(value, str) else value for value in values]
-        # Names may be equal in several cells; those that differ only in their halves of pairs have become equal.
-        places = {value: place for place, value in enumerate(dict.fromkeys(shown))}
-        by_code = np.array([places[value] for value in shown], dtype=np.int32)
-        yield name, list(places), by_code[texts if name == "text" else rows]
+    places: dict[Hashable, int] = {}
+    codes = []
+    for one in counted:
+        labels = one.texts if name == "text" else one.labels
+        # Names may be equal in several cells; those that differ only in their halves of pairs become equal.
+        shown = [whole_pairs(value) if isinstance(value, str) else value for value in _values(one, name)]
+        by_code = np.array([places.setdefault(value, len(places)) for value in shown], dtype=np.int32)
+        codes.append(by_code[labels.codes])
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=pd.Index(list(places)))
+
+
+def _values(counted: Tally, name: str) -> list[Hashable]:
+    """What each code of one of LABELS stands for."""
+    if name == "text":
+        return list(counted.texts.index)
+    each: list[Any] = list(counted.labels.index)
+    rows = [dict(zip(_LABELS, labels, strict=True)) for labels in each]
+    if name != "temperature":
+        return [row[name] for row in rows]
+    sent: dict[Hashable, set[str]] = {}
+    for row in rows:
+        sent.setdefault((row["job"], row["cell"]), set()).add(row["temperature"])
+    return ["|".join(sorted(sent[row["job"], row["cell"]])) for row in rows]
 
 
 def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -265,25 +282,23 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     )
 
 
-def _scores(frame: pd.DataFrame, by: list[str], questions: list[str]) -> pd.DataFrame:
-    """`<question>_<statistic>` of each group, for every question and each of STATISTICS."""
+def _scores(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """`<question>_<statistic>` of each group, for every question of the frame and each of STATISTICS."""
     import pandas as pd
 
     groups = frame.groupby(by, sort=False, observed=True)
     statistics = dict(zip(STATISTICS, ("count", "mean", "std", "min", "max"), strict=True))
     columns = {
-        f"{question}_{name}": groups[f"score:{question}"].agg(function)
-        for question in questions
+        f"{question}_{name}": groups[column].agg(function)
+        for column, question in _scored(frame).items()
         for name, function in statistics.items()
     }
     return pd.DataFrame(columns, index=groups.size().index)
 
 
-def _temperatures(frame: pd.DataFrame) -> pd.Series[Any]:
-    """The temperatures that each cell's trials were sent with."""
-    pairs = frame[["job", "cell", "temperature"]].drop_duplicates()
-    groups = pairs.groupby(["job", "cell"], sort=False, observed=True)["temperature"]
-    return groups.agg(lambda sent: "|".join(sorted(map(str, sent))))
+def _scored(frame: pd.DataFrame) -> dict[str, str]:
+    """The frame's columns of scores, each with its question."""
+    return {name: name.removeprefix(_SCORE) for name in frame.columns if name.startswith(_SCORE)}
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -318,14 +333,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def total_metrics(counted: Tally) -> dict[str, float]:
+def total_metrics(*counted: Tally) -> dict[str, float]:
     """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows."""
-    if not counted.rows:
+    if not any(one.rows for one in counted):
         return {}
-    frame = _frame(counted).assign(cell="", text="")
+    frame = _frame(counted, *FLAGS, *NUMBERS, *_questions(*counted)).assign(cell="")
     shares = _share_metrics(_records(_shares(frame, ["cell"]))[0])
-    scores = {name: value for _, name, value in _score_metrics(frame, list(counted.scores)) if "/text/" not in name}
-    return _known({**shares, **scores})
+    return _known({**shares, **{name: value for _, name, value in _score_metrics(frame)}})
 
 
 def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, float]]:
@@ -336,10 +350,10 @@ def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, 
     parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd, spent_usd and, where a batch
     was cheaper than live, saved_usd. What is unknown is left out.
     """
-    frame = _frame(counted)
+    frame = _frame((counted,), "job", "cell", "text", *FLAGS, *NUMBERS, *_questions(counted))
     frame = frame if job is None else frame[frame["job"] == job]
     metrics = {row["cell"]: _share_metrics(row) for row in _records(_shares(frame, ["cell"]).reset_index())}
-    for cell, name, value in _score_metrics(frame, list(counted.scores)):
+    for cell, name, value in _score_metrics(frame):
         metrics[cell][name] = value
     return {cell: _known(values) for cell, values in metrics.items()}
 
@@ -356,13 +370,13 @@ def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def _score_metrics(frame: pd.DataFrame, questions: list[str]) -> Iterator[tuple[str, str, float]]:
-    """(cell, metric, value) for all questions together, each question, and each question and text."""
-    columns = {f"score:{question}": question for question in questions}
-    whole = frame.melt(id_vars="cell", value_vars=list(columns), value_name="score:")
-    yield from _three(whole, ["cell"], {"score:": ""}, lambda _key, _question: ("score",))
+def _score_metrics(frame: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
+    """(cell, metric, value) for all questions together, each question, and each question and text, where there are."""
+    columns = _scored(frame)
+    whole = frame.melt(id_vars="cell", value_vars=list(columns), value_name=_SCORE)
+    yield from _three(whole, ["cell"], {_SCORE: ""}, lambda _key, _question: ("score",))
     yield from _three(frame, ["cell"], columns, lambda _key, question: ("score", question))
-    if frame["text"].nunique() <= TEXTS_AS_METRICS:
+    if "text" in frame and frame["text"].nunique() <= TEXTS_AS_METRICS:
         names = _three(frame, ["cell", "text"], columns, lambda key, question: ("score", question, "text", key[1]))
         yield from names
 

@@ -28,10 +28,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +39,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from runner.errors import LedgerError
 from runner.records import Answer
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -273,7 +275,7 @@ class Ledger:
             rows = [_VALUES(put) for put in sorted(answers, key=attrgetter("key"))]
             self.duplicates += len(rows) - self._insert_all(connection, rows)
             for part in _parts((row[0] for row in rows), _KEYS_A_STATEMENT):
-                connection.execute(sa.delete(_CLAIM).where(_CLAIM.c.key.in_(part)))
+                connection.execute(sa.delete(_CLAIM).where(_CLAIM.c.key.in_(_padded(part))))
         self.last_stored_s = time.monotonic()
 
     def _insert_all(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> int:
@@ -281,8 +283,7 @@ class Ledger:
         if connection.dialect.name == "sqlite":
             # Straight to the driver, many rows a statement: SQLAlchemy's handling of each parameter would take as long
             # as SQLite itself, and each statement hands the interpreter to the dispatching thread and waits for it.
-            parts = (rows[start : start + GROUP_ROWS] for start in range(0, len(rows), GROUP_ROWS))
-            return sum(_insert_part(connection, part) for part in parts)
+            return sum(_insert_part(connection, part) for part in _powers(rows))
         insert = self._insert(_ANSWER).on_conflict_do_nothing()
         # Counted by what comes back: a server's driver gives no row count for many rows.
         named = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
@@ -490,11 +491,29 @@ def _parts(keys: Iterable[str], size: int) -> Iterator[list[str]]:
         yield part
 
 
+def _powers(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows in a few parts, each of GROUP_ROWS or of a power of two.
+
+    SQLite's driver keeps the last 128 statements that it compiled, and one with the parameters of 200 rows takes more
+    than 100 kB. Groups of every size would be statements of their own, and those 16 MB.
+    """
+    start = 0
+    while left := len(rows) - start:
+        size = GROUP_ROWS if left >= GROUP_ROWS else 1 << (left.bit_length() - 1)
+        yield rows[start : start + size]
+        start += size
+
+
+def _padded(keys: Sequence[str]) -> Sequence[str]:
+    """One key or more for an `in`, up to a power of two by repeating the last; why is said in `_powers`."""
+    return [*keys, *repeat(keys[-1], (1 << (len(keys) - 1).bit_length()) - len(keys))]
+
+
 def _answered(connection: sa.Connection, keys: Sequence[str]) -> set[str]:
     return {key for (key,) in _by_key(connection, _ANSWER, ("key",), keys)}
 
 
-def _insert_part(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> int:
+def _insert_part(connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
     """Store rows whose key is new by one statement of SQLite's; how many those were."""
     row = f"({','.join('?' * len(_FIELDS))})"
     places = ",".join([row] * len(rows))
@@ -507,6 +526,7 @@ def _by_key(
 ) -> Sequence[Sequence[Any]]:
     """Columns of the rows of `keys`, in any order; by SQLite's driver directly, as in Ledger._insert_all."""
     if connection.dialect.name == "sqlite":
+        keys = _padded(keys)
         places = ",".join("?" * len(keys))
         query = f"SELECT {','.join(columns)} FROM {table.name} WHERE key IN ({places})"  # noqa: S608  names of ours
         return connection.exec_driver_sql(query, tuple(keys)).cursor.fetchall()

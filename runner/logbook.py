@@ -34,20 +34,21 @@ class _Job:
     axes: Mapping[str, str]
     """Swept override -> this job's value."""
     tally: aggregate.Tally
-    first: dict[str, Row]
-    """Each cell's first row."""
 
 
-def track(folder: Path, where: Tracking | None = None) -> tracking.LoggedRuns:
+def track(
+    folder: Path, where: Tracking | None = None, counted: Mapping[Path, aggregate.Tally] | None = None
+) -> tracking.LoggedRuns:
     """Log a launch's folder to MLflow, or what is missing of it there, and note the run ids in its files.
 
-    A job's folder of a sweep stands for the whole sweep. `where` replaces the run's own tracking settings. ConfigError
-    where the folder is no run; TrackingError where MLflow cannot be reached.
+    A job's folder of a sweep stands for the whole sweep. `where` replaces the run's own tracking settings; `counted`
+    are tallies by job's folder, of rows that then need not be read again. ConfigError where the folder is no run;
+    TrackingError where MLflow cannot be reached.
     """
     folder = runfile.launch_folder(folder)
     launch_file = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
     launch = runfile.load(folder, launch_file)
-    jobs = list(_jobs(folder, launch))
+    jobs = list(_jobs(folder, launch, counted or {}))
     settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
     if launch_file == "sweep.json":
         plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
@@ -62,7 +63,7 @@ def track(folder: Path, where: Tracking | None = None) -> tracking.LoggedRuns:
 def _traced(jobs: Sequence[_Job], logged: tracking.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
     """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
     trials = sum(job.tally.rows for job in jobs)
-    for job in (job for job in jobs if job.first):
+    for job in (job for job in jobs if job.tally.rows):
         rows = transcript.read_rows(job.folder / "results.jsonl")
         asked = Asker(saved.experiment_from(job.experiment)).trials()
         for row, trial in zip(rows, asked, strict=False):
@@ -71,17 +72,16 @@ def _traced(jobs: Sequence[_Job], logged: tracking.LoggedRuns, settings: Trackin
                 yield traces.Traced(trial, row, run_id)
 
 
-def _jobs(folder: Path, launch: Mapping[str, Any]) -> Iterator[_Job]:
+def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, aggregate.Tally]) -> Iterator[_Job]:
+    known = {path.resolve(): tally for path, tally in counted.items()}
     for place, path in enumerate(runfile.job_folders(folder)):
         run = runfile.load(path, "run.json")
         experiment = runfile.load(path, "experiment.json") if run["name"] is not None else {}
         axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
-        job = _Job(path, run, experiment, axes, aggregate.Tally(), {})
-        if run["error"] is None:
-            for row in transcript.read_rows(path / "results.jsonl"):
-                job.tally.add(row)
-                job.first.setdefault(row.cell, row)
-        yield job
+        tally = known.get(path.resolve()) or aggregate.Tally()
+        if run["error"] is None and not tally.rows:
+            tally = aggregate.tally(transcript.read_rows(path / "results.jsonl"))
+        yield _Job(path, run, experiment, axes, tally)
 
 
 def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: tracking.LoggedRuns) -> None:
@@ -89,7 +89,7 @@ def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: trac
     if launch_file == "sweep.json":
         runfile.dump(folder / launch_file, {**runfile.load(folder, launch_file), "mlflow": ids})
     for job in jobs:
-        names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.first}
+        names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.tally.first}
         mine = {name: run_id for name, run_id in logged.cells.items() if name in names}
         runfile.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
 
@@ -99,14 +99,13 @@ def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], se
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
     texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
-    whole = jobs[0].tally if len(jobs) == 1 else aggregate.joined(job.tally for job in jobs)
     return tracking.Launch(
         id=launch["run"],
         name=launch["name"],
         experiment=settings.experiment,
         status=launch["status"],
         params=_shared_params(launch, jobs),
-        metrics={**aggregate.total_metrics(whole), **_counts(launch)},
+        metrics={**aggregate.total_metrics(*(job.tally for job in jobs)), **_counts(launch)},
         tags={tag: value for tag, value in tags.items() if value},
         folder=str(folder.resolve()),
         note=_note(folder, launch, jobs),
@@ -169,7 +168,7 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
 def _cells(job: _Job, *, many: bool) -> Iterator[tracking.CellRun]:
     metrics = aggregate.cell_metrics(job.tally)
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
-    for cell, row in job.first.items():
+    for cell, row in job.tally.first.items():
         yield tracking.CellRun(
             name=_child_name(job, cell, many=many),
             params={**_cell_params(row, job.experiment), **swept},

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import pandas as pd
+
     from runner.aggregate import Tally
     from runner.ledger import Ledger
     from runner.purchase import Watcher
@@ -84,11 +86,18 @@ class JobResult:
     """Kinds of unscorable replies, and how many of each."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
+    _summary: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
         return cls(job.index, job.folder, job.overrides, job.experiment)
+
+    def summary(self) -> pd.DataFrame:
+        """The table of summary.csv, made once its rows are written."""
+        if self._summary is None:
+            self._summary = aggregate.summary(self.tally)
+        return self._summary
 
     def metrics(self) -> dict[str, float]:
         """What MLflow shows for the whole job."""
@@ -234,7 +243,7 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, Asker]], ledger:
     for result, asker in planned:
         _write(this, result, asker, ledger)
     for result, _ in planned:
-        aggregate.write_summary(aggregate.summary(result.tally), result.folder / "summary.csv")
+        aggregate.write_summary(result.summary(), result.folder / "summary.csv")
 
 
 def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> None:

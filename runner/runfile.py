@@ -146,7 +146,7 @@ def _write_summary(this: Launch, path: Path) -> None:
     tables = []
     for place, result in enumerate(this.results):
         if result.error is None:
-            table = aggregate.summary(result.tally)
+            table = result.summary().copy()
             for at, (name, values) in enumerate(axes.items()):
                 table.insert(at + 1, f"sweep.{name}", values[place])
             tables.append(table)

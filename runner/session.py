@@ -127,10 +127,13 @@ class Session:
         if self._tracked:
             wanted = all(result.experiment is None or result.experiment.report for result in self.launch.results)
             reporting = _begin_report(folder) if wanted else None
+            if reporting is None:
+                self._begin_log(folder)
             self._show(sweep)
             if reporting is not None:
                 self._end_report(reporting, folder)
-            self._log(folder)
+                self._begin_log(folder)  # the page is one of its artifacts
+            self._end_log(folder)
         status = self._status(folder)
         if status == EXIT_OK and self._tracked and self.loudness != "quiet":
             say_next(self.console, folder)
@@ -138,10 +141,9 @@ class Session:
 
     def _show(self, sweep: Path | None) -> None:
         done = [result for result in self.launch.results if result.error is None]
-        whole = done[0].tally if len(done) == 1 else aggregate.joined(result.tally for result in done)
-        if whole.rows:
-            self.console.print(tables.render_verification(aggregate.verification(whole)))
-            self.console.print(tables.render_scores(aggregate.scores_by_model_persona(whole)))
+        if counted := [result.tally for result in done if result.tally.rows]:
+            self.console.print(tables.render_verification(aggregate.verification(*counted)))
+            self.console.print(tables.render_scores(aggregate.scores_by_model_persona(*counted)))
         if sweep is not None:
             axes = runfile.axes_of([result.overrides for result in self.launch.results])
             lines = [runfile.job_line(self.launch, result, sweep) for result in self.launch.results]
@@ -178,12 +180,17 @@ class Session:
         why = next((line for line in words.splitlines() if line.startswith("error")), f"status {process.returncode}")
         self._say(f"report:  none: {why.removeprefix('error: ')}. Try: {called_as()} report {short(folder)}")
 
-    def _log(self, folder: Path) -> None:
+    def _begin_log(self, folder: Path) -> None:
+        if self._is_tracked():
+            counted = {result.folder: result.tally for result in self.launch.results if result.error is None}
+            self._tracker.log(folder, counted)
+
+    def _end_log(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
         if not self._is_tracked():
             return
         try:
-            say_logged(self.console, self._tracker.log(folder))
+            say_logged(self.console, self._tracker.logged())
         except TrackingError as error:
             self._say(f"MLflow:  not logged: {error}")
             self._say(f"         log it later: {called_as()} track {short(folder)}")

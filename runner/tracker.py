@@ -1,33 +1,41 @@
 """MLflow from a process of its own, so that its import and its writes never hold up a dispatch.
 
 The process opens the launch's parent run while requests are out and logs the launch when its folder is written. Should
-the launching process die, it sees the pipe close and marks the run KILLED. Commands and answers are lines of JSON.
+the launching process die, it sees the pipe close and marks the run KILLED. Commands and answers are pickles: a finished
+launch hands over what it counted, so that its rows need not be read again.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict
-from pathlib import Path
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from runner.errors import RunnerError, TrackingError
-from runner.records import Tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from runner.aggregate import Tally
     from runner.pipeline import Launch
+    from runner.records import Tracking
     from runner.tracking import LoggedRuns, Status
 
 
+AHEAD = ("runner.logbook", "pandas")
+"""What logging imports, so that it is there when the launch is over."""
+AHEAD_OF_PLOTS = ("matplotlib.style", "matplotlib.backends.backend_agg", "matplotlib.figure")
+
+
 class Tracker:
-    """The launching process's end of the pipe. Nothing here raises but `log`, and that only a TrackingError."""
+    """The launching process's end of the pipe. Nothing here raises but `logged`, and that only a TrackingError."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,22 +51,24 @@ class Tracker:
                 "do": "begin",
                 "launch": this.id,
                 "name": experiment.name,
-                "tracking": asdict(experiment.tracking),
+                "tracking": experiment.tracking,
                 "start_ms": int(this.started.timestamp() * 1000),
+                "ahead": AHEAD if len(this.results) == 1 else AHEAD + AHEAD_OF_PLOTS,
             }
         )
 
-    def log(self, folder: Path) -> LoggedRuns:
-        """Have a launch's folder logged, and wait for it. TrackingError where MLflow cannot be reached or refuses."""
+    def log(self, folder: Path, counted: Mapping[Path, Tally]) -> None:
+        """Have a launch's folder logged, with what was counted in its jobs' folders. `logged` tells what came of it."""
         if self._process is None:
             self._start()
-        self._tell({"do": "log", "folder": str(folder)})
-        answer = self._answer()
-        if "error" in answer:
-            raise TrackingError(answer["error"], advice=answer.get("advice"))
-        from runner.tracking import LoggedRuns
+        self._tell({"do": "log", "folder": folder, "counted": counted})
 
-        return LoggedRuns(**answer)
+    def logged(self) -> LoggedRuns:
+        """The runs of what was last to be logged. TrackingError where MLflow cannot be reached or refuses."""
+        answer = self._answer()
+        if isinstance(answer, TrackingError):
+            raise answer
+        return answer
 
     def close(self, status: Status = "FAILED") -> None:
         """End the process; a run that was begun and not logged gets the status. Safe to call again."""
@@ -87,16 +97,16 @@ class Tracker:
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # it died; `log` finds no answer and says so
-            self._stdin.write(json.dumps(message).encode() + b"\n")
+            pickle.dump(message, self._stdin)
             self._stdin.flush()
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> LoggedRuns | TrackingError:
         assert self._process is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
-        line = self._process.stdout.readline()
-        if not line:
-            return {"error": "MLflow: the process that logs ended unexpectedly"}
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: LoggedRuns | TrackingError = pickle.load(self._process.stdout)  # noqa: S301  from our own process
+        except (EOFError, pickle.UnpicklingError):
+            return TrackingError("MLflow: the process that logs ended unexpectedly")
         return answer
 
 
@@ -104,26 +114,27 @@ class Tracker:
 
 
 def main() -> None:
-    """Do what the lines of standard input say; answer `log` with a line on standard output."""
+    """Do what comes by standard input; answer `log` on standard output."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its pipe
     _stand_back()
+    # Registered first it is called last: taking down all that MLflow imports would take a second of the user's time.
+    atexit.register(os._exit, 0)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print must not look like an answer
     begun: tuple[str, Tracking] | None = None
     status: Status = "KILLED"  # unless told otherwise before the pipe closes
-    for line in sys.stdin.buffer:
-        message = json.loads(line)
+    for message in _messages():
         match message["do"]:
             case "begin":
-                begun = message["launch"], Tracking(**message["tracking"])
-                _begin(message, begun[1])
+                begun = message["launch"], message["tracking"]
+                _begin(message)
             case "log":
                 _stand_back(over=True)
-                answer = _log(Path(message["folder"]))
-                answers.write(json.dumps(answer).encode() + b"\n")
+                answer = _log(message["folder"], message["counted"])
+                pickle.dump(answer, answers)
                 answers.flush()
-                if "error" not in answer:
+                if not isinstance(answer, TrackingError):
                     begun = None
             case "end":
                 status = message["status"]
@@ -141,23 +152,33 @@ def _stand_back(*, over: bool = False) -> None:
             os.sched_setscheduler(0, os.SCHED_OTHER if over else os.SCHED_IDLE, os.sched_param(0))
 
 
-def _begin(message: Mapping[str, Any], settings: Tracking) -> None:
+def _messages() -> Iterator[dict[str, Any]]:
+    """What the launching process says, until it closes the pipe or dies."""
+    with suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            yield pickle.load(sys.stdin.buffer)  # noqa: S301  from the process that started this one
+
+
+def _begin(message: Mapping[str, Any]) -> None:
     from runner import tracking
 
     with suppress(TrackingError):  # reported when the launch is logged
-        tracking.start(message["launch"], message["name"], {}, settings, start_ms=message["start_ms"])
-        tracking.close_stale(settings)
+        tracking.start(message["launch"], message["name"], {}, message["tracking"], start_ms=message["start_ms"])
+        tracking.close_stale(message["tracking"])
+    for name in message["ahead"]:
+        with suppress(Exception):  # whoever needs it says what is wrong with it
+            import_module(name)
 
 
-def _log(folder: Path) -> dict[str, Any]:
+def _log(folder: Path, counted: Mapping[Path, Tally]) -> LoggedRuns | TrackingError:
     from runner import logbook
 
     try:
-        return {**asdict(logbook.track(folder))}
+        return logbook.track(folder, counted=counted)
     except RunnerError as error:
-        return {"error": str(error), "advice": error.advice}
+        return TrackingError(str(error), advice=error.advice)
     except Exception as error:  # noqa: BLE001  whatever goes wrong in here costs the run nothing but a line
-        return {"error": f"MLflow: {type(error).__name__}: {error}"}
+        return TrackingError(f"MLflow: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import socket
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +56,8 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not store.exists():
             from mlflow import MlflowClient
 
-            MlflowClient(f"sqlite:///{folder}/migrating.db").search_experiments()
+            with warnings.catch_warnings(action="ignore"):  # it is MLflow's use of SQLAlchemy that is deprecated
+                MlflowClient(f"sqlite:///{folder}/migrating.db").search_experiments()
             (folder / "migrating.db").rename(store)
     return store
 

@@ -325,8 +325,7 @@ def test_scores_by_model_and_persona_pool_what_is_alike() -> None:
 
 def test_an_answer_that_jobs_share_is_one_score() -> None:
     """Two jobs of a sweep that would have sent the same request show its one score, and no spread of it."""
-    whole = aggregate.joined(aggregate.tally(_scored(10.0, job=job)) for job in (0, 1))
-    table = aggregate.scores_by_model_persona(whole)
+    table = aggregate.scores_by_model_persona(*(aggregate.tally(_scored(10.0, job=job)) for job in (0, 1)))
     assert table[["scored", "joy_n"]].to_numpy().tolist() == [[1, 1]]
     assert table["joy_sd"].isna().all()
 

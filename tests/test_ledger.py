@@ -252,6 +252,22 @@ def test_processes_never_share_a_key(url: str) -> None:
     assert sorted(run(CLAIMERS, url)) == [f"{n:04}" for n in range(1000)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 100, GROUP_ROWS - 1, GROUP_ROWS, GROUP_ROWS + 1, 3 * GROUP_ROWS + 77])
+def test_a_group_of_any_size(url: str, count: int) -> None:
+    """However many answers are stored together, each is there once, its claim is gone, and a second put counts."""
+    answers = [answer(f"{n:04}", str(n).encode()) for n in range(count)]
+    keys = [one.key for one in answers]
+    with open_ledger(url) as ledger:
+        assert ledger.claim(keys, "one", 60) == set(keys)
+        for _ in range(2):
+            for one in answers:
+                ledger.put(one)
+            ledger.flush()
+        assert ledger.duplicates == count
+        assert list(ledger.answers(keys)) == answers
+    assert claimed(url) == set()
+
+
 # ---- crashes ---------------------------------------------------------------------------------------------------------
 
 CRASHES = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -167,6 +168,29 @@ def test_an_unreachable_mlflow_costs_nothing(tmp_path: Path) -> None:
     first, second = (runner(tmp_path, "track", str(folder.relative_to(tmp_path))) for _ in range(2))
     assert first.stdout.splitlines()[0] == second.stdout.splitlines()[0]
     assert "with 4 cells" in first.stdout
+
+
+@pytest.mark.usefixtures("mlruns")
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # MLflow's own
+def test_what_is_logged_from_memory_is_what_the_files_say(tmp_path: Path) -> None:
+    """The runs that a launch logs from what it counted are those that `runner track` makes from its folder alone."""
+    from mlflow import MlflowClient
+
+    shutil.copy(tmp_path / "mlruns/mlflow.db", tmp_path / "other.db")
+    with Provider() as provider:
+        runner(tmp_path, *words(provider, "+model.openai_compatible.extra.stop=[END,STOP]", "sampling.trials=2"))
+    folder = next(tmp_path.glob("outputs/*/*/run.json")).parent
+    runner(tmp_path, "track", str(folder.relative_to(tmp_path)), "tracking.uri=sqlite:///other.db")
+
+    def logged(place: str) -> list[tuple[object, ...]]:
+        client = MlflowClient(f"sqlite:///{tmp_path}/{place}")
+        runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
+        return sorted(
+            (run.info.run_name, sorted(run.data.params.items()), sorted(run.data.metrics.items())) for run in runs
+        )
+
+    assert len(logged("other.db")) == 5
+    assert logged("other.db") == logged("mlruns/mlflow.db")
 
 
 def test_a_missing_key_costs_no_request(tmp_path: Path) -> None:
