@@ -7,7 +7,7 @@ dispatch    as run.json has it: from the first request sent to the last reply st
 scored      from the first request's arrival at the provider until the last row is on disk, read and scored
 MLflow on   dispatch with MLflow, the report and traces as they are by default; the other two are without
 
-    python benchmarks/throughput.py [--trials 2000] [--rounds 3] [--quick]
+    python benchmarks/throughput.py [--trials 2000] [--rounds 5] [--quick]
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     """Measure in turns, print rates and ratios, and the goals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round")
     words = parser.parse_args()
     rates: defaultdict[tuple[str, int], list[float]] = defaultdict(list)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from runner import catalog, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from rich.console import Group
     from rich.table import Table
@@ -90,6 +90,8 @@ class Line:
     """Answered by the ledger."""
     collapsed: int = 0
     """Trials whose request is the same as an earlier trial's, of whatever job or model."""
+    waiting: int = 0
+    """Asked already, by a batch that still runs."""
     requests: int = 0
     """What is left to buy."""
     input_tokens: int = 0
@@ -101,7 +103,7 @@ class Line:
     live_s: float = 0.0
 
 
-_COUNTS = ("cells", "trials", "paid", "collapsed", "requests", "input_tokens", "output_tokens")
+_COUNTS = ("cells", "trials", "paid", "collapsed", "waiting", "requests", "input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,12 @@ class Estimate:
         )
 
 
-def estimate(askers: Sequence[Asker], lookup: Lookup) -> Estimate:
-    """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does."""
-    book = _Book()
+def estimate(askers: Sequence[Asker], lookup: Lookup, waiting: Container[str] = ()) -> Estimate:
+    """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does.
+
+    `waiting` are keys that open batches hold, as Book.open_keys has them.
+    """
+    book = _Book(waiting)
     for asker in askers:
         for model in asker.experiment.models:
             _price_model(book, asker, model, lookup)
@@ -179,6 +184,7 @@ def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
 class _Book:
     """What is known after the trials so far."""
 
+    waiting: Container[str]
     lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     """By name, provider and id: a sweep may give one name several ids."""
     dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -238,7 +244,11 @@ def _missing(book: _Book, line: Line, trials: Iterator[Trial], lookup: Lookup) -
                 first.append(trial)
         paid = lookup([trial.key for trial in first]) if first else set()
         line.paid += len(paid)
-        yield from (trial for trial in first if trial.key not in paid)
+        for trial in (trial for trial in first if trial.key not in paid):
+            if trial.key in book.waiting:
+                line.waiting += 1
+            else:
+                yield trial
 
 
 def _input_tokens(book: _Book, tokenizer: str, adapted: Adapted) -> int:
@@ -374,9 +384,10 @@ def _table(title: str, first: str) -> Table:
 
 def _remarks(found: Estimate) -> Iterator[str]:
     total = found.total
+    waiting = f"{total.waiting} in batches that still run, " if total.waiting else ""
     yield (
         f"{total.trials} trials of {found.jobs} {'job' if found.jobs == 1 else 'jobs'}: {total.paid} in the ledger, "
-        f"{total.collapsed} the same as an earlier one, {total.requests} to buy. Nothing was sent."
+        f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
     )
     if found.unpriced:
         yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."

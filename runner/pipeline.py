@@ -228,7 +228,7 @@ def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None
     limit = this.purchase.budget_usd
     if limit is None:
         return
-    found = estimate(askers, ledger.lookup)
+    found = estimate(askers, ledger.lookup, purchase.open_keys(askers))
     advice = this.command.replace("runner", "runner plan", 1)
     if found.live_usd is None:
         unpriced = ", ".join(found.unpriced)

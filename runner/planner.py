@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import estimate, pipeline
+from runner import estimate, pipeline, purchase
 from runner.errors import ConfigError
 from runner.job import Asker
 from runner.ledger import open_ledger
@@ -49,7 +49,7 @@ class Planner:
             found = estimate.estimate(askers, lambda _: set())  # looking must not make a ledger
         else:
             with open_ledger(url) as ledger:
-                found = estimate.estimate(askers, ledger.lookup)
+                found = estimate.estimate(askers, ledger.lookup, purchase.open_keys(askers))
         shown = console()
         shown.print(estimate.render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd

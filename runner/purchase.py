@@ -69,6 +69,8 @@ class Purchase:
     failures: dict[str, Failure] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     """Key -> id of the batch that holds it and still runs."""
+    others: set[str] = field(default_factory=set)
+    """Keys whose answer came by a batch that another process fetched, and so counts as bought there."""
 
     @property
     def rate(self) -> float | None:
@@ -161,7 +163,7 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
 
 def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
     """Count as bought what we asked for and got. Only after an interruption is the ledger asked which those are."""
-    unanswered = purchase.failures.keys() | purchase.pending.keys()
+    unanswered = purchase.failures.keys() | purchase.pending.keys() | purchase.others
     got = asked - unanswered if unanswered else asked
     if purchase.stop.asked:
         got = ledger.lookup(got)
@@ -188,6 +190,16 @@ def _forget_the_dead(ledger: Ledger) -> None:
         claimer = process.parse(owner)
         if claimer is not None and process.has_ended(claimer):
             ledger.release(owner)
+
+
+def open_keys(askers: Sequence[Asker]) -> Mapping[str, str]:
+    """Every key that a batch in the ledger's database may still answer, with the batch's id."""
+    if not any(model.capability.batch for asker in askers for model in asker.experiment.models):
+        return {}
+    from runner.batch.book import open_book
+
+    with open_book(askers[0].experiment.ledger_url) as book:
+        return book.open_keys()
 
 
 def _trials(askers: Sequence[Asker], model: Model, left: set[str]) -> Iterator[Trial]:
@@ -268,6 +280,7 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
     purchase = order.counting.purchase
     outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)
     purchase.pending.update(outcome.pending)
+    purchase.others |= outcome.others
     return outcome.live
 
 

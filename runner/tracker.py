@@ -88,6 +88,7 @@ class Tracker:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the dispatch, which tells us what came of it
         )
+        _stand_back(self._process.pid)  # from here: before it can do so itself it has taken a tenth of a second
 
     @property
     def _stdin(self) -> IO[bytes]:
@@ -117,7 +118,6 @@ def main() -> None:
     """Do what comes by standard input; answer `log` on standard output."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its pipe
-    _stand_back()
     # Registered first it is called last: taking down all that MLflow imports would take a second of the user's time.
     atexit.register(os._exit, 0)
     answers = os.fdopen(os.dup(1), "wb")
@@ -130,7 +130,7 @@ def main() -> None:
                 begun = message["launch"], message["tracking"]
                 _begin(message)
             case "log":
-                _stand_back(over=True)
+                _stand_back(0, over=True)
                 answer = _log(message["folder"], message["counted"])
                 pickle.dump(answer, answers)
                 answers.flush()
@@ -145,11 +145,14 @@ def main() -> None:
             tracking.end(begun[0], status, begun[1])
 
 
-def _stand_back(*, over: bool = False) -> None:
-    """Take only what the process that dispatches leaves of the processor, until that is over. Linux knows how."""
+def _stand_back(pid: int, *, over: bool = False) -> None:
+    """Have a process (0: this one) take only what dispatching leaves of the processor, until that is over.
+
+    Linux knows how.
+    """
     if hasattr(os, "SCHED_IDLE"):
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER if over else os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(pid, os.SCHED_OTHER if over else os.SCHED_IDLE, os.sched_param(0))
 
 
 def _messages() -> Iterator[dict[str, Any]]:

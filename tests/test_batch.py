@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -747,6 +748,25 @@ def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
     shown = console.export_text()
     assert f"{seen[0].entry.id} and 3 more: KEY is not set" in shown
     assert shown.count("KEY is not set") == 1
+
+
+def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> None:
+    """Of two runs that wait for the same batches, each answer counts as the other's in exactly one."""
+    here: set[str] = set()
+    api = FakeApi(stands=lambda batch: Standing("ended", "done", 3, 3) if len(here) == 2 else running(batch))
+    trials = trials_of(MODEL, 6)
+    with (
+        with_api(tmp_path, api, settings=settings(size=3)) as one,
+        with_api(tmp_path, api, settings=settings(size=3)) as two,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        Bench(one.folder, one.ledger, one.book, replace(one.shop, settings=settings(size=3, wait=False))).buy(trials)
+        for at in (one, two):
+            at.shop = replace(at.shop, news=lambda _, owner=at.book.owner: here.add(owner))
+        first, second = pool.map(lambda at: at.buy(trials), (one, two))
+        assert first.others ^ second.others == {trial.key for trial in trials}
+        assert one.has(trials) == 6
+    assert api.submits == 2
 
 
 def test_one_process_works_on_a_batch(tmp_path: Path) -> None:

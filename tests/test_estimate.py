@@ -79,6 +79,17 @@ def test_every_trial_is_paid_collapsed_or_to_buy() -> None:
     assert (total.paid, total.collapsed, total.requests) == (10, TRIALS, TRIALS - 10)
 
 
+def test_what_open_batches_hold_is_not_bought_again() -> None:
+    """A request that a batch still holds is neither paid nor to buy, costs nothing, and is told apart."""
+    waiting = {trial.key for trial in Asker(WHOLE).trials() if trial.text.name == "b"}
+    paid = {trial.key for trial in Asker(WHOLE).trials() if trial.text.name == "a"}
+    found = estimate([Asker(WHOLE)], lambda keys: paid & {*keys}, waiting)
+    total = found.total
+    assert (total.trials, total.paid, total.waiting, total.requests) == (TRIALS, 10, 10, 10)
+    assert 0 < (total.live_usd or 0) < (estimated(WHOLE).live_usd or 0) / 2
+    assert "10 in batches that still run" in " ".join(shown(found).split())
+
+
 def test_temperatures_that_are_dropped_collapse() -> None:
     """A model without a temperature is asked once for a sweep of them, and what was dropped is said."""
     jobs = [replace(WHOLE, models=(REASONER,), sampling=Sampling(temperature=t, trials=5)) for t in (0.0, 0.5, 1.0)]

@@ -54,6 +54,8 @@ class Lane:
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _room: Room = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
+    _fetched: set[str] = field(default_factory=set)
+    """Those of `attached` whose answers were fetched here."""
 
     def __post_init__(self) -> None:
         self._room = Room(
@@ -270,6 +272,8 @@ class Lane:
             self._room.give_up()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
+        kept = {item.key for item in groups["kept"] if item.key in self.attached}
+        self.outcome.others |= kept - self._fetched
         self.outcome.live.update(item.key for item in groups["live"])
         await self._relaunch(entry, groups["again"])
         await self._halve(entry, groups["smaller"])
@@ -307,6 +311,8 @@ class Lane:
 
     def _answered(self, key: str, answer: Answer) -> None:
         if (trial := self.trials.get(key)) is not None:
+            if key in self.attached:
+                self._fetched.add(key)
             self.observer.answered(trial, answer)
 
     def _fail(self, key: str, problem: Problem, attempts: int) -> None:

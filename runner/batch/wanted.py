@@ -50,6 +50,9 @@ class Outcome:
     pending: dict[str, str] = field(default_factory=dict)
     """Key -> id of the batch that still runs, or may."""
 
+    others: set[str] = field(default_factory=set)
+    """Answered by a batch of another run, whose results another process fetched: bought there, not here."""
+
     @property
     def detached(self) -> bool:
         """Whether batches were left running."""
