@@ -57,6 +57,8 @@ gate          an account's gate: how many requests at once, how fast
 sending       one attempt at one request: bytes out, bytes back
 translation   request <-> a provider's JSON, by LiteLLM's configs
 quota         limits that refill, and what providers' headers say of them
+database      where answers and batches are kept: opened, its failures said
+group_commit  put one by one, stored many at a time
 reply         a provider's JSON or error -> Reply or ProviderError
 config        a composed config -> Experiment, with every check
 hydra_errors  Hydra's complaints, said clearly

@@ -1,14 +1,11 @@
 """The ledger of paid answers: addressed by key, first write wins, shared by any number of processes.
 
-SQLAlchemy Core on SQLite (one file, one machine) or on PostgreSQL by URL. Importing this module imports SQLAlchemy, so
-only what starts a run or reads its answers may import it. A `put` returns at once; a writer thread commits in groups,
-50 ms or 200 rows late; a disk that cannot keep up makes a `put` wait (MOST_WAITING). A read sees every `put` made
-before it through the same Ledger.
+Importing this module imports SQLAlchemy, so only what starts a run or reads its answers may import it. A `put` returns
+at once; a writer thread commits in groups (runner.group_commit). A read sees every `put` made before it through the
+same Ledger.
 
-SQLite runs in WAL with synchronous=FULL. In WAL both NORMAL and FULL survive `kill -9`, because what was committed is
-with the operating system; only FULL survives a power cut, because NORMAL syncs at checkpoints alone. Answers are paid
-for, and group commit makes the price of FULL small. Measured on ext4 and two quiet cores, answers of 2 kB, put and
-flush, median of five rounds:
+Answers are paid for, and group commit makes the price of synchronous=FULL (runner.database) small. Measured on ext4 and
+two quiet cores, answers of 2 kB, put and flush, median of five rounds:
 
     synchronous    in groups            one answer a commit
     NORMAL         97,000 rows/s        4,000 rows/s
@@ -21,40 +18,29 @@ from __future__ import annotations
 
 import atexit
 import os
-import sqlite3
-import threading
 import time
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from functools import partial
+from dataclasses import fields
 from itertools import chain, islice, repeat
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from runner.database import connect, explained
 from runner.errors import LedgerError
+from runner.group_commit import GROUP_ROWS, Writer
 from runner.records import Answer
-
-T = TypeVar("T")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
 
-    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
-GROUP_ROWS = 200
-"""Answers that start a commit at once."""
-MOST_WAITING = 1_000
-"""Answers that may wait for a commit; whoever puts one more waits as well, so that a slow disk fills no memory."""
-GROUP_S = 0.025
-"""Seconds that the first answer of a group waits for company: half of the 50 ms, the rest is for the commit."""
 
 TABLES = sa.MetaData()
 _VERSION = sa.Table("ledger_version", TABLES, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
@@ -84,29 +70,12 @@ _INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
-"""The databases that a ledger may be kept in, each with its own spelling of `on conflict`."""
+"""Each database's own spelling of `on conflict`."""
 _SCHEMA_LOCK = 0x1ED6E7
 """PostgreSQL advisory lock held while tables are made: its CREATE TABLE IF NOT EXISTS fails when two race."""
-_PAGE_BYTES = 16_384
-"""SQLite's default of 4,096 holds one answer of 2 kB a page: twice the file, and less than half the speed."""
 _KEYS_A_STATEMENT = 1_000
 """Below the bind parameters that SQLite (32,766) and PostgreSQL (65,535) take in one statement."""
 _ANSWERS_A_READ = 500
-
-_ELSEWHERE = "runner ledger.url=sqlite:///ANOTHER_FOLDER/ledger.db"
-_CAUSES = (
-    ("not a database", "is not a ledger: it is a file of another kind", _ELSEWHERE),
-    ("malformed", "is damaged", _ELSEWHERE),
-    ("locked", "is locked by another process", "run the same command again when that process has ended"),
-    ("readonly", "cannot be written", _ELSEWHERE),
-    ("Permission denied", "cannot be opened: its folder cannot be written", _ELSEWHERE),
-    ("unable to open", "cannot be opened: its folder is missing or cannot be written", _ELSEWHERE),
-    ("disk is full", "has no room: the disk is full", "run the same command again when there is room"),
-    ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again"),
-    ("connection", "cannot be reached", "run the same command again when the server answers"),
-    ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'"),
-)
-"""Part of a driver's message, what it means for the ledger at `place`, what to type."""
 
 
 def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
@@ -124,22 +93,6 @@ def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
     return Ledger(engine, place)
 
 
-def connect(url: str, busy_s: float = 30.0) -> tuple[sa.Engine, str]:
-    """The ledger's database, and its URL without a password; for what keeps further tables in it.
-
-    With the execution option `immediate` a transaction begins as a write. LedgerError where the place cannot be used.
-    """
-    try:
-        address = sa.make_url(url)
-        _check_address(address)
-    except (ArgumentError, NoSuchModuleError) as error:
-        # Without the URL itself: it may hold a password.
-        raise LedgerError(f"ledger.url: {error}", advice=_ELSEWHERE) from error
-    place = address.render_as_string(hide_password=True)
-    with explained(place):
-        return _engine(address, busy_s), place
-
-
 class Ledger:
     """Paid answers by key. Made by `open_ledger`; safe to use from several threads, not across a fork."""
 
@@ -153,7 +106,7 @@ class Ledger:
         self._reads = engine
         self._writes = engine.execution_options(immediate=True)
         self._insert = _INSERT[engine.dialect.name]
-        self._writer = _Writer(self._store)
+        self._writer = Writer(self._store)
         # The writer is a daemon thread, so that a crash elsewhere ends the process; a normal end still stores all.
         atexit.register(self.close)
 
@@ -309,157 +262,6 @@ class Ledger:
         return granted - answered
 
 
-@dataclass(slots=True)
-class _Group:
-    """Answers that are committed together."""
-
-    due: float
-    """On the monotonic clock."""
-    answers: list[Answer] = field(default_factory=list)
-    durable: Future[None] = field(default_factory=Future)
-
-    def __post_init__(self) -> None:
-        # One caller that cancels its wait must not cancel it for the others who share the future.
-        self.durable.set_running_or_notify_cancel()
-
-
-class _Writer:
-    """Group commit: a thread that stores what `put` collects. The first failure ends it; later calls repeat it."""
-
-    def __init__(self, store: Callable[[list[Answer]], None]) -> None:
-        self._store = store
-        self._changed = threading.Condition()
-        self._group: _Group | None = None
-        self._newest: Future[None] | None = None
-        self._hurry = False
-        self._closed = False
-        self._error: LedgerError | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
-
-    def put(self, answer: Answer) -> Future[None]:
-        with self._changed:
-            self._check()
-            while self._group is not None and len(self._group.answers) >= MOST_WAITING:
-                self._changed.wait()
-                self._check()
-            if (group := self._group) is None:
-                self._group = group = _Group(time.monotonic() + GROUP_S)
-                self._newest = group.durable
-                self._changed.notify_all()
-            group.answers.append(answer)
-            if len(group.answers) == GROUP_ROWS:
-                self._changed.notify_all()
-            return group.durable
-
-    def flush(self) -> None:
-        with self._changed:
-            self._check()
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """Wait for what was put and is not yet durable; a failure that was already reported stays silent."""
-        with self._changed:
-            newest = self._newest
-            if newest is None or newest.done():
-                return
-            self._hurry = self._group is not None
-            self._changed.notify_all()
-        newest.result()
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._closed:
-            raise LedgerError("the ledger is closed")
-
-    def _run(self) -> None:
-        while (group := self._take()) is not None:
-            try:
-                self._store(group.answers)
-            except LedgerError as error:
-                self._fail(group, error)
-                return
-            group.durable.set_result(None)
-
-    def _take(self) -> _Group | None:
-        """The next group once it is full, due or asked for; None at the end."""
-        with self._changed:
-            while (group := self._group) is None and not self._closed:
-                self._changed.wait()
-            if group is None:
-                return None
-            while len(group.answers) < GROUP_ROWS and not (self._hurry or self._closed):
-                if not self._changed.wait(group.due - time.monotonic()):
-                    break
-            self._group, self._hurry = None, False
-            self._changed.notify_all()
-            return group
-
-    def _fail(self, group: _Group, error: LedgerError) -> None:
-        with self._changed:
-            self._error = error
-            waiting, self._group = self._group, None
-            self._changed.notify_all()
-        for lost in filter(None, (group, waiting)):
-            lost.durable.set_exception(error)
-
-
-def _check_address(address: sa.URL) -> None:
-    if address.get_backend_name() not in _INSERT:
-        raise ArgumentError("a ledger is kept in sqlite:///FILE or postgresql://HOST/DATABASE")
-    if address.get_backend_name() == "sqlite" and address.database in {None, "", ":memory:"}:
-        raise ArgumentError("a ledger in memory would forget what was paid for; name a file: sqlite:///FILE")
-
-
-def _engine(address: sa.URL, busy_s: float) -> sa.Engine:
-    if address.get_backend_name() != "sqlite":
-        return sa.create_engine(address, pool_pre_ping=True)
-    if address.database is not None and not address.database.startswith("file:"):
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    # No implicit transactions by the driver: a write must begin as one, or two that read first can end in "locked".
-    engine = sa.create_engine(address, connect_args={"timeout": busy_s, "isolation_level": None})
-    sa.event.listen(engine, "connect", partial(_set_up, busy_s))
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _set_up(busy_s: float, connection: DBAPIConnection, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-    cursor.execute("PRAGMA synchronous=FULL")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        _enter_wal(cursor, busy_s)
-    cursor.close()
-
-
-def _enter_wal(cursor: DBAPICursor, busy_s: float) -> None:
-    """Turn a new ledger to WAL. Of several who do so at once SQLite refuses all but one, whatever its time-out."""
-    give_up_s = time.monotonic() + busy_s
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _begin(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
 def _prepare(engine: sa.Engine, place: str) -> None:
     """Make the tables where there are none; refuse those of a newer version of this program."""
     with engine.connect() as connection:
@@ -544,18 +346,3 @@ def _now(connection: sa.Connection) -> float:
     if connection.dialect.name == "sqlite":
         return time.time()
     return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
-
-
-@contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Any failure inside becomes a LedgerError that names the ledger and says what to do."""
-    try:
-        yield
-    except LedgerError:
-        raise
-    except Exception as error:
-        words = str(getattr(error, "orig", None) or error)
-        for part, meaning, advice in _CAUSES:
-            if part in words:
-                raise LedgerError(f"{place} {meaning} ({words})", advice=advice) from error
-        raise LedgerError(f"{place}: {words}", advice=_ELSEWHERE) from error

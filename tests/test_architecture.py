@@ -16,7 +16,7 @@ MODULES = sorted(
 HEAVY = ("aiohttp", "litellm", "mlflow", "pandas", "xllamacpp")
 """Seconds to import, or native code: needed by a run, never by `runner --help`."""
 DATABASE = {"runner.batch.book", "runner.batches", "runner.commands", "runner.launcher", "runner.ledger"} | {
-    f"runner.{name}" for name in ("pipeline", "planner", "rehearsal", "results", "session")
+    f"runner.{name}" for name in ("database", "pipeline", "planner", "rehearsal", "results", "session")
 }
 """What may bring in SQLAlchemy when imported: the ledger, and the stages that only load once a run starts."""
 

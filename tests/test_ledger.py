@@ -20,7 +20,8 @@ import pytest
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
-from runner.ledger import GROUP_ROWS, GROUP_S, SCHEMA_VERSION, TABLES, open_ledger
+from runner.group_commit import GROUP_ROWS, GROUP_S
+from runner.ledger import SCHEMA_VERSION, TABLES, open_ledger
 from runner.records import Answer
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from runner import process
 from runner.batch.entry import LEASE_S, OPEN, Booked, Entry, Settled, State
+from runner.database import connect, explained
 from runner.errors import LedgerError
-from runner.ledger import connect, explained
 from runner.providers.batch_api import Sent, Standing
 from runner.records import Capability, Limits, Model, Prices
 

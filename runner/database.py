@@ -1,0 +1,123 @@
+"""The database that paid answers and batches are kept in: opened, set up, and its failures said clearly.
+
+SQLAlchemy on SQLite (one file, one machine) or on PostgreSQL by URL. SQLite runs in WAL with synchronous=FULL. In WAL
+both NORMAL and FULL survive `kill -9`, because what was committed is with the operating system; only FULL survives a
+power cut, because NORMAL syncs at checkpoints alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from runner.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+BACKENDS = ("sqlite", "postgresql")
+"""The databases that a ledger may be kept in."""
+ELSEWHERE = "runner ledger.url=sqlite:///ANOTHER_FOLDER/ledger.db"
+"""What to type where the ledger's place cannot be used."""
+_PAGE_BYTES = 16_384
+"""SQLite's default of 4,096 holds one answer of 2 kB a page: twice the file, and less than half the speed."""
+_CAUSES = (
+    ("not a database", "is not a ledger: it is a file of another kind", ELSEWHERE),
+    ("malformed", "is damaged", ELSEWHERE),
+    ("locked", "is locked by another process", "run the same command again when that process has ended"),
+    ("readonly", "cannot be written", ELSEWHERE),
+    ("Permission denied", "cannot be opened: its folder cannot be written", ELSEWHERE),
+    ("unable to open", "cannot be opened: its folder is missing or cannot be written", ELSEWHERE),
+    ("disk is full", "has no room: the disk is full", "run the same command again when there is room"),
+    ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again"),
+    ("connection", "cannot be reached", "run the same command again when the server answers"),
+    ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'"),
+)
+"""Part of a driver's message, what it means for the ledger at `place`, what to type."""
+
+
+def connect(url: str, busy_s: float = 30.0) -> tuple[sa.Engine, str]:
+    """The ledger's database, and its URL without a password; for what keeps further tables in it.
+
+    With the execution option `immediate` a transaction begins as a write. LedgerError where the place cannot be used.
+    """
+    try:
+        address = sa.make_url(url)
+        _check_address(address)
+    except (ArgumentError, NoSuchModuleError) as error:
+        # Without the URL itself: it may hold a password.
+        raise LedgerError(f"ledger.url: {error}", advice=ELSEWHERE) from error
+    place = address.render_as_string(hide_password=True)
+    with explained(place):
+        return _engine(address, busy_s), place
+
+
+def _check_address(address: sa.URL) -> None:
+    if address.get_backend_name() not in BACKENDS:
+        raise ArgumentError("a ledger is kept in sqlite:///FILE or postgresql://HOST/DATABASE")
+    if address.get_backend_name() == "sqlite" and address.database in {None, "", ":memory:"}:
+        raise ArgumentError("a ledger in memory would forget what was paid for; name a file: sqlite:///FILE")
+
+
+def _engine(address: sa.URL, busy_s: float) -> sa.Engine:
+    if address.get_backend_name() != "sqlite":
+        return sa.create_engine(address, pool_pre_ping=True)
+    if address.database is not None and not address.database.startswith("file:"):
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    # No implicit transactions by the driver: a write must begin as one, or two that read first can end in "locked".
+    engine = sa.create_engine(address, connect_args={"timeout": busy_s, "isolation_level": None})
+    sa.event.listen(engine, "connect", partial(_set_up, busy_s))
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_up(busy_s: float, connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+    cursor.execute("PRAGMA synchronous=FULL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        _enter_wal(cursor, busy_s)
+    cursor.close()
+
+
+def _enter_wal(cursor: DBAPICursor, busy_s: float) -> None:
+    """Turn a new ledger to WAL. Of several who do so at once SQLite refuses all but one, whatever its time-out."""
+    give_up_s = time.monotonic() + busy_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin(connection: sa.Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Any failure inside becomes a LedgerError that names the ledger and says what to do."""
+    try:
+        yield
+    except LedgerError:
+        raise
+    except Exception as error:
+        words = str(getattr(error, "orig", None) or error)
+        for part, meaning, advice in _CAUSES:
+            if part in words:
+                raise LedgerError(f"{place} {meaning} ({words})", advice=advice) from error
+        raise LedgerError(f"{place}: {words}", advice=ELSEWHERE) from error
