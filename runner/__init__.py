@@ -26,7 +26,6 @@ runs          a run as a user names it -> its folder
 runfile       run.json, experiment.json, sweep.json
 pipeline      the stages in order; the only module that knows them all
 purchase      what the ledger lacks: claimed, bought once, kept
-estimate      what a launch would buy: requests, tokens, dollars, seconds
 saved         experiment.json -> Experiment; settings and their differences
 ahead         what only the results need, imported while replies are awaited
 progress      what is seen while requests are out
@@ -39,6 +38,7 @@ transcript    results.jsonl, errors.jsonl, replies/*.txt
 aggregate     rows -> tables and metrics
 reply_files   where replies go: a file for each, or an archive
 stats         rows -> intervals, differences, ANOVA, agreement
+estimate      what a launch would buy: requests, tokens, dollars, seconds
 listing       which models a provider says that it serves
 live          trials -> answers, over HTTP
 batch         trials -> answers, by the providers' batch APIs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import estimate, pipeline, purchase
+from runner import estimate, pipeline, purchase, tables
 from runner.errors import ConfigError
 from runner.job import Asker
 from runner.ledger import open_ledger
@@ -51,7 +51,7 @@ class Planner:
             with open_ledger(url) as ledger:
                 found = estimate.estimate(askers, ledger.lookup, purchase.open_keys(askers))
         shown = console()
-        shown.print(estimate.render_estimate(found))
+        shown.print(tables.render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
             shown.print(f"above budget.max_usd of ${limit:.4g}: such a run is refused", markup=False)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
+
+from runner import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
+
+    from runner.estimate import Estimate, Line
 
 
 def console() -> Console:
@@ -71,7 +76,72 @@ def render_jobs(lines: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[
     return shown
 
 
-def _table(title: str, names: str, headers: Iterable[str]) -> Table:
+def render_estimate(found: Estimate) -> Group:
+    """What would be bought from each model, what is dropped, and what is assumed."""
+    from rich.console import Group
+    from rich.text import Text
+
+    tables = [_bought(found), *([_dropped(found)] if found.droppings else [])]
+    return Group(*tables, *(Text(remark) for remark in _remarks(found)))
+
+
+def _bought(found: Estimate) -> Table:
+    headers = ("cells", "trials", "paid", "same", "buy", "tokens\nin/out", "USD\nlive", "USD\nbatch", "time\nlive")
+    shown = _table("What would be bought", "model", headers)
+    names = Counter(line.model for line in found.lines)
+    for line in found.lines:
+        name = line.model if names[line.model] == 1 else f"{line.model}\n{line.model_id}"
+        shown.add_row(name, *_figures(line), end_section=line is found.lines[-1])
+    if len(found.lines) > 1:
+        shown.add_row("all", *_figures(found.total))
+    return shown
+
+
+def _figures(line: Line) -> tuple[str, ...]:
+    return (
+        *(_short(count) for count in (line.cells, line.trials, line.paid, line.collapsed, line.requests)),
+        f"{_short(line.input_tokens)}/{_short(line.output_tokens)}",
+        _price(line.live_usd),
+        _price(line.batch_usd) if line.batch_api else "-",
+        _duration(line.live_s),
+    )
+
+
+def _dropped(found: Estimate) -> Table:
+    shown = _table("Dropped or changed", "model")
+    shown.add_column("parameter")
+    shown.add_column("trials", justify="right")
+    shown.add_column("why", overflow="fold")
+    for item in found.droppings:
+        shown.add_row(item.model, item.parameter, _short(item.trials), item.reason)
+    return shown
+
+
+def _remarks(found: Estimate) -> Iterator[str]:
+    total = found.total
+    waiting = f"{total.waiting} in batches that still run, " if total.waiting else ""
+    yield (
+        f"{total.trials} trials of {found.jobs} {'job' if found.jobs == 1 else 'jobs'}: {total.paid} in the ledger, "
+        f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
+    )
+    if found.unpriced:
+        yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
+    if found.live:
+        yield f"Live, for want of a batch API: {', '.join(found.live)}."
+    bought = [line for line in found.lines if line.requests]
+    if unknown := [line.model for line in bought if line.live_usd is not None and line.batch_usd is None]:
+        yield f"No batch price is known of {', '.join(unknown)}."
+    if reasoning := [line.model for line in bought if line.reasons]:
+        yield f"Output at max_tokens, because they may reason: {', '.join(reasoning)}."
+    names = sorted({line.tokenizer for line in bought})
+    pace = estimate.PACE
+    yield (
+        f"Assumed: replies as long as their schema allows; {pace.start_s:g} s and {pace.tokens_per_s:g} tokens/s a "
+        f"request; batches within {estimate.BATCH_WINDOW_H} h. Tokens counted by {', '.join(names) or 'nothing'}."
+    )
+
+
+def _table(title: str, names: str, headers: Iterable[str] = ()) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -134,6 +204,17 @@ def money(usd: float) -> str:
     if usd < 0.0001:
         return "<.0001"
     return f"{usd:.2f}" if usd >= 1 else f"{usd:#.2g}"
+
+
+def _price(usd: float | None) -> str:
+    """An estimate of US dollars; "?" where the price is unknown."""
+    return "?" if usd is None else money(usd)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _score(mean: float, sd: float) -> str:

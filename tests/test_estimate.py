@@ -13,7 +13,7 @@ from rich.console import Console
 
 from runner import estimate as subject
 from runner import tokens
-from runner.estimate import Estimate, estimate, render_estimate
+from runner.estimate import Estimate, estimate
 from runner.job import Asker
 from runner.records import (
     Batch,
@@ -29,6 +29,7 @@ from runner.records import (
     Text,
     Tracking,
 )
+from runner.tables import render_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
