@@ -56,8 +56,11 @@ class Lane:
     _light: dict[Rung, Adapted] = field(default_factory=dict)
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
+    _holder: dict[str, str] = field(default_factory=dict)
+    """Key -> the one batch whose ending counts here: an older one may hold the key too, with an ending that is known."""
 
     def __post_init__(self) -> None:
+        self._holder.update(self.attached)
         self._room = Room(
             most_bytes=most_bytes(self.wanted.model.limits),
             settings=self.course.settings,
@@ -170,6 +173,7 @@ class Lane:
             created=course.clock(),
         )
         await asyncio.to_thread(course.book.draft, entry, pack.items)
+        self._holder.update((key, pack.id) for key, _ in pack.items)
         course.step("drafted")
         course.news(entry)
         return entry
@@ -256,9 +260,9 @@ class Lane:
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: Entry) -> list[Booked]:
-        """Those of a batch's items that are wanted here; it may hold another run's too."""
+        """Those of a batch's items that are wanted from it here; it may hold another run's too."""
         items = await asyncio.to_thread(self.course.book.items, entry.id)
-        return [item for item in items if item.key in self.trials]
+        return [item for item in items if item.key in self.trials and self._holder.get(item.key) == entry.id]
 
     async def _tell_apart(self, entry: Entry) -> None:
         """What becomes of each request of a batch that has ended."""

@@ -1,0 +1,96 @@
+"""Requests that two batches hold, batches whose lines are damaged, settings that change: what could be bought twice."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
+
+from runner.providers.batch_api import Item, Standing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.providers.batch_api import Ending
+
+MODEL = model_of("openai")
+
+
+class Crash(BaseException):
+    """Stands for a kill: nothing of the engine's looks at it."""
+
+
+def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
+    return bench(folder, more.pop("settings", settings()), api_of=lambda _model: api, **more)
+
+
+def running(batch: FakeBatch) -> Standing:
+    return Standing("running", "at work", 0, len(batch.lines))
+
+
+def over(batch: FakeBatch) -> Standing:
+    return Standing("ended", "done", len(batch.lines), len(batch.lines))
+
+
+def item(line: dict[str, Any], ending: Ending, kind: str = "") -> Item:
+    return Item(line["id"], ending, None, json.dumps({"id": line["id"], "is": ending}).encode(), kind, ending)
+
+
+def asked(api: FakeApi, first: int = 0) -> Counter[str]:
+    """How often each request was in a batch."""
+    return Counter(line["body"]["messages"][0]["content"] for batch in api.batches[first:] for line in batch.lines)
+
+
+# ---- one request, two batches ---------------------------------------------------------------------------------------
+
+
+def test_what_ended_before_a_crash_goes_out_again_once(tmp_path: Path) -> None:
+    """A kill between the last line and the telling apart: what ended without an answer is in one further batch."""
+
+    def results(batch: FakeBatch) -> list[Item | Exception]:
+        if batch.id == "p1":  # and of the other two nothing is heard
+            return [done(batch.lines[0]), item(batch.lines[1], "retry", "server")]
+        return [done(line) for line in batch.lines]
+
+    def dies(name: str) -> None:
+        if name == "fetched":
+            raise Crash
+
+    api, trials = FakeApi(results=results), trials_of(MODEL, 4)
+    with pytest.raises(Crash), with_api(tmp_path, api, step=dies) as at:
+        at.buy(trials)
+    with with_api(tmp_path, api) as at:
+        assert at.buy(trials).failures == {}
+        assert at.has(trials) == 4
+    assert sorted(asked(api).values()) == [1, 2, 2, 2]
+
+
+def test_what_a_lost_batch_and_a_newer_one_hold_is_asked_of_the_newer(tmp_path: Path) -> None:
+    """A lost batch of which one request goes out anew takes no other along that is on its way already."""
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 4), [0.0]
+
+    def again() -> Any:
+        wants = settings(wait=False)
+        return with_api(tmp_path, api, settings=wants, clock=lambda: time.time() + late_s[0])
+
+    with again() as at:
+        at.buy(trials)
+    late_s[0] = 10 * 86_400.0
+    with again() as at:
+        assert len(at.buy(trials).failures) == 4  # lost
+    with again() as at:
+        assert len(at.buy(trials).pending) == 4  # bought anew
+    api.stands = lambda batch: over(batch) if batch.id == "p2" else running(batch)
+    api.results = lambda batch: [
+        item(line, "expired" if n < 2 else "failed", "bad_request") for n, line in enumerate(batch.lines)
+    ]
+    with again() as at:
+        outcome = at.buy(trials)
+        assert (len(outcome.pending), len(outcome.failures)) == (2, 2)
+    with again() as at:
+        assert len(at.buy(trials).pending) == 4
+    assert sorted(asked(api, 2).values()) == [1, 1, 1, 1]
