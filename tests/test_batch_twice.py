@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
 
+from runner.batch.book import open_book
 from runner.providers.batch_api import Item, Standing
 
 if TYPE_CHECKING:
@@ -94,3 +96,26 @@ def test_what_a_lost_batch_and_a_newer_one_hold_is_asked_of_the_newer(tmp_path: 
     with again() as at:
         assert len(at.buy(trials).pending) == 4
     assert sorted(asked(api, 2).values()) == [1, 1, 1, 1]
+
+
+def test_a_batch_that_has_ended_is_let_go_at_once(tmp_path: Path) -> None:
+    """A run that waits for a batch of another's lets the other have what it is done with: neither waits for ever."""
+    api, trials = FakeApi(), trials_of(MODEL, 4)
+    with (
+        with_api(tmp_path, api, settings=settings(size=2, wait=False)) as left,
+        with_api(tmp_path, api) as at,
+        open_book(f"sqlite:///{tmp_path}/ledger.db") as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        left.buy(trials)
+        first, second = [entry.id for entry in at.entries()]
+        assert other.take(second)
+        running_here = pool.submit(at.buy, trials)
+        until = time.monotonic() + 10
+        while not (at.has(trials) == 2 and (is_free := other.take(first))) and time.monotonic() < until:
+            time.sleep(0.01)
+        at.stop.asked = not is_free
+        other.release(second)
+        assert is_free
+        assert running_here.result().failures == {}
+        assert at.has(trials) == 4

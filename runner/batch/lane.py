@@ -220,12 +220,16 @@ class Lane:
             await self.course.waiting.pause(LOOK_AGAIN_S)
 
     async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
+        book = self.course.book
         try:
             entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            # At once: two runs, each with a batch that the other waits for, would wait for ever.
+            await asyncio.to_thread(book.release, entry.id)
             self._room.held.pop(entry.id, None)
             if entry.state != "refused":
                 self._room.go_on()
         except Unreachable as away:
+            await asyncio.to_thread(book.release, entry.id)
             self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
