@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from runner.batch.book import open_book
 from runner.providers.batch_api import Item, Standing
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from runner.providers.batch_api import Ending
 
@@ -119,3 +120,55 @@ def test_a_batch_that_has_ended_is_let_go_at_once(tmp_path: Path) -> None:
         assert is_free
         assert running_here.result().failures == {}
         assert at.has(trials) == 4
+
+
+# ---- lines on disk that are no longer what was sent -----------------------------------------------------------------
+
+
+def torn(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]) + lines[2][:40])
+
+
+def mixed_up(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], *lines[:2]]))
+
+
+@pytest.mark.parametrize("damage", [torn, mixed_up, Path.unlink])
+def test_damaged_lines_are_told_and_made_anew(damage: Callable[[Path], Any], tmp_path: Path) -> None:
+    """A request whose line is no longer on disk fails with the file's name, alone; the next run asks it again."""
+
+    def results(batch: FakeBatch) -> list[Item | Exception]:
+        if batch.id == "p1":
+            damage(batch.draft.items)
+            return [done(batch.lines[0]), *(item(line, "expired") for line in batch.lines[1:])]
+        return [done(line) for line in batch.lines]
+
+    api, trials = FakeApi(results=results), trials_of(MODEL, 4)
+    with with_api(tmp_path, api) as at:
+        outcome = at.buy(trials)
+        assert at.has(trials) + len(outcome.failures) == 4
+        assert at.has(trials) == (1 if damage is Path.unlink else 2)
+        assert all(f"{at.entries()[0].id}.in.jsonl" in each.problem.message for each in outcome.failures.values())
+        assert len(list((tmp_path / "batches").glob("*.part"))) == 0
+    with with_api(tmp_path, api) as at:
+        assert at.buy(trials).failures == {}
+        assert at.has(trials) == 4
+
+
+def test_a_lost_batch_without_its_lines_is_bought_anew(tmp_path: Path) -> None:
+    """What a lost batch held goes out again even where its file is gone: in the run after the one that says so."""
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 2), [0.0]
+    kinds = []
+    for late_s[0] in (0.0, 10 * 86_400.0, 10 * 86_400.0):
+        now = time.time() + late_s[0]
+        with with_api(tmp_path, api, settings=settings(wait=False), clock=lambda now=now: now) as at:
+            kinds.append({each.problem.kind for each in at.buy(trials).failures.values()})
+            for path in (tmp_path / "batches").iterdir():
+                path.unlink()
+    api.stands = lambda batch: over(batch) if batch.id == "p2" else running(batch)
+    with with_api(tmp_path, api) as at:
+        assert at.buy(trials).failures == {}
+        assert at.has(trials) == 2
+    assert kinds == [set(), {"lost"}, {"not_sent"}]

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runner.batch.entry import Entry
+from runner.batch.entry import Entry, Settled, items_path
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
 from runner.batch.room import Room, most_bytes
@@ -299,14 +299,15 @@ class Lane:
         """Send items of an ended batch again, in a new one, from the lines on disk."""
         if not items:
             return
-        pack = self._pack()
-        try:
-            await asyncio.to_thread(repack, pack, self.course.folder, entry.id, items)
-        except OSError as error:
-            problem = Problem(NOT_SENT, f"what was sent before cannot be read again: {error}")
-            for item in items:
-                self._fail(item.key, problem, item.attempt - 1)
-            return
+        pack, folder = self._pack(), self.course.folder
+        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+            path = items_path(folder, entry.id)
+            message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
+            # Even if the batch counts as lost: nothing else holds these.
+            settled = [Settled(item.n, "missing", NOT_SENT, message) for item in torn]
+            await asyncio.to_thread(self.course.book.change, entry.id, settled=settled)
+            for item in torn:
+                self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
         await self._launch(pack)
 
     # ---- telling
