@@ -57,6 +57,8 @@ class Course:
     """Seconds since 1970."""
     answered: Callable[[str, Answer], None] = lambda _key, _answer: None
     retrying: Callable[[str, float], None] = lambda _kind, _wait_s: None
+    found: Callable[[Entry], None] = lambda _entry: None
+    """Told of a batch whose sending got no answer, and that its provider has."""
     news: Callable[[Entry], None] = lambda _entry: None
     """Told whenever something about a batch has changed."""
     step: Callable[[str], None] = lambda _name: None
@@ -132,18 +134,20 @@ class Course:
             try:
                 sent = await self._find(self._draft(entry))
             except TransientError as error:  # Anthropic's cannot be told apart while they run
+                why = f"nobody can tell whether it was sent: {error}"
                 if self.clock() > gives_up(entry, self.settings):
-                    return await self._lost(entry, f"nobody can tell whether it was sent: {error}")
+                    return await self._lost(entry, why)
+                if not wait:
+                    raise Left(why) from error
             except FatalError as error:
                 raise Unreachable(Problem(error.kind, str(error))) from error
             else:
                 break
-            if not wait:
-                raise Left
             await self.waiting.pause(wait_s)
         if sent is None:
             return await self._change(entry, state="unsent", note="the provider never had it")
         entry = await self._change(entry, state="sent", sent=sent)
+        self.found(entry)
         self.step("found")
         return entry
 
@@ -179,20 +183,24 @@ class Course:
         for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
             await self.waiting.pause(wait_s if pause_s is None else pause_s)
             pause_s = None
-            entry = await self._looked(entry)
+            entry = await self._looked(entry, wait=wait)
             if entry.state != "sent":
                 return entry
             if not wait:
                 raise Left
         return entry
 
-    async def _looked(self, entry: Entry) -> Entry:
+    async def _looked(self, entry: Entry, *, wait: bool) -> Entry:
         """The batch after a look at it: ended, lost, or as before."""
         is_late = self.clock() > gives_up(entry, self.settings)
         try:
             standing = await self._standing(entry)
         except TransientError as error:  # no news is not the end: a network may be away for hours
-            return await self._lost(entry, f"nothing is heard of it: {error}") if is_late else entry
+            if is_late:
+                return await self._lost(entry, f"nothing is heard of it: {error}")
+            if not wait:
+                raise Left(f"cannot be looked at now: {error}") from error
+            return entry
         except FatalError as error:
             if error.kind != "not_found":
                 raise Unreachable(Problem(error.kind, str(error))) from error

@@ -138,10 +138,13 @@ async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
     try:
         look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
         entry = await look
-    except Left:
-        if not cancel:
-            return "still running"
-        await course.cancel(await asyncio.to_thread(course.book.entry, entry.id))
+    except Left as left:
+        if course.waiting.over:
+            return "not looked at: interrupted"
+        entry = await asyncio.to_thread(course.book.entry, entry.id)
+        if not cancel or entry.sent is None:
+            return str(left) or "still running"
+        await course.cancel(entry)
         return "asked to stop"
     return entry.note or entry.state
 
