@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
 
+from runner.batch import desk
 from runner.batch.book import open_book
+from runner.errors import TransientError
+from runner.live import Stop
 from runner.providers.batch_api import Item, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.providers.batch_api import Ending
+    from runner.providers.batch_api import Ending, State
+    from runner.records import Model
 
 MODEL = model_of("openai")
 
@@ -172,3 +179,76 @@ def test_a_lost_batch_without_its_lines_is_bought_anew(tmp_path: Path) -> None:
         assert at.buy(trials).failures == {}
         assert at.has(trials) == 2
     assert kinds == [set(), {"lost"}, {"not_sent"}]
+
+
+# ---- what is counted and said ---------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_is_found_counts_as_sent(tmp_path: Path) -> None:
+    """Requests whose batch was taken without an answer were sent: once, by the run that sent them."""
+    cut = TransientError("connection", "cut off")
+    api, trials = FakeApi(on_submit=lambda _batch: cut, takes=lambda _error: True), trials_of(MODEL, 4)
+    with with_api(tmp_path, api) as at:
+        assert at.buy(trials).failures == {}
+        assert Counter(at.watcher.sent_keys) == Counter(trial.key for trial in trials)
+
+
+@pytest.mark.parametrize("state", ["sent", "unsent", "lost", "failed", "too_large", "token_limit"])
+def test_with_batches_off_nothing_goes_into_another(state: str, tmp_path: Path) -> None:
+    """Whatever becomes of an earlier run's batch, a run with batch=off sends what it did not answer live."""
+    kind = state if state.startswith("to") else "server"
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 4), 0.0
+    with with_api(tmp_path, api, settings=settings(wait=False)) as at:
+        at.buy(trials)
+        (entry,) = at.entries()
+        if state == "unsent":
+            at.book.change(entry.id, "drafted")
+            api.finds = False
+        if state == "lost":
+            late_s = 10 * 86_400.0
+            at.book.change(entry.id, "lost")
+    if state in {"sent", "failed", "too_large", "token_limit"}:
+        ends: State = "ended" if state == "sent" else "failed"
+        api.stands = lambda _: Standing(ends, "done", 4, 4, message="no", kind=kind)
+    api.results = lambda batch: [item(line, "expired") for line in batch.lines] if state == "sent" else []
+    with with_api(tmp_path, api, settings=settings(mode="off"), clock=lambda: time.time() + late_s) as at:
+        outcome = at.buy(trials)
+        assert (outcome.live, outcome.failures) == ({trial.key for trial in trials}, {})
+    assert api.submits == 1
+
+
+def test_what_cannot_be_looked_at_is_not_said_to_run(tmp_path: Path) -> None:
+    """Collect says why a provider could not be asked, and cancel does not claim to have asked for what it has no id."""
+    api, trials = FakeApi(stands=running), trials_of(impatient(MODEL), 2)
+    away = TransientError("connection", "no route to it")
+
+    def fails(_batch: FakeBatch) -> Standing:
+        raise away
+
+    async def unsure(*_: Any) -> None:
+        raise TransientError("unconfirmed", "one that runs may be ours")
+
+    with with_api(tmp_path, api, settings=settings(wait=False)) as at:
+        at.buy(trials)
+        (entry,) = at.entries()
+        api.stands = fails
+        assert [seen.said for seen in desk.collect(at.shop, Stop())] == ["cannot be looked at now: no route to it"]
+        assert [seen.said for seen in desk.cancel(at.shop, Stop(asked=True))] == ["not looked at: interrupted"]
+        assert not api.batches[0].cancelled
+        assert [seen.said for seen in desk.cancel(at.shop, Stop())] == ["asked to stop"]
+        at.book.change(entry.id, "drafted")
+    api.find = unsure  # type: ignore[method-assign, assignment]
+    with bench(tmp_path, settings(), api_of=lambda _: api) as at:
+        forget_id(tmp_path)
+        for look in (desk.collect, desk.cancel):
+            (seen,) = look(at.shop, Stop())
+            assert seen.said == "nobody can tell whether it was sent: one that runs may be ours"
+
+
+def impatient(model: Model) -> Model:
+    return replace(model, limits=replace(model.limits, attempts=1, total_s=0.1))
+
+
+def forget_id(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "ledger.db")) as database, database:
+        database.execute("UPDATE batch SET sent = NULL")

@@ -57,7 +57,7 @@ class Lane:
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
     _holder: dict[str, str] = field(default_factory=dict)
-    """Key -> the one batch whose ending counts here: an older one may hold the key too, with an ending that is known."""
+    """Key -> the one batch whose ending counts here; an older one may hold the key too, with its own ending."""
 
     def __post_init__(self) -> None:
         self._holder.update(self.attached)
@@ -73,6 +73,7 @@ class Lane:
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
         self.course.answered = self._answered
+        self.course.found = self._found
         self.course.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
         async with self._group:
             await self._feed()
@@ -299,6 +300,11 @@ class Lane:
         """Send items of an ended batch again, in a new one, from the lines on disk."""
         if not items:
             return
+        if self.course.settings.mode == "off":
+            self.outcome.live.update(item.key for item in items)
+            for item in items:
+                del self.trials[item.key]
+            return
         pack, folder = self._pack(), self.course.folder
         if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
             path = items_path(folder, entry.id)
@@ -311,6 +317,12 @@ class Lane:
         await self._launch(pack)
 
     # ---- telling
+
+    def _found(self, entry: Entry) -> None:
+        """Its requests were sent after all: by this run, unless it is an earlier one's."""
+        if entry.run == self.run_id:
+            for trial in [trial for key, trial in self.trials.items() if self._holder.get(key) == entry.id]:
+                self.observer.sent(trial)
 
     def _lightened(self, trial: Trial) -> Trial:
         """The trial without what makes it large: tens of thousands are kept until their batches end."""
