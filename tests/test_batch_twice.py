@@ -17,7 +17,7 @@ from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials
 
 from runner.batch import desk
 from runner.batch.book import open_book
-from runner.errors import TransientError
+from runner.errors import FatalError, TransientError
 from runner.live import Stop
 from runner.providers.batch_api import Item, Standing
 
@@ -252,3 +252,42 @@ def impatient(model: Model) -> Model:
 def forget_id(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "ledger.db")) as database, database:
         database.execute("UPDATE batch SET sent = NULL")
+
+
+KEY = "sk-not-for-reports"
+
+
+def refuses(_: Any) -> Exception:
+    return FatalError("key_refused", f"no such key: {KEY}")
+
+
+def failed(_: FakeBatch) -> Standing:
+    return Standing("failed", "failed", 0, 2, message=f"no such key: {KEY}", kind="bad_request")
+
+
+def refuses_a_look(_: FakeBatch) -> Standing:
+    raise FatalError("key_refused", f"no such key: {KEY}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"on_submit": refuses},
+        {"stands": refuses_a_look},
+        {"stands": failed, "results": lambda _: []},
+        {"results": lambda batch: [replace(item(line, "failed"), message=f"no {KEY}") for line in batch.lines]},
+        {"results": lambda _: [FatalError("bad_request", f"no such key: {KEY[:12]}…")]},
+    ],
+    ids=["sending", "looking", "failed", "items", "fetching, cut short"],
+)
+def test_a_key_that_a_batchs_provider_repeats_is_kept_nowhere(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever step a provider's words come from, neither rows nor the book nor what is said of a batch has the key."""
+    api, trials = FakeApi(**changes), trials_of(MODEL, 2)
+    with with_api(tmp_path, api, environment={"BATCH_API_KEY": KEY}) as at:
+        failures = at.buy(trials).failures
+        seen = desk.collect(at.shop, Stop())
+    assert {"<BATCH_API_KEY>" in each.problem.message for each in failures.values()} == {True}
+    said = " ".join(each.said for each in seen)
+    database = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
+    assert KEY[:12] not in said
+    assert KEY[:12].encode() not in database

@@ -6,7 +6,8 @@ Nothing is sent twice because an answer to the sending was lost: the provider is
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
@@ -16,10 +17,11 @@ from runner.batch.results import Results
 from runner.batch.waiting import Left, Unreachable, Unsure
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.records import Problem
+from runner.reply import without_key
 from runner.retry import attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     import aiohttp
@@ -156,7 +158,8 @@ class Course:
 
         Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
         """
-        sent = await self.api.find(self.http, self.account, self._draft(entry))
+        with self._discreet():
+            sent = await self.api.find(self.http, self.account, self._draft(entry))
         if sent is None:
             return entry
         note = "the provider had it after all, and listed it only after batch.find_s: its requests were sent again"
@@ -241,7 +244,8 @@ class Course:
 
     async def _standing(self, entry: Entry) -> Standing:
         sent = entry.taken
-        return await self._call(lambda: self.api.standing(self.http, self.account, sent))
+        standing = await self._call(lambda: self.api.standing(self.http, self.account, sent))
+        return standing if standing.message is None else replace(standing, message=self._told(standing.message))
 
     # ---- collecting
 
@@ -255,6 +259,7 @@ class Course:
             ledger=self.ledger,
             folder=self.folder,
             answered=self.answered,
+            told=self._told,
             step=self.step,
             now=self.clock(),
         )
@@ -305,12 +310,25 @@ class Course:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Under the one retry policy; Left when the run is to stop between two attempts."""
-        return await attempt(
-            call,
-            self.model.limits,
-            lambda kind, _attempt, wait_s: self.retrying(kind, wait_s),
-            sleep=self.waiting.pause,
-        )
+        with self._discreet():
+            return await attempt(
+                call,
+                self.model.limits,
+                lambda kind, _attempt, wait_s: self.retrying(kind, wait_s),
+                sleep=self.waiting.pause,
+            )
+
+    @contextmanager
+    def _discreet(self) -> Iterator[None]:
+        """Errors come out of it without the key."""
+        try:
+            yield
+        except ProviderError as error:
+            error.args = (self._told(str(error)),)
+            raise
+
+    def _told(self, said: str) -> str:
+        return without_key(said, self.account.api_key, self.model.key_env)
 
     async def _change(self, entry: Entry, **values: Any) -> Entry:
         entry = await asyncio.to_thread(self.book.change, entry.id, **values)

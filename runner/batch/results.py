@@ -50,6 +50,8 @@ class Results:
     folder: Path
     answered: Callable[[str, Answer], None]
     """Told of each answer, with its key, once."""
+    told: Callable[[str], str]
+    """What a provider says, as it is kept."""
     step: Callable[[str], None]
     now: float
     """Seconds since 1970."""
@@ -129,8 +131,8 @@ class Results:
             return Settled(n, "succeeded")
         self.ended[n] = 1
         if item.ending == "succeeded" or item.kind == "malformed":
-            return Settled(n, "malformed", "malformed", item.message or "the line holds no reply")
-        return Settled(n, item.ending, item.kind, item.message)
+            return Settled(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
+        return Settled(n, item.ending, item.kind, self.told(item.message))
 
     def _keep(self, n: int, raw: bytes) -> None:
         booked, model = self.booked[n], self.entry.model
