@@ -228,6 +228,30 @@ def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
     assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
+def test_ctrl_c_twice_leaves_batches_too(shell: Shell) -> None:
+    """Ctrl-C twice while a provider is slow to answer: the batches that run on are told, and collected later."""
+    clock = Clock()
+    with SimulatorThread(replace(SLOW, latency_s=0.7), clock=clock) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+
+        def interrupt() -> None:
+            while not simulator.count.requests.get("openai", {}).get("batches.retrieve"):
+                time.sleep(0.02)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        said = shell.run("model=mini", *NATIVE, UNTRACKED, status=5)
+        thread.join()
+        assert f"{TRIALS} requests wait in batches" in said
+        assert (shell.newest()["status"], len(shell.newest()["batches"])) == ("SCHEDULED", 1)
+        clock.now += 2 * 3600
+        shell.verb("collect")
+    assert (shell.newest()["status"], shell.newest()["scored"]) == ("FINISHED", TRIALS)
+
+
 def test_ctrl_c_twice_ends_a_collection(shell: Shell) -> None:
     """Ctrl-C twice while `collect` waits for a slow provider ends it with 130, as it ends a run."""
     with SimulatorThread(replace(SLOW, latency_s=0.7)) as simulator:
