@@ -295,6 +295,16 @@ def test_fields_of_a_later_version_are_passed_over(book: Book, url: str) -> None
     assert book.entry("b0") == ENTRY
 
 
+def test_a_book_of_an_older_version_is_read(book: Book, url: str) -> None:
+    """A book made before batches kept their run's settings is taken up, with what it holds."""
+    book.draft(ENTRY, ITEMS)
+    execute(url, "ALTER TABLE batch DROP COLUMN settings")
+    with open_book(url) as again:
+        assert again.entry("b0") == ENTRY
+        again.draft(replace(ENTRY, id="b1", settings=settings(cleanup=False)), ITEMS)
+        assert again.entry("b1").settings == settings(cleanup=False)
+
+
 def execute(url: str, statement: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:

@@ -291,3 +291,20 @@ def test_a_key_that_a_batchs_provider_repeats_is_kept_nowhere(changes: dict[str,
     database = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
     assert KEY[:12] not in said
     assert KEY[:12].encode() not in database
+
+
+# ---- settings of the run that made a batch --------------------------------------------------------------------------
+
+
+def test_collect_keeps_to_the_settings_of_the_run(tmp_path: Path) -> None:
+    """Collect deletes nothing that batch.cleanup=false was to keep, and gives up no batch before its run's grace."""
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 2), [0.0]
+    with with_api(tmp_path, api, settings=settings(wait=False, cleanup=False, grace="30d")) as at:
+        at.buy(trials)
+    with with_api(tmp_path, api, clock=lambda: time.time() + late_s[0]) as at:
+        late_s[0] = 10 * 86_400.0
+        assert [seen.entry.state for seen in desk.collect(at.shop, Stop())] == ["sent"]
+        api.stands = over
+        assert [seen.entry.state for seen in desk.collect(at.shop, Stop())] == ["closed"]
+        assert at.has(trials) == 2
+    assert not api.batches[0].cleaned

@@ -93,7 +93,11 @@ def _to_see(shop: Shop, of: Of | None) -> list[Entry]:
     """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
     entries = shop.book.entries([*OPEN, "collected", "unsent"])
     mine = [entry for entry in entries if of is None or of.holds(entry)]
-    return [entry for entry in mine if entry.state != "unsent" or shop.clock() < gives_up(entry, shop.settings)]
+    return [
+        entry
+        for entry in mine
+        if entry.state != "unsent" or shop.clock() < gives_up(entry, entry.settings or shop.settings)
+    ]
 
 
 def _briefly(entry: Entry) -> Entry:
@@ -102,7 +106,6 @@ def _briefly(entry: Entry) -> Entry:
 
 
 async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
-    shop = replace(shop, settings=replace(shop.settings, wait=False))
     gate = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
@@ -122,6 +125,8 @@ async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bo
 
 async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool) -> str:
     """What came of looking at one batch, in words."""
+    # As its run would: what is to be kept at the provider is kept, and how long it is waited for holds.
+    shop = replace(shop, settings=replace(entry.settings or shop.settings, wait=False))
     try:
         course = shop.course(entry.model, http, waiting)
         check_account(entry, course.fingerprint)

@@ -172,6 +172,7 @@ class Lane:
             count=len(pack.items),
             window_s=window_of(course.settings.window_s, course.api.limits.windows_s),
             created=course.clock(),
+            settings=course.settings,
         )
         await asyncio.to_thread(course.book.draft, entry, pack.items)
         self._holder.update((key, pack.id) for key, _ in pack.items)
