@@ -283,3 +283,15 @@ def test_a_batch_costs_half(shell: Shell) -> None:
         live = shell.newest()
     assert run["price_usd"] == pytest.approx(live["price_usd"] / 2, rel=0.1)  # simulated replies differ in length
     assert live["saved_usd"] == 0
+
+
+def test_a_rehearsal_leaves_no_batch_to_wait_for(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rehearsal with batch.wait=false says that its batches end with it, and so do the book and `collect`."""
+    monkeypatch.setenv("RUNNER_REHEARSAL_KEY", "")  # put back in the end
+    words = ("model=gpt-4o-mini", "persona=poet", "text=rain", *NATIVE, UNTRACKED, "report=false", "batch.wait=false")
+    said = shell.verb("rehearse", *words, status=5)
+    assert "its batches end here" in said
+    run = str(newest(shell.folder, "run.json"))
+    assert "still run" not in shell.verb("status", run)
+    assert "this was a rehearsal" in shell.verb("collect", run, status=3)
+    assert shell.newest()["status"] == "FAILED"
