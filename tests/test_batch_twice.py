@@ -308,3 +308,18 @@ def test_collect_keeps_to_the_settings_of_the_run(tmp_path: Path) -> None:
         assert [seen.entry.state for seen in desk.collect(at.shop, Stop())] == ["closed"]
         assert at.has(trials) == 2
     assert not api.batches[0].cleaned
+
+
+def test_nobody_waits_long_for_a_look(tmp_path: Path) -> None:
+    """Collect gives a provider that does not answer a minute, where a run would try for a quarter of an hour."""
+    patience: list[float] = []
+
+    def api_of(model: Model) -> FakeApi:
+        patience.append(model.limits.total_s)
+        return api
+
+    api, model = FakeApi(stands=running), replace(MODEL, limits=replace(MODEL.limits, total_s=900.0))
+    with bench(tmp_path, settings(wait=False), api_of=api_of) as at:
+        at.buy(trials_of(model, 2))
+        desk.collect(at.shop, Stop())
+    assert patience == [900.0, desk.LOOK_S]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 BRIEF_S = 10.0
 """Most seconds for a clean-up that nobody asked for."""
+LOOK_S = 60.0
+"""Most seconds for which a provider that does not answer is asked again: somebody sits and waits."""
 AT_ONCE = 16
 """Batches that are looked at side by side."""
 
@@ -127,8 +129,9 @@ async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waitin
     """What came of looking at one batch, in words."""
     # As its run would: what is to be kept at the provider is kept, and how long it is waited for holds.
     shop = replace(shop, settings=replace(entry.settings or shop.settings, wait=False))
+    limits = replace(entry.model.limits, total_s=min(entry.model.limits.total_s, LOOK_S))
     try:
-        course = shop.course(entry.model, http, waiting)
+        course = shop.course(replace(entry.model, limits=limits), http, waiting)
         check_account(entry, course.fingerprint)
         if not await asyncio.to_thread(shop.book.take, entry.id):
             return "another process is at work on it"
