@@ -173,13 +173,14 @@ def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
     """What a crash left at the provider just before the clean-up, the next run of any batch model deletes."""
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
         shell.options = models(shell.folder, simulator.base)
-        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.cleanup=false")
+        shell.run("model=mini", *NATIVE, UNTRACKED)
+        assert simulator.count.requests["openai"]["files.delete"] == 2
         with open_book("sqlite:///outputs/ledger.db") as book:
             (entry,) = book.entries()
             book.change(entry.id, "collected")  # as if killed there
             assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)
             assert book.entry(entry.id).state == "closed"
-        assert simulator.count.requests["openai"]["files.delete"] == 2
+        assert simulator.count.requests["openai"]["files.delete"] == 4
 
 
 def test_switching_to_live_buys_nothing_twice(shell: Shell) -> None:
@@ -295,3 +296,29 @@ def test_a_rehearsal_leaves_no_batch_to_wait_for(shell: Shell, monkeypatch: pyte
     assert "still run" not in shell.verb("status", run)
     assert "this was a rehearsal" in shell.verb("collect", run, status=3)
     assert shell.newest()["status"] == "FAILED"
+
+
+def test_a_damaged_run_keeps_no_other_from_completion(shell: Shell) -> None:
+    """Collect names a run.json that cannot be read, and completes the other runs all the same."""
+    clock = Clock()
+    with SimulatorThread(SLOW, clock=clock) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        run = newest(shell.folder, "run.json")
+        torn = shell.folder / "outputs" / "2001-01-01" / "x" / "run.json"
+        torn.parent.mkdir(parents=True)
+        torn.write_text('{"run', encoding="utf-8")
+        clock.now += 2 * 3600
+        said = shell.verb("collect", status=2)
+    assert f"not completed: {torn.relative_to(shell.folder)}" in said
+    assert load(run / "run.json")["scored"] == TRIALS
+
+
+def test_what_the_budgets_end_leaves_running_is_told(shell: Shell) -> None:
+    """When a budget ends a run whose other batches run on, it says that they are billed and how to stop them."""
+    with SimulatorThread(FaultPlan(batch_s=0.1, freeze=0.01)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("model=mini", *NATIVE, UNTRACKED, "batch.size=6")
+        shell.run(*words, "batch.wait=false", status=5)
+        said = shell.run(*words, "budget.max_usd=0.0000001", status=4)
+    assert "1 batches still run, and are billed" in said
