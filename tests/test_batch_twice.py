@@ -20,6 +20,7 @@ from runner.batch.book import open_book
 from runner.errors import FatalError, TransientError
 from runner.live import Stop
 from runner.providers.batch_api import Item, Standing
+from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -323,3 +324,35 @@ def test_nobody_waits_long_for_a_look(tmp_path: Path) -> None:
         at.buy(trials_of(model, 2))
         desk.collect(at.shop, Stop())
     assert patience == [900.0, desk.LOOK_S]
+
+
+def test_two_lanes_take_up_one_batch(tmp_path: Path) -> None:
+    """A batch whose requests now belong to two models, alike but for their limits, answers both."""
+    api, trials = FakeApi(), trials_of(MODEL, 4)
+    other = replace(MODEL, limits=replace(MODEL.limits, concurrency=3))
+    with with_api(tmp_path, api, settings=settings(wait=False)) as at:
+        at.buy(trials)
+    with with_api(tmp_path, api) as at:
+        theirs = [replace(trial, cell=replace(trial.cell, model=other)) for trial in trials[2:]]
+        outcome = at.buy(trials[:2], theirs)
+        assert (outcome.failures, at.has(trials)) == ({}, 4)
+    assert api.submits == 1
+
+
+def test_a_batch_is_found_again_without_its_file(tmp_path: Path) -> None:
+    """Anthropic's batches are known by their results alone: the lines that were sent may be gone from the disk."""
+
+    def dies(name: str) -> None:
+        if name == "unanswered":
+            raise Crash
+
+    with SimulatorThread(FaultPlan(batch_s=0.05, drop_create=0.01)) as simulator:
+        trials = trials_of(model_of("anthropic", simulator.base), 3)
+        with pytest.raises(Crash), bench(tmp_path, step=dies) as at:
+            at.buy(trials)
+        for path in (tmp_path / "batches").iterdir():
+            path.unlink()
+        with bench(tmp_path) as at:
+            assert at.buy(trials).failures == {}
+            assert at.has(trials) == 3
+        assert simulator.count.bought_again == 0

@@ -72,7 +72,8 @@ class Results:
         """Take all lines. The file gets its name only when the last line is in."""
         self.strange = 0
         path = results_path(self.folder, self.entry.id)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        # Two models that differ in their limits alone may hold a batch together: each reads it for itself.
+        part = path.with_name(f"{path.name}.{os.getpid()}.{id(self):x}.part")
         try:
             with on_disk(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
