@@ -10,6 +10,7 @@ from runner.batch import desk
 from runner.batch.book import open_book
 from runner.batch.dispatch import Shop
 from runner.batch.entry import WAITING
+from runner.errors import RunnerError
 from runner.ledger import open_ledger
 from runner.purchase import BATCHES, interrupts
 from runner.records import Batch
@@ -40,10 +41,20 @@ def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> i
     5 while batches still run; else as the completed runs end, 3 where trials of theirs failed.
     """
     status = _work(url, folder, desk.collect)
-    ends = [
-        commands.rescore(launch) for launch in _complete(url, [folder] if folder is not None else _launches(outputs))
-    ]
+    if folder is not None:
+        ends = [commands.rescore(launch) for launch in _complete(url, [folder])]
+    else:
+        ends = [_completed(launch, url) for launch in _launches(outputs)]
     return status or max(ends, default=0)
+
+
+def _completed(launch: Path, url: str) -> int:
+    """The exit status of a launch that is completed if it can be; a damaged one takes no other down."""
+    try:
+        return max(map(commands.rescore, _complete(url, [launch])), default=0)
+    except RunnerError as error:
+        console().print(f"not completed: {error}", soft_wrap=True, markup=False)
+        return error.exit_status
 
 
 def cancel(url: str, folder: Path | None) -> int:
@@ -70,7 +81,7 @@ def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
     """Those of the launches that waited for batches in this ledger and now wait for none."""
     if not desk.is_there(url):
         return []
-    waiting = [folder for folder in folders if _load(folder)["status"] == "SCHEDULED"]
+    waiting = [folder for folder in folders if _load(folder).get("status") == "SCHEDULED"]
     with open_book(url) as book:
         running = book.entries(WAITING)
     ofs = ((folder, _of(folder)) for folder in waiting if runfile.ledger_of(folder) == url)

@@ -20,6 +20,7 @@ from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.gate import Closed, Gate
 from runner.plan import endpoint_of
 from runner.records import Answer, Failure, Problem
+from runner.reply import without_key
 from runner.retry import Breaker, attempt
 from runner.sending import Wire, sender
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 NOT_SENT = "not_sent"
 """Kind of a trial that was never sent because the run was interrupted."""
-SHORTEST_KEY = 8
-"""Fewest characters of what is taken for a key where a provider's message repeats it."""
 STOPPED = "stopped"
 """Kind of a trial that was never sent because its model refuses everything."""
 WATCH_S = 0.1
@@ -201,7 +200,9 @@ class _Lane:
             self._fail(trial, problem, 0)
 
     def _fail(self, trial: Trial, problem: Problem, attempts: int) -> None:
-        failure = Failure(trial.key, _without_key(problem, self.model), attempts)
+        key_env = self.model.key_env
+        message = without_key(problem.message, os.environ.get(key_env or ""), key_env)
+        failure = Failure(trial.key, replace(problem, message=message), attempts)
         self.failures[trial.key] = failure
         self.observer.failed(trial, failure)
 
@@ -287,14 +288,6 @@ class _Lane:
         """Sleep, or until the run is to stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.ended.wait(), seconds)
-
-
-def _without_key(problem: Problem, model: Model) -> Problem:
-    """A server that repeats the key in what it says must not put it into files that are handed on."""
-    key = os.environ.get(model.key_env or "", "")
-    if len(key) < SHORTEST_KEY or key not in problem.message:
-        return problem
-    return replace(problem, message=problem.message.replace(key, f"<{model.key_env}>"))
 
 
 def _interrupted(attempts: int) -> FatalError:

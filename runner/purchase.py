@@ -240,6 +240,14 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
                 loop.run(run())
         except asyncio.CancelledError:
             purchase.stop.asked = True
+            if book is not None:
+                _leave(purchase, by_batch, book)
+
+
+def _leave(purchase: Purchase, keys: Mapping[int, set[str]], book: Book) -> None:
+    """Take up from the book what a dispatch that was dropped left in batches: they run on."""
+    held = book.open_keys()
+    purchase.pending.update((key, held[key]) for some in keys.values() for key in some if key in held)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.batch.book import open_book
+from runner.batch.entry import WAITING, Settled
 from runner.errors import ConfigError
-from runner.session import EXIT_DETACHED, Session, many
+from runner.session import Session, many
 from runner.simulator import SimulatorThread, load_plan
 from runner.simulator.registry import BASES
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 KEY = "RUNNER_REHEARSAL_KEY"
 """The environment variable that stands in for every model's key."""
 LEDGER = "sqlite:///outputs/rehearsal.db"
+ENDED = "this was a rehearsal: the batch ended with its simulated provider"
 UNSIMULATED = ("embedded",)
 """Providers that are asked as they are."""
 
@@ -62,9 +65,22 @@ class Rehearsal:
         self._session.console.print(
             f"rehearsed: {many(sent, 'call')} and {batches} batch{'' if batches == 1 else 'es'}, nothing was paid"
         )
-        if status == EXIT_DETACHED:
-            self._session.console.print("the simulated providers end here, and their batches with them: start it again")
+        if self._session.launch.purchase.pending:
+            self._end_batches()
+            self._session.console.print(
+                "but its batches end here, with their simulated providers, where paid ones would run on. "
+                "To see them through: the same again, with batch.wait=true",
+                soft_wrap=True,
+            )
         return status
+
+    def _end_batches(self) -> None:
+        """Nobody is to wait for them: what they were about to answer has ended."""
+        with open_book(LEDGER) as book:
+            for entry in book.entries(WAITING, self._session.launch.id):
+                open_items = [item.n for item in book.items(entry.id) if item.ending is None]
+                settled = [Settled(n, "lost", "lost", ENDED) for n in open_items]
+                book.change(entry.id, "closed", note=ENDED, settled=settled)
 
     def close(self) -> None:
         """End the simulated providers."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_CHARS = 300
 """A provider's message is cut here: some repeat the whole request."""
+SHORTEST_KEY = 8
+"""Fewest characters of what is taken for a key where a provider's message repeats it."""
 _TRANSIENT: Mapping[int, str] = {408: "timeout", 409: "server", 429: "rate_limit"}
 _FATAL: Mapping[int, str] = {401: "key_refused", 402: "quota", 403: "key_refused", 404: "not_found"}
 """Any other status from 500 up is transient (server), from 400 up fatal (bad_request), below malformed."""
@@ -119,6 +121,21 @@ def error_for(
     if kind is not None:
         return TransientError(kind, message, status=status, retry_after_s=retry_after_s, headers=headers)
     return FatalError(_FATAL.get(status) or ("bad_request" if status >= 400 else "malformed"), message, status=status)
+
+
+def without_key(said: str, key: str | None, name: str | None) -> str:
+    """What a provider says, with the name of the key's variable in place of the key, should it repeat that.
+
+    Messages go into files that are handed on. One that is cut short may end in a part of the key.
+    """
+    if key is None or len(key) < SHORTEST_KEY:
+        return said
+    instead = f"<{name or 'API key'}>"
+    said = said.replace(key, instead)
+    for length in range(len(key) - 1, SHORTEST_KEY - 1, -1):
+        if said.endswith(f"{key[:length]}…"):
+            return f"{said[: -length - 1]}{instead}…"
+    return said
 
 
 def _message(error: Mapping[str, Json], body: bytes) -> str:

@@ -199,6 +199,9 @@ class Session:
         command = self.launch.command
         if self.launch.purchase.over_budget:
             self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
+            if batches := set(self.launch.purchase.pending.values()):
+                stop = f"{called_as()} cancel {quoted(folder)}"
+                self._say(f"{len(batches)} batches still run, and are billed. Ask them to stop: {stop}")
             return EXIT_BUDGET
         if batches := set(self.launch.purchase.pending.values()):
             look = f"runner status {short(folder)}"

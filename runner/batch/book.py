@@ -21,7 +21,7 @@ from runner.batch.entry import LEASE_S, OPEN, Booked, Entry, Settled, State
 from runner.database import connect, explained
 from runner.errors import LedgerError
 from runner.providers.batch_api import Sent, Standing
-from runner.records import Capability, Limits, Model, Prices
+from runner.records import Batch, Capability, Limits, Model, Prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +54,7 @@ _BATCH = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("owner", sa.String, index=True),
     sa.Column("until", sa.Double),
+    sa.Column("settings", sa.Text),
 )
 _ITEM = sa.Table(
     "batch_item",
@@ -219,6 +220,11 @@ def _prepare(engine: sa.Engine, place: str) -> None:
         if not sa.inspect(connection).has_table(_VERSION.name):
             TABLES.create_all(connection)
             connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
+        elif _BATCH.c.settings.name not in {
+            column["name"] for column in sa.inspect(connection).get_columns(_BATCH.name)
+        }:
+            # Added later; a program that does not know of it leaves it empty.
+            connection.execute(sa.text(f"ALTER TABLE {_BATCH.name} ADD COLUMN {_BATCH.c.settings.name} TEXT"))
         version = connection.scalar(sa.select(_VERSION.c.version))
     if version != SCHEMA_VERSION:
         message = f"batches were written by another version of this program ({version}; this one: {SCHEMA_VERSION})"
@@ -244,13 +250,13 @@ def _bound(batch: str, settled: Settled) -> dict[str, Any]:
 # ---- records as text ------------------------------------------------------------------------------------------------
 
 
-def _dumped(value: Model | Sent | Standing | None) -> str | None:
+def _dumped(value: Model | Sent | Standing | Batch | None) -> str | None:
     return None if value is None else json.dumps(asdict(value), ensure_ascii=False)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
     plain = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
-    return plain | {name: _dumped(plain[name]) for name in ("model", "sent", "standing")}
+    return plain | {name: _dumped(plain[name]) for name in ("model", "sent", "standing", "settings")}
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:
@@ -258,6 +264,7 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
     plain["model"] = _model(json.loads(plain["model"]))
     plain["sent"] = _loaded(Sent, plain["sent"])
     plain["standing"] = _loaded(Standing, plain["standing"])
+    plain["settings"] = _loaded(Batch, plain["settings"])
     return Entry(**plain)
 
 

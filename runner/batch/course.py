@@ -6,7 +6,8 @@ Nothing is sent twice because an answer to the sending was lost: the provider is
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
@@ -16,10 +17,11 @@ from runner.batch.results import Results
 from runner.batch.waiting import Left, Unreachable, Unsure
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.records import Problem
+from runner.reply import without_key
 from runner.retry import attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     import aiohttp
@@ -57,6 +59,8 @@ class Course:
     """Seconds since 1970."""
     answered: Callable[[str, Answer], None] = lambda _key, _answer: None
     retrying: Callable[[str, float], None] = lambda _kind, _wait_s: None
+    found: Callable[[Entry], None] = lambda _entry: None
+    """Told of a batch whose sending got no answer, and that its provider has."""
     news: Callable[[Entry], None] = lambda _entry: None
     """Told whenever something about a batch has changed."""
     step: Callable[[str], None] = lambda _name: None
@@ -132,18 +136,20 @@ class Course:
             try:
                 sent = await self._find(self._draft(entry))
             except TransientError as error:  # Anthropic's cannot be told apart while they run
+                why = f"nobody can tell whether it was sent: {error}"
                 if self.clock() > gives_up(entry, self.settings):
-                    return await self._lost(entry, f"nobody can tell whether it was sent: {error}")
+                    return await self._lost(entry, why)
+                if not wait:
+                    raise Left(why) from error
             except FatalError as error:
                 raise Unreachable(Problem(error.kind, str(error))) from error
             else:
                 break
-            if not wait:
-                raise Left
             await self.waiting.pause(wait_s)
         if sent is None:
             return await self._change(entry, state="unsent", note="the provider never had it")
         entry = await self._change(entry, state="sent", sent=sent)
+        self.found(entry)
         self.step("found")
         return entry
 
@@ -152,7 +158,8 @@ class Course:
 
         Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
         """
-        sent = await self.api.find(self.http, self.account, self._draft(entry))
+        with self._discreet():
+            sent = await self.api.find(self.http, self.account, self._draft(entry))
         if sent is None:
             return entry
         note = "the provider had it after all, and listed it only after batch.find_s: its requests were sent again"
@@ -179,20 +186,24 @@ class Course:
         for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
             await self.waiting.pause(wait_s if pause_s is None else pause_s)
             pause_s = None
-            entry = await self._looked(entry)
+            entry = await self._looked(entry, wait=wait)
             if entry.state != "sent":
                 return entry
             if not wait:
                 raise Left
         return entry
 
-    async def _looked(self, entry: Entry) -> Entry:
+    async def _looked(self, entry: Entry, *, wait: bool) -> Entry:
         """The batch after a look at it: ended, lost, or as before."""
         is_late = self.clock() > gives_up(entry, self.settings)
         try:
             standing = await self._standing(entry)
         except TransientError as error:  # no news is not the end: a network may be away for hours
-            return await self._lost(entry, f"nothing is heard of it: {error}") if is_late else entry
+            if is_late:
+                return await self._lost(entry, f"nothing is heard of it: {error}")
+            if not wait:
+                raise Left(f"cannot be looked at now: {error}") from error
+            return entry
         except FatalError as error:
             if error.kind != "not_found":
                 raise Unreachable(Problem(error.kind, str(error))) from error
@@ -233,7 +244,8 @@ class Course:
 
     async def _standing(self, entry: Entry) -> Standing:
         sent = entry.taken
-        return await self._call(lambda: self.api.standing(self.http, self.account, sent))
+        standing = await self._call(lambda: self.api.standing(self.http, self.account, sent))
+        return standing if standing.message is None else replace(standing, message=self._told(standing.message))
 
     # ---- collecting
 
@@ -247,6 +259,7 @@ class Course:
             ledger=self.ledger,
             folder=self.folder,
             answered=self.answered,
+            told=self._told,
             step=self.step,
             now=self.clock(),
         )
@@ -297,12 +310,25 @@ class Course:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Under the one retry policy; Left when the run is to stop between two attempts."""
-        return await attempt(
-            call,
-            self.model.limits,
-            lambda kind, _attempt, wait_s: self.retrying(kind, wait_s),
-            sleep=self.waiting.pause,
-        )
+        with self._discreet():
+            return await attempt(
+                call,
+                self.model.limits,
+                lambda kind, _attempt, wait_s: self.retrying(kind, wait_s),
+                sleep=self.waiting.pause,
+            )
+
+    @contextmanager
+    def _discreet(self) -> Iterator[None]:
+        """Errors come out of it without the key."""
+        try:
+            yield
+        except ProviderError as error:
+            error.args = (self._told(str(error)),)
+            raise
+
+    def _told(self, said: str) -> str:
+        return without_key(said, self.account.api_key, self.model.key_env)
 
     async def _change(self, entry: Entry, **values: Any) -> Entry:
         entry = await asyncio.to_thread(self.book.change, entry.id, **values)

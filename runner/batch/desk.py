@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 BRIEF_S = 10.0
 """Most seconds for a clean-up that nobody asked for."""
+LOOK_S = 60.0
+"""Most seconds for which a provider that does not answer is asked again: somebody sits and waits."""
 AT_ONCE = 16
 """Batches that are looked at side by side."""
 
@@ -93,7 +95,11 @@ def _to_see(shop: Shop, of: Of | None) -> list[Entry]:
     """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
     entries = shop.book.entries([*OPEN, "collected", "unsent"])
     mine = [entry for entry in entries if of is None or of.holds(entry)]
-    return [entry for entry in mine if entry.state != "unsent" or shop.clock() < gives_up(entry, shop.settings)]
+    return [
+        entry
+        for entry in mine
+        if entry.state != "unsent" or shop.clock() < gives_up(entry, entry.settings or shop.settings)
+    ]
 
 
 def _briefly(entry: Entry) -> Entry:
@@ -102,7 +108,6 @@ def _briefly(entry: Entry) -> Entry:
 
 
 async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
-    shop = replace(shop, settings=replace(shop.settings, wait=False))
     gate = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
@@ -122,8 +127,11 @@ async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bo
 
 async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool) -> str:
     """What came of looking at one batch, in words."""
+    # As its run would: what is to be kept at the provider is kept, and how long it is waited for holds.
+    shop = replace(shop, settings=replace(entry.settings or shop.settings, wait=False))
+    limits = replace(entry.model.limits, total_s=min(entry.model.limits.total_s, LOOK_S))
     try:
-        course = shop.course(entry.model, http, waiting)
+        course = shop.course(replace(entry.model, limits=limits), http, waiting)
         check_account(entry, course.fingerprint)
         if not await asyncio.to_thread(shop.book.take, entry.id):
             return "another process is at work on it"
@@ -138,10 +146,13 @@ async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
     try:
         look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
         entry = await look
-    except Left:
-        if not cancel:
-            return "still running"
-        await course.cancel(await asyncio.to_thread(course.book.entry, entry.id))
+    except Left as left:
+        if course.waiting.over:
+            return "not looked at: interrupted"
+        entry = await asyncio.to_thread(course.book.entry, entry.id)
+        if not cancel or entry.sent is None:
+            return str(left) or "still running"
+        await course.cancel(entry)
         return "asked to stop"
     return entry.note or entry.state
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.providers.batch_api import Sent, Standing
-    from runner.records import Model
+    from runner.records import Batch, Model
 
 State = Literal["drafted", "sent", "ended", "collected", "closed", "unsent", "refused", "lost"]
 """Where a batch is in its life:
@@ -67,6 +67,8 @@ class Entry:
     """How it stood at the last look."""
     note: str = ""
     """Why it is unsent, refused or lost."""
+    settings: Batch | None = None
+    """Those of the run that made it, for whoever works on it outside of a run; None in a book of an older version."""
 
     @property
     def taken(self) -> Sent:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runner.batch.entry import Entry
+from runner.batch.entry import Entry, Settled, items_path
 from runner.batch.pace import window_of
 from runner.batch.pack import Pack, most_items, repack
 from runner.batch.room import Room, most_bytes
@@ -56,8 +56,11 @@ class Lane:
     _light: dict[Rung, Adapted] = field(default_factory=dict)
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
+    _holder: dict[str, str] = field(default_factory=dict)
+    """Key -> the one batch whose ending counts here; an older one may hold the key too, with its own ending."""
 
     def __post_init__(self) -> None:
+        self._holder.update(self.attached)
         self._room = Room(
             most_bytes=most_bytes(self.wanted.model.limits),
             settings=self.course.settings,
@@ -70,6 +73,7 @@ class Lane:
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
         self.course.answered = self._answered
+        self.course.found = self._found
         self.course.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
         async with self._group:
             await self._feed()
@@ -168,8 +172,10 @@ class Lane:
             count=len(pack.items),
             window_s=window_of(course.settings.window_s, course.api.limits.windows_s),
             created=course.clock(),
+            settings=course.settings,
         )
         await asyncio.to_thread(course.book.draft, entry, pack.items)
+        self._holder.update((key, pack.id) for key, _ in pack.items)
         course.step("drafted")
         course.news(entry)
         return entry
@@ -216,12 +222,16 @@ class Lane:
             await self.course.waiting.pause(LOOK_AGAIN_S)
 
     async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
+        book = self.course.book
         try:
             entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            # At once: two runs, each with a batch that the other waits for, would wait for ever.
+            await asyncio.to_thread(book.release, entry.id)
             self._room.held.pop(entry.id, None)
             if entry.state != "refused":
                 self._room.go_on()
         except Unreachable as away:
+            await asyncio.to_thread(book.release, entry.id)
             self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
@@ -256,9 +266,9 @@ class Lane:
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: Entry) -> list[Booked]:
-        """Those of a batch's items that are wanted here; it may hold another run's too."""
+        """Those of a batch's items that are wanted from it here; it may hold another run's too."""
         items = await asyncio.to_thread(self.course.book.items, entry.id)
-        return [item for item in items if item.key in self.trials]
+        return [item for item in items if item.key in self.trials and self._holder.get(item.key) == entry.id]
 
     async def _tell_apart(self, entry: Entry) -> None:
         """What becomes of each request of a batch that has ended."""
@@ -291,17 +301,29 @@ class Lane:
         """Send items of an ended batch again, in a new one, from the lines on disk."""
         if not items:
             return
-        pack = self._pack()
-        try:
-            await asyncio.to_thread(repack, pack, self.course.folder, entry.id, items)
-        except OSError as error:
-            problem = Problem(NOT_SENT, f"what was sent before cannot be read again: {error}")
+        if self.course.settings.mode == "off":
+            self.outcome.live.update(item.key for item in items)
             for item in items:
-                self._fail(item.key, problem, item.attempt - 1)
+                del self.trials[item.key]
             return
+        pack, folder = self._pack(), self.course.folder
+        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+            path = items_path(folder, entry.id)
+            message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
+            # Even if the batch counts as lost: nothing else holds these.
+            settled = [Settled(item.n, "missing", NOT_SENT, message) for item in torn]
+            await asyncio.to_thread(self.course.book.change, entry.id, settled=settled)
+            for item in torn:
+                self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
         await self._launch(pack)
 
     # ---- telling
+
+    def _found(self, entry: Entry) -> None:
+        """Its requests were sent after all: by this run, unless it is an earlier one's."""
+        if entry.run == self.run_id:
+            for trial in [trial for key, trial in self.trials.items() if self._holder.get(key) == entry.id]:
+                self.observer.sent(trial)
 
     def _lightened(self, trial: Trial) -> Trial:
         """The trial without what makes it large: tens of thousands are kept until their batches end."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runner.batch.entry import item_id, items_path
 from runner.errors import LedgerError
+from runner.providers.batch_items import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -88,11 +89,28 @@ class Pack:
         return self.folder / f"{self.id}.in.part"
 
 
-def repack(pack: Pack, folder: Path, batch: str, items: Sequence[Booked]) -> None:
-    """Fill a pack with items of a batch that was sent, from the lines on disk. OSError where those are gone."""
+def repack(pack: Pack, folder: Path, batch: str, items: Sequence[Booked]) -> list[Booked]:
+    """Fill a pack with items of a batch that was sent, from the lines on disk; those of which no whole line is left.
+
+    LedgerError where the pack cannot be written.
+    """
     by_place = {item.n: item for item in items}
-    for n, line in lines_of(folder, batch, by_place):
-        pack.add(by_place[n].key, by_place[n].attempt, renamed(line, item_id(batch, n), pack.next_id))
+    try:
+        for n, line in lines_of(folder, batch, by_place):
+            if _is_of(line, item_id(batch, n)):
+                item = by_place.pop(n)
+                pack.add(item.key, item.attempt, renamed(line, item_id(batch, n), pack.next_id))
+    except LedgerError:
+        pack.discard()
+        raise
+    except OSError:
+        pass  # what was read is whole; the rest is told
+    return list(by_place.values())
+
+
+def _is_of(line: bytes, name: str) -> bool:
+    """Whether a line is one that was made for an item: torn or mixed up, it would fail its whole batch."""
+    return b'"%s"' % name.encode() in line and parse(line) is not None
 
 
 def lines_of(folder: Path, batch: str, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:

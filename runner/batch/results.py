@@ -50,6 +50,8 @@ class Results:
     folder: Path
     answered: Callable[[str, Answer], None]
     """Told of each answer, with its key, once."""
+    told: Callable[[str], str]
+    """What a provider says, as it is kept."""
     step: Callable[[str], None]
     now: float
     """Seconds since 1970."""
@@ -70,7 +72,8 @@ class Results:
         """Take all lines. The file gets its name only when the last line is in."""
         self.strange = 0
         path = results_path(self.folder, self.entry.id)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        # Two models that differ in their limits alone may hold a batch together: each reads it for itself.
+        part = path.with_name(f"{path.name}.{os.getpid()}.{id(self):x}.part")
         try:
             with on_disk(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,8 +132,8 @@ class Results:
             return Settled(n, "succeeded")
         self.ended[n] = 1
         if item.ending == "succeeded" or item.kind == "malformed":
-            return Settled(n, "malformed", "malformed", item.message or "the line holds no reply")
-        return Settled(n, item.ending, item.kind, item.message)
+            return Settled(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
+        return Settled(n, item.ending, item.kind, self.told(item.message))
 
     def _keep(self, n: int, raw: bytes) -> None:
         booked, model = self.booked[n], self.entry.model

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Left(Exception):  # noqa: N818  it ends a wait, and is no error
-    """The batch goes on without us: nobody waits any longer."""
+    """The batch goes on without us: nobody waits any longer. It may say why nothing is known of it."""
 
 
 class Unreachable(Exception):  # noqa: N818  as Left

@@ -6,7 +6,6 @@ The API keeps nothing of ours that shows before a batch has ended, so `find` can
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING
 from runner.codec import Codec, codec_for
 from runner.errors import TransientError
 from runner.providers.batch_api import Item, Limits, Sent, Standing
-from runner.providers.batch_http import ask, delete, items_of, joined, lines, reading, sized, stop, text_at
+from runner.providers.batch_http import ask, delete, items_of, joined, lines, sized, stop, text_at
 from runner.providers.batch_items import (
-    dumped,
     failed,
     inner,
     objects,
@@ -31,7 +29,6 @@ from runner.reply import error_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-    from pathlib import Path
 
     import aiohttp
 
@@ -91,7 +88,7 @@ class AnthropicBatch:
                 continue
             if batch.get("processing_status") != "ended":
                 running += 1
-            elif batch.get("results_url") and await _is_ours(http, account, text(batch.get("id")), draft.items):
+            elif batch.get("results_url") and await _is_ours(http, account, text(batch.get("id")), draft):
                 return Sent(text_at(batch, "id"))
         if running:
             message = f"{running} batches of {draft.count} requests are running, and may be ours: their results tell"
@@ -179,19 +176,14 @@ def _moment(said: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-async def _is_ours(http: aiohttp.ClientSession, account: Account, batch_id: str, items: Path) -> bool:
-    """Whether the first readable result is of a request in our file: one batch's ids are in no other."""
+async def _is_ours(http: aiohttp.ClientSession, account: Account, batch_id: str, draft: Draft) -> bool:
+    """Whether the first readable result is of one of our requests, whose ids begin with their batch's."""
     url = _batches(account, batch_id, "/results")
     async with aclosing(lines(http, url, headers=_headers(account))) as stream:
         async for line in stream:
             if name := text(inner(parse(line), "custom_id")):
-                return await asyncio.to_thread(_holds, items, b'{"custom_id":%s,' % dumped(name))
+                return name.startswith(f"{draft.id}-")
     return False
-
-
-def _holds(items: Path, start: bytes) -> bool:
-    with reading(items) as file:
-        return any(line.startswith(start) for line in file)
 
 
 def _item(line: bytes) -> Item:

@@ -173,13 +173,14 @@ def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
     """What a crash left at the provider just before the clean-up, the next run of any batch model deletes."""
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
         shell.options = models(shell.folder, simulator.base)
-        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.cleanup=false")
+        shell.run("model=mini", *NATIVE, UNTRACKED)
+        assert simulator.count.requests["openai"]["files.delete"] == 2
         with open_book("sqlite:///outputs/ledger.db") as book:
             (entry,) = book.entries()
             book.change(entry.id, "collected")  # as if killed there
             assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)
             assert book.entry(entry.id).state == "closed"
-        assert simulator.count.requests["openai"]["files.delete"] == 2
+        assert simulator.count.requests["openai"]["files.delete"] == 4
 
 
 def test_switching_to_live_buys_nothing_twice(shell: Shell) -> None:
@@ -228,6 +229,30 @@ def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
     assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
+def test_ctrl_c_twice_leaves_batches_too(shell: Shell) -> None:
+    """Ctrl-C twice while a provider is slow to answer: the batches that run on are told, and collected later."""
+    clock = Clock()
+    with SimulatorThread(replace(SLOW, latency_s=0.7), clock=clock) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+
+        def interrupt() -> None:
+            while not simulator.count.requests.get("openai", {}).get("batches.retrieve"):
+                time.sleep(0.02)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        said = shell.run("model=mini", *NATIVE, UNTRACKED, status=5)
+        thread.join()
+        assert f"{TRIALS} requests wait in batches" in said
+        assert (shell.newest()["status"], len(shell.newest()["batches"])) == ("SCHEDULED", 1)
+        clock.now += 2 * 3600
+        shell.verb("collect")
+    assert (shell.newest()["status"], shell.newest()["scored"]) == ("FINISHED", TRIALS)
+
+
 def test_ctrl_c_twice_ends_a_collection(shell: Shell) -> None:
     """Ctrl-C twice while `collect` waits for a slow provider ends it with 130, as it ends a run."""
     with SimulatorThread(replace(SLOW, latency_s=0.7)) as simulator:
@@ -259,3 +284,41 @@ def test_a_batch_costs_half(shell: Shell) -> None:
         live = shell.newest()
     assert run["price_usd"] == pytest.approx(live["price_usd"] / 2, rel=0.1)  # simulated replies differ in length
     assert live["saved_usd"] == 0
+
+
+def test_a_rehearsal_leaves_no_batch_to_wait_for(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rehearsal with batch.wait=false says that its batches end with it, and so do the book and `collect`."""
+    monkeypatch.setenv("RUNNER_REHEARSAL_KEY", "")  # put back in the end
+    words = ("model=gpt-4o-mini", "persona=poet", "text=rain", *NATIVE, UNTRACKED, "report=false", "batch.wait=false")
+    said = shell.verb("rehearse", *words, status=5)
+    assert "its batches end here" in said
+    run = str(newest(shell.folder, "run.json"))
+    assert "still run" not in shell.verb("status", run)
+    assert "this was a rehearsal" in shell.verb("collect", run, status=3)
+    assert shell.newest()["status"] == "FAILED"
+
+
+def test_a_damaged_run_keeps_no_other_from_completion(shell: Shell) -> None:
+    """Collect names a run.json that cannot be read, and completes the other runs all the same."""
+    clock = Clock()
+    with SimulatorThread(SLOW, clock=clock) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        run = newest(shell.folder, "run.json")
+        torn = shell.folder / "outputs" / "2001-01-01" / "x" / "run.json"
+        torn.parent.mkdir(parents=True)
+        torn.write_text('{"run', encoding="utf-8")
+        clock.now += 2 * 3600
+        said = shell.verb("collect", status=2)
+    assert f"not completed: {torn.relative_to(shell.folder)}" in said
+    assert load(run / "run.json")["scored"] == TRIALS
+
+
+def test_what_the_budgets_end_leaves_running_is_told(shell: Shell) -> None:
+    """When a budget ends a run whose other batches run on, it says that they are billed and how to stop them."""
+    with SimulatorThread(FaultPlan(batch_s=0.1, freeze=0.01)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("model=mini", *NATIVE, UNTRACKED, "batch.size=6")
+        shell.run(*words, "batch.wait=false", status=5)
+        said = shell.run(*words, "budget.max_usd=0.0000001", status=4)
+    assert "1 batches still run, and are billed" in said
