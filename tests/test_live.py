@@ -187,6 +187,19 @@ def test_nobody_listens() -> None:
     assert [failure.attempts for failure in failures.values()] == [2, 2]
 
 
+def test_a_host_that_cannot_be_leaves_the_others_alone() -> None:
+    """A dot too many in an address, a model's own or one that a server redirects to, fails its trials alone."""
+    away = Turn(status=307, headers={"Location": "http://api..example/"})
+    once = replace(QUICK, attempts=1)
+    with Provider(answer=lambda body: away if body["model"] == "away" else Turn()) as provider:
+        bases = {"wrong": "http://127.0..1/v1", "away": provider.url, "good": provider.url}
+        seen = Watching()
+        failures = dispatch(seen, *((model(base, name, once), 2) for name, base in bases.items()))
+    assert kinds(failures) == ["connection"] * 4
+    assert {answer.model_id for answer in seen.answers} == {"good"}
+    assert len(seen.answers) == 2
+
+
 def test_a_stop_ends_every_wait() -> None:
     """Asked to stop, a run does not sit out a Retry-After: what was refused is reported unsent at once, and why."""
     with Provider(answer=lambda _: Turn("too fast", 429, {"Retry-After": "60"})) as provider:
