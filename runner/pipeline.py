@@ -137,6 +137,22 @@ def launch(
     """
     results = [JobResult.of(job) for job in jobs]
     this.results += results
+    try:
+        _launch(this, results, jobs, observer, begins)
+    except RunnerError as error:  # a sweep shows and logs what it came to before this turn, and lists these jobs too
+        for result in results:
+            result.error = result.error or error
+        raise
+    return results
+
+
+def _launch(
+    this: Launch,
+    results: Sequence[JobResult],
+    jobs: Sequence[Job],
+    observer: Watcher,
+    begins: Callable[[Launch], None],
+) -> None:
     this.purchase.run_id = this.id
     limits = [job.experiment.budget_usd for job in jobs if job.experiment.budget_usd is not None]
     this.purchase.budget_usd = min(limits, default=None)
@@ -151,7 +167,6 @@ def launch(
         purchase.clean_up(askers, missing.models, ledger, this.purchase.stop)
         del missing  # all that was bought is in the purchase
         _write_all(this, planned, ledger)
-    return results
 
 
 def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:

@@ -122,6 +122,9 @@ class Session:
         self.launch.results.sort(key=lambda result: result.index)
         self.launch.seen = set()  # no turn follows, and tables need the room
         if sweep is not None:
+            for result in self.launch.results:
+                if not (result.folder / "run.json").exists():  # of a turn that could not be run
+                    runfile.write(self.launch, result)
             runfile.write_sweep(self.launch, sweep)
         folder = sweep or self.launch.results[0].folder
         if self._tracked:

@@ -13,7 +13,7 @@ import pytest
 from loopback import Provider, Turn
 
 from runner import commands, pipeline, runfile, transcript
-from runner.errors import LedgerError
+from runner.errors import BudgetError, LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -30,7 +30,7 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.session import EXIT_FAILED_TRIALS
+from runner.session import EXIT_FAILED_TRIALS, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,6 +160,23 @@ def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
     assert (first.folder / "results.jsonl").read_bytes() == before
 
 
+def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> None:
+    """A sweeper's turn above the budget ends the sweep, and its jobs have run.json with that error."""
+    with Provider() as provider, Session("runner", tracked=False, loudness="quiet") as session:
+        one = experiment(tmp_path, provider.url)
+        other = replace(one, sampling=Sampling(trials=2), budget_usd=1e-9)
+        (tmp_path / "job1").mkdir()
+        session.run([Job(0, one, tmp_path / "job0")])
+        with pytest.raises(BudgetError):
+            session.run([Job(1, other, tmp_path / "job1")])
+        session.finish(tmp_path)
+    sweep = runfile.load(tmp_path, "sweep.json")
+    assert (sweep["status"], [line["status"] for line in sweep["jobs"]]) == ("FAILED", ["FINISHED", "FAILED"])
+    runs = [runfile.load(folder, "run.json") for folder in runfile.job_folders(tmp_path)]
+    assert [run["scored"] for run in runs] == [4, 0]
+    assert "budget.max_usd" in runs[1]["error"]
+
+
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
     """Requests a second are those bought until the ledger has them, not until they have come."""
 
@@ -190,12 +207,12 @@ def test_a_run_that_is_dropped_says_what_had_failed(tmp_path: Path) -> None:
                 stop.drop()
 
     def answer(body: dict[str, Any]) -> Turn:
-        return Turn(status=400, content="no such thing") if "text 0" in str(body) else Turn(delay_s=5)
+        return Turn(status=400, content="no such thing") if "text 0" in str(body) else Turn(delay_s=60)
 
     with Provider(answer=answer) as provider:
         one, this = experiment(tmp_path, provider.url), Launch("runner")
         started = time.monotonic()
         (result,) = pipeline.launch(this, [Job(0, one, tmp_path / "job0")], Impatient())
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 40
     rows = transcript.read_rows(result.folder / "results.jsonl")
     assert [row.problem and row.problem.kind for row in rows] == ["bad_request", *["not_sent"] * 3]
