@@ -193,7 +193,7 @@ class Lane:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        self._room.gone()
+        await self._let_go(entry.id)
 
     async def _attach(self, batch: str) -> None:
         self._room.running += 1
@@ -206,7 +206,12 @@ class Lane:
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
+        await self._let_go(batch)
+
+    async def _let_go(self, batch: str) -> None:
+        """At once, not when all has ended: another run may wait for it, and we for what that one has taken."""
         self._room.gone()
+        await asyncio.to_thread(self.course.book.release, batch)
 
     async def _take(self, batch: str) -> None:
         """Until no other process works on it; Left where that is not waited for."""
