@@ -139,7 +139,7 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
         stack.enter_context(interrupts(purchase.stop))
         stack.callback(ledger.release, owner)
         reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
-        stack.enter_context(_renewing(ledger, owner))
+        stack.enter_context(renewing(ledger, owner))
         order = _Order(askers, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
             observer.planned(model, len(missing.keys[index]))
@@ -298,7 +298,9 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: a shell has its background jobs ignore the Ctrl-C that is meant for another.
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, asked) for number in heard}
     try:
         yield
     except KeyboardInterrupt:
@@ -309,16 +311,23 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
 
 
 @contextmanager
-def _renewing(ledger: Ledger, owner: str) -> Iterator[None]:
-    """Keep our claims alive from a thread; one that cannot be renewed only lets another process buy the rest."""
+def renewing(ledger: Ledger, owner: str, lease_s: float = LEASE_S) -> Iterator[None]:
+    """Keep an owner's claims alive from a thread.
+
+    A ledger that is locked, or whose server restarts, is asked again: where the lease runs out meanwhile, another
+    process buys the same.
+    """
     ended = threading.Event()
 
     def run() -> None:
-        while not ended.wait(LEASE_S / 3):
+        pause_s = lease_s / 3
+        while not ended.wait(pause_s):
             try:
-                ledger.renew(owner, LEASE_S)
+                ledger.renew(owner, lease_s)
             except LedgerError:
-                return
+                pause_s = min(LOOK_AGAIN_S, lease_s / 3)
+            else:
+                pause_s = lease_s / 3
 
     thread = threading.Thread(target=run, name="claims", daemon=True)
     thread.start()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from loopback import Provider, Turn
 
-from runner import commands, pipeline, runfile, transcript
+from runner import commands, live, pipeline, purchase, runfile, transcript
 from runner.errors import BudgetError, LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
@@ -35,6 +37,7 @@ from runner.session import EXIT_FAILED_TRIALS, Session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.ledger import Ledger
     from runner.pipeline import JobResult
     from runner.records import Answer, Failure, Trial
 
@@ -175,6 +178,37 @@ def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> 
     runs = [runfile.load(folder, "run.json") for folder in runfile.job_folders(tmp_path)]
     assert [run["scored"] for run in runs] == [4, 0]
     assert "budget.max_usd" in runs[1]["error"]
+
+
+def test_claims_outlive_a_ledger_that_is_away_for_a_while() -> None:
+    """A renewal that fails is tried again, so that nobody else buys what is still being bought."""
+    renewed = threading.Event()
+
+    class Restarting:
+        failures = 2
+
+        def renew(self, owner: str, lease_s: float) -> None:
+            """Refused twice."""
+            assert (owner, lease_s) == ("me", 0.03)
+            if self.failures:
+                self.failures -= 1
+                raise LedgerError("cannot be reached")
+            renewed.set()
+
+    with purchase.renewing(cast("Ledger", Restarting()), "me", 0.03):
+        assert renewed.wait(30)
+
+
+def test_an_ignored_interruption_stays_ignored() -> None:
+    """A run in the background of a shell, which has it ignore Ctrl-C, is not stopped by one meant for another."""
+    stop, before = live.Stop(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with purchase.interrupts(stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+        assert not stop.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
