@@ -36,6 +36,8 @@ BATCHES = Path("outputs/batches")
 """Where the lines of batches are kept, as they were sent and as they came."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at what another process is buying."""
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Tells that the terminal has gone; Windows has none."""
 
 
 class Watcher(live.Observer, Protocol):
@@ -286,10 +288,13 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
 
 @contextmanager
 def interrupts(stop: live.Stop) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once: send nothing more and wait for what is in flight. Twice: drop that too."""
+    """Ctrl-C, SIGTERM or the terminal's end: send nothing more and wait for what is in flight. Twice: drop that too."""
+    terminals = [output for output in (1, 2) if os.isatty(output)]
 
     def asked(number: int, _frame: FrameType | None) -> None:
-        if stop.asked and stop.drop is not None:
+        if number == HANGUP:  # which the terminal and its shell may both send: the second asks for nothing more
+            _turn_away(terminals)
+        elif stop.asked and stop.drop is not None:
             stop.drop()
         elif stop.asked:
             raise KeyboardInterrupt(number)
@@ -298,8 +303,9 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    # What is ignored stays so: a shell has its background jobs ignore the Ctrl-C that is meant for another.
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    # What is ignored stays so: nohup's runs outlive their terminal, and a shell's background jobs another's Ctrl-C.
+    signals = [signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else [])]
+    heard = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, asked) for number in heard}
     try:
         yield
@@ -308,6 +314,15 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _turn_away(terminals: Iterable[int]) -> None:
+    """Have outputs whose terminal has gone lead nowhere: to print there would be an error, and end the run."""
+    for output in terminals:
+        if not os.isatty(output):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, output)
+            os.close(nowhere)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -209,6 +211,36 @@ def test_an_ignored_interruption_stays_ignored() -> None:
         assert not stop.asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+HUNG_UP = """
+import fcntl, os, signal, sys, termios, time
+from pathlib import Path
+from runner import live, purchase
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+stop = live.Stop(drop=sys.exit)
+with purchase.interrupts(stop):
+    print("ready", flush=True)
+    while not stop.asked:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("for nobody", flush=True)
+Path(sys.argv[1]).write_text("came")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
+def test_a_closed_terminal_lets_what_is_in_flight_arrive(tmp_path: Path) -> None:
+    """When its terminal goes, a run sends nothing more, drops nothing, and is not ended by what it prints."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-c", HUNG_UP, str(tmp_path / "answers")]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True) as process:
+        os.close(its)
+        assert os.read(ours, 100).startswith(b"ready")
+        os.close(ours)
+        assert process.wait(timeout=30) == 0
+    assert (tmp_path / "answers").read_text(encoding="ascii") == "came"
 
 
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
