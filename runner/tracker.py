@@ -34,6 +34,8 @@ AHEAD = ("runner.logbook", "pandas")
 """What logging imports, so that it is there when the launch is over."""
 AHEAD_OF_PLOTS = ("matplotlib.style", "matplotlib.backends.backend_agg", "matplotlib.figure")
 
+END_S = 10.0
+"""How long its end is waited for, imports included."""
 CAP_SYS_NICE = 23
 """Linux's number of the capability (capability.h)."""
 NICE = 5
@@ -43,7 +45,8 @@ NICE = 5
 class Tracker:
     """The launching process's end of the pipe. Nothing here raises but `logged`, and that only a TrackingError."""
 
-    def __init__(self) -> None:
+    def __init__(self, end_s: float = END_S) -> None:
+        self._end_s = end_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, this: Launch) -> None:
@@ -78,14 +81,23 @@ class Tracker:
         return answer
 
     def close(self, status: Status = "FAILED") -> None:
-        """End the process; a run that was begun and not logged gets the status. Safe to call again."""
+        """End the process; a run that was begun and not logged gets the status. Safe to call again.
+
+        Where MLflow keeps it waiting it is killed: whoever interrupts a run waits for no server. The next launch closes
+        what it leaves RUNNING, and `runner track` completes what is half logged.
+        """
         if self._process is None:
             return
         self._hurry()
         self._tell({"do": "end", "status": status})
         with suppress(OSError):
             self._stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(self._end_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stdout.close()
         self._process = None
 
     def _start(self) -> None:
@@ -109,16 +121,20 @@ class Tracker:
         assert self._process.stdin is not None  # noqa: S101
         return self._process.stdin
 
+    @property
+    def _stdout(self) -> IO[bytes]:
+        assert self._process is not None  # noqa: S101  every caller has started it
+        assert self._process.stdout is not None  # noqa: S101
+        return self._process.stdout
+
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # it died; `log` finds no answer and says so
             pickle.dump(message, self._stdin)
             self._stdin.flush()
 
     def _answer(self) -> LoggedRuns | TrackingError:
-        assert self._process is not None  # noqa: S101
-        assert self._process.stdout is not None  # noqa: S101
         try:
-            answer: LoggedRuns | TrackingError = pickle.load(self._process.stdout)  # noqa: S301  from our own process
+            answer: LoggedRuns | TrackingError = pickle.load(self._stdout)  # noqa: S301  from our own process
         except (EOFError, pickle.UnpicklingError):
             return TrackingError("MLflow: the process that logs ended unexpectedly")
         return answer

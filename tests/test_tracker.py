@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
+
+from runner.pipeline import JobResult, Launch
+from runner.records import Tracking
+from runner.tracker import Tracker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.records import Experiment
 
 STARTED = """
 import os, signal
@@ -36,3 +48,19 @@ def test_what_is_waited_for_is_not_left_behind(words: tuple[str, ...]) -> None:
     policy, nice = map(int, done.stdout.split())
     assert policy == os.SCHED_OTHER
     assert nice <= os.getpriority(os.PRIO_PROCESS, 0) + 5
+
+
+def test_a_server_that_keeps_silent_holds_up_no_end(tmp_path: Path) -> None:
+    """A launch that ends without being logged, as one that was interrupted, is not kept waiting by MLflow."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        where = Tracking(uri=f"http://127.0.0.1:{server.getsockname()[1]}")
+        asked = cast("Experiment", SimpleNamespace(name="e", tracking=where))
+        tracker = Tracker(end_s=0.1)
+        tracker.begin(Launch("runner", results=[JobResult(0, tmp_path, (), asked)]))
+        first, _ = server.accept()
+        with first:
+            tracker.close("KILLED")
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):  # to end the run by asking again would have been to wait again
+            server.accept()
