@@ -81,6 +81,8 @@ def gather(session: Runs, sweep: Path) -> None:
         if run["error"] is None:
             result.experiment = saved.experiment_from(runfile.load(path, "experiment.json"))
             result.tally = aggregate.tally(transcript.read_rows(path / "results.jsonl"))
+            if run["failed"]:  # why, and whether a batch may still bring an answer
+                _recall(session.launch.purchase, _job_in(path), run["batches"])
         else:
             result.error = RunnerError(run["error"])
         session.launch.results.append(result)

@@ -17,6 +17,8 @@ import pytest
 from loopback import Provider, Turn
 
 from runner import commands, live, pipeline, purchase, runfile, transcript
+from runner.batch.book import open_book
+from runner.batch.entry import Entry
 from runner.errors import BudgetError, LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
@@ -34,7 +36,7 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.session import EXIT_FAILED_TRIALS, Session
+from runner.session import EXIT_DETACHED, EXIT_FAILED_TRIALS, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +165,31 @@ def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
     assert b"bad_request" in before
     assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
     assert (first.folder / "results.jsonl").read_bytes() == before
+
+
+def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> None:
+    """Gathered from its jobs' folders, a sweep whose batches still run is SCHEDULED, and says why others failed."""
+    with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        (first,) = run(this, tmp_path, one)
+    waiting, *failing = this.purchase.failures
+    of = replace(one.models[0], capability=Capability(structure="schema", batch="openai"))
+    entry = Entry("b1", this.id, "openai", of, provider.url, "account", 1, 86400, time.time(), "sent")
+    with open_book(one.ledger_url) as book:
+        book.draft(entry, [(waiting, 1)])
+    del this.purchase.failures[waiting]
+    this.purchase.pending[waiting] = "b1"
+    job = Job(0, one, first.folder)
+    this.results.clear()
+    (again,) = pipeline.rewrite(this, [job])
+    runfile.write(this, again)
+    with Session("runner -m", tracked=False, loudness="quiet") as session:
+        commands.gather(session, tmp_path)
+        assert session.launch.purchase.pending == {waiting: "b1"}
+        assert session.launch.purchase.failures.keys() == set(failing)
+        assert session.finish(tmp_path) == EXIT_DETACHED
+    assert runfile.load(tmp_path, "sweep.json")["status"] == "SCHEDULED"
 
 
 def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> None:
