@@ -84,6 +84,8 @@ class JobResult:
     tally: Tally = field(default_factory=aggregate.Tally)
     unread: Counter[str] = field(default_factory=Counter)
     """Kinds of unscorable replies, and how many of each."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
     _summary: pd.DataFrame | None = None
@@ -92,6 +94,14 @@ class JobResult:
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
         return cls(job.index, job.folder, job.overrides, job.experiment)
+
+    def note(self, row: Row) -> None:
+        """Take up a row, but for `counts`."""
+        self.tally.add(row)
+        if row.problem is not None and row.outcome == "unscorable":
+            self.unread[row.problem.kind] += 1
+        elif row.problem is not None and row.outcome == "failed" and row.problem.kind != PENDING:
+            self.lost[row.problem.kind] += 1
 
     def summary(self) -> pd.DataFrame:
         """The table of summary.csv, made once its rows are written."""
@@ -276,9 +286,7 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
             this.purchase.bought.discard(trial.key)
             result.counts.collapsed += again
             result.counts.add(row)
-            result.tally.add(row)
-            if row.outcome == "unscorable" and row.problem is not None:
-                result.unread[row.problem.kind] += 1
+            result.note(row)
             folder.add(row)
 
 

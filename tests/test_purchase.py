@@ -19,7 +19,7 @@ from loopback import Provider, Turn
 from runner import commands, live, pipeline, purchase, runfile, transcript
 from runner.batch.book import open_book
 from runner.batch.entry import Entry
-from runner.errors import BudgetError, LedgerError
+from runner.errors import BudgetError, LedgerError, RunnerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -36,7 +36,7 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.session import EXIT_DETACHED, EXIT_FAILED_TRIALS, Session
+from runner.session import EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,6 +190,35 @@ def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> N
         assert session.launch.purchase.failures.keys() == set(failing)
         assert session.finish(tmp_path) == EXIT_DETACHED
     assert runfile.load(tmp_path, "sweep.json")["status"] == "SCHEDULED"
+
+
+def test_every_failed_trial_is_counted_by_its_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The kinds of failure add up, also where two jobs shared a request and where a later turn was lucky."""
+    broken = threading.Event()
+    broken.set()
+    with Provider(answer=lambda _: Turn("oops", status=500) if broken.is_set() else Turn()) as provider:
+        one = replace(experiment(tmp_path, provider.url, texts=2), tracking=Tracking(enabled=False), report=False)
+        with Session("runner -m") as session:
+            session.run([Job(0, one, tmp_path / "job0"), Job(1, one, tmp_path / "job1")])
+            broken.clear()
+            session.run([Job(2, one, tmp_path / "job2")])
+            assert session.finish(tmp_path) == EXIT_FAILED_TRIALS
+    said = capsys.readouterr().out
+    assert "2 of 6 scored, 0 unscorable, 4 failed (server 4)" in said
+    assert "  server, 4 trials: " in said
+
+
+def test_no_turn_follows_an_interruption(tmp_path: Path) -> None:
+    """A sweeper that asks for a further turn after Ctrl-C is told, and no job is made of it."""
+    with Provider() as provider, Session("runner -m", tracked=False, loudness="quiet") as session:
+        one = experiment(tmp_path, provider.url)
+        session.run([Job(0, one, tmp_path / "job0")])
+        session.launch.purchase.stop.asked = True
+        with pytest.raises(RunnerError, match="interrupted") as caught:
+            session.run([Job(1, replace(one, sampling=Sampling(temperature=0.1)), tmp_path / "job1")])
+        assert caught.value.exit_status == session.finish(tmp_path) == EXIT_INTERRUPTED
+    assert provider.count == 4
+    assert [line["job"] for line in runfile.load(tmp_path, "sweep.json")["jobs"]] == [0]
 
 
 def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> None:
