@@ -145,7 +145,7 @@ def test_a_model_of_a_sweep_keeps_its_limit() -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [replace(QUICK, first_byte_timeout_s=0.2), replace(QUICK, timeout_s=0.2)],
+    [replace(QUICK, first_byte_timeout_s=1.0), replace(QUICK, timeout_s=1.0)],
     ids=["first byte", "total"],
 )
 def test_a_stalled_connection_never_holds_the_run(limits: Limits) -> None:
@@ -156,12 +156,12 @@ def test_a_stalled_connection_never_holds_the_run(limits: Limits) -> None:
         if stalled.is_set():
             return Turn()
         stalled.set()
-        return Turn(delay_s=20)
+        return Turn(delay_s=60)
 
     with Provider(answer=answer) as provider:
         seen, started = Watching(), time.monotonic()
         assert dispatch(seen, (model(provider.url, limits=limits), 5)) == {}
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 40
     assert [kind for _, kind, _ in seen.waits] == ["timeout"]
     assert len(seen.answers) == 5
 
