@@ -161,6 +161,15 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
                 time.sleep(LOOK_AGAIN_S)
             # Meanwhile another process has bought some of the rest, or has given up.
             left = {index: keys - ledger.lookup(keys) for index, keys in others.items()}
+        if purchase.over_budget and _has_all(purchase, missing, ledger):
+            purchase.over_budget = purchase.stop.asked = False  # the last answer spent it, and nothing was stopped
+
+
+def _has_all(purchase: Purchase, missing: Missing, ledger: Ledger) -> bool:
+    """Whether each key that was to be bought has its answer, or failed by itself."""
+    failures = purchase.failures.items()
+    failed = {key for key, failure in failures if failure.problem.kind != live.NOT_SENT}
+    return all(keys - failed <= ledger.lookup(keys) for keys in missing.keys.values())
 
 
 def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:

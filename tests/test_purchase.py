@@ -36,7 +36,7 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.session import EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, Session
+from runner.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +206,22 @@ def test_every_failed_trial_is_counted_by_its_kind(tmp_path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert "2 of 6 scored, 0 unscorable, 4 failed (server 4)" in said
     assert "  server, 4 trials: " in said
+
+
+@pytest.mark.parametrize(("last", "status"), [(3, EXIT_OK), (2, EXIT_BUDGET)], ids=["last", "last but one"])
+def test_a_budget_that_the_last_answer_spends_has_stopped_nothing(tmp_path: Path, last: int, status: int) -> None:
+    """A run that is whole when its budget is spent is FINISHED; one that lacks an answer says what stopped it."""
+    dear = Turn(tokens=(100_000, 20))
+
+    def answer(body: dict[str, Any]) -> Turn:
+        return dear if f"text {last}" in str(body) else Turn()
+
+    with Provider(answer=answer) as provider, Session("runner", tracked=False, loudness="quiet") as session:
+        one = replace(experiment(tmp_path, provider.url, concurrency=1), budget_usd=0.1)
+        (result,) = session.run([Job(0, one, tmp_path / "job0")])
+        assert session.finish() == status
+    assert result.counts.scored == provider.count == last + 1
+    assert runfile.load(result.folder, "run.json")["status"] == ("FINISHED" if status == EXIT_OK else "KILLED")
 
 
 def test_no_turn_follows_an_interruption(tmp_path: Path) -> None:
