@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import aggregate, runfile, saved, transcript
+from runner import runfile, saved, transcript
 from runner.config import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.job import Job
@@ -80,7 +80,10 @@ def gather(session: Runs, sweep: Path) -> None:
         result = JobResult(run["job"], path, tuple(run["overrides"]), None, counts=counts)
         if run["error"] is None:
             result.experiment = saved.experiment_from(runfile.load(path, "experiment.json"))
-            result.tally = aggregate.tally(transcript.read_rows(path / "results.jsonl"))
+            for row in transcript.read_rows(path / "results.jsonl"):
+                result.note(row)
+            if run["failed"]:  # why, and whether a batch may still bring an answer
+                _recall(session.launch.purchase, _job_in(path), run["batches"])
         else:
             result.error = RunnerError(run["error"])
         session.launch.results.append(result)

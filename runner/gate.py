@@ -33,6 +33,8 @@ TROUBLE = 3
 """Errors of the server in a row, without a reply between them, after which nothing is sent for a while."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+MOST_TOLD = 100
+"""Limits of the provider's that are remembered beyond those that hold for a model now."""
 SHORTEST_S = 0.001
 """Seconds between two looks at who may go: shorter ones would find the same."""
 
@@ -226,10 +228,17 @@ class Gate:
             place = (reading.kind, reading.limit)
             bucket = self.told.get(place)
             if bucket is None:
+                self._forget()
                 bucket = self.told[place] = Bucket(reading.limit, reading.per_s, reading.limit, now)
             self._of_lane.setdefault(gone.lane, {})[reading.kind] = reading.limit
             bucket.per_s = reading.per_s
             bucket.believe(*self._bounds(gone, reading, now, refused=refused), now)
+
+    def _forget(self) -> None:
+        """Make room among the provider's limits: a server may name another one with each reply."""
+        if len(self.told) >= MOST_TOLD:
+            held = {place for told in self._of_lane.values() for place in told.items()}
+            self.told = {place: bucket for place, bucket in self.told.items() if place in held}
 
     def _bounds(self, gone: Pass, reading: Reading, now: float, *, refused: bool) -> tuple[float, float]:
         """The least and the most that remains now.

@@ -212,16 +212,21 @@ class _Lane:
 
     async def _ask(self, trial: Trial, codec: Codec | Fallback, send: Send) -> None:
         attempts, idle_s = 0, 0.0
+        last: TransientError | None = None
 
         async def once() -> tuple[bytes, float]:
-            nonlocal attempts, idle_s
+            nonlocal attempts, idle_s, last
             arrived = time.monotonic()
-            gone = await self._through(wire.amount, attempts)
+            gone = await self._through(wire.amount, last)
             attempts += 1
             self.observer.sent(trial)
             started = time.monotonic()
             idle_s += started - arrived
-            raw = await self._exchange(gone, send(wire))
+            try:
+                raw = await self._exchange(gone, send(wire))
+            except TransientError as error:
+                last = error
+                raise
             return raw, time.monotonic() - started
 
         try:
@@ -254,15 +259,15 @@ class _Lane:
             self._last = Wire.of(adapted, codec)
         return self._last
 
-    async def _through(self, amount: Amount, attempts: int) -> Pass:
+    async def _through(self, amount: Amount, last: TransientError | None) -> Pass:
         """Through the account's gate. FatalError where the run was interrupted or the model stopped meanwhile."""
         try:
             gone = await self.gate.enter(self.model.name, amount)
         except Closed as error:
-            raise _interrupted(attempts) from error
+            raise _interrupted(last) from error
         if self.stop.asked:  # and the gate is not closed yet
             self.gate.leave(gone)
-            raise _interrupted(attempts)
+            raise _interrupted(last)
         if (stopped := self.breaker.open) is not None:
             self.gate.leave(gone)
             raise FatalError(STOPPED, f"stopped after repeated errors: {stopped.message}")
@@ -290,6 +295,9 @@ class _Lane:
             await asyncio.wait_for(self.ended.wait(), seconds)
 
 
-def _interrupted(attempts: int) -> FatalError:
-    when = "the next attempt" if attempts else "this request was sent"
-    return FatalError(NOT_SENT, f"the run was interrupted before {when}")
+def _interrupted(last: TransientError | None) -> FatalError:
+    """What becomes of a request that may not go any longer; `last` is how its last attempt failed, if it had one."""
+    if last is None:
+        return FatalError(NOT_SENT, "the run was interrupted before this request was sent")
+    was = f"the last attempt: {last.kind}: {last}"
+    return FatalError(NOT_SENT, f"the run was interrupted before the next attempt; {was}")

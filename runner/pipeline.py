@@ -84,6 +84,8 @@ class JobResult:
     tally: Tally = field(default_factory=aggregate.Tally)
     unread: Counter[str] = field(default_factory=Counter)
     """Kinds of unscorable replies, and how many of each."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
     _summary: pd.DataFrame | None = None
@@ -92,6 +94,14 @@ class JobResult:
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
         return cls(job.index, job.folder, job.overrides, job.experiment)
+
+    def note(self, row: Row) -> None:
+        """Take up a row, but for `counts`."""
+        self.tally.add(row)
+        if row.problem is not None and row.outcome == "unscorable":
+            self.unread[row.problem.kind] += 1
+        elif row.problem is not None and row.outcome == "failed" and row.problem.kind != PENDING:
+            self.lost[row.problem.kind] += 1
 
     def summary(self) -> pd.DataFrame:
         """The table of summary.csv, made once its rows are written."""
@@ -137,6 +147,22 @@ def launch(
     """
     results = [JobResult.of(job) for job in jobs]
     this.results += results
+    try:
+        _launch(this, results, jobs, observer, begins)
+    except RunnerError as error:  # a sweep shows and logs what it came to before this turn, and lists these jobs too
+        for result in results:
+            result.error = result.error or error
+        raise
+    return results
+
+
+def _launch(
+    this: Launch,
+    results: Sequence[JobResult],
+    jobs: Sequence[Job],
+    observer: Watcher,
+    begins: Callable[[Launch], None],
+) -> None:
     this.purchase.run_id = this.id
     limits = [job.experiment.budget_usd for job in jobs if job.experiment.budget_usd is not None]
     this.purchase.budget_usd = min(limits, default=None)
@@ -151,7 +177,6 @@ def launch(
         purchase.clean_up(askers, missing.models, ledger, this.purchase.stop)
         del missing  # all that was bought is in the purchase
         _write_all(this, planned, ledger)
-    return results
 
 
 def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
@@ -261,9 +286,7 @@ def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> Non
             this.purchase.bought.discard(trial.key)
             result.counts.collapsed += again
             result.counts.add(row)
-            result.tally.add(row)
-            if row.outcome == "unscorable" and row.problem is not None:
-                result.unread[row.problem.kind] += 1
+            result.note(row)
             folder.add(row)
 
 

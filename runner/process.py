@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_OF_MACHINE = "pid:[4026531836]"
+"""Linux's numbering of the processes outside all containers (PROC_PID_INIT_INO)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -38,8 +41,16 @@ def parse(word: str) -> Process | None:
 
 @cache
 def host() -> str:
-    """This machine or container: many share a name, so its network address is added."""
-    return f"{socket.gethostname()}-{uuid.getnode():012x}"
+    """This machine or container: many share a name, so its network address is added.
+
+    Containers on their host's network share both, but number their processes each for itself: that is added as well.
+    """
+    try:
+        numbering = Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        numbering = _OF_MACHINE
+    own = "" if numbering == _OF_MACHINE else f"-{numbering.strip('pid:[]')}"
+    return f"{socket.gethostname()}-{uuid.getnode():012x}{own}"
 
 
 def started(pid: int) -> str:

@@ -36,6 +36,8 @@ BATCHES = Path("outputs/batches")
 """Where the lines of batches are kept, as they were sent and as they came."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at what another process is buying."""
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Tells that the terminal has gone; Windows has none."""
 
 
 class Watcher(live.Observer, Protocol):
@@ -139,7 +141,7 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
         stack.enter_context(interrupts(purchase.stop))
         stack.callback(ledger.release, owner)
         reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
-        stack.enter_context(_renewing(ledger, owner))
+        stack.enter_context(renewing(ledger, owner))
         order = _Order(askers, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
             observer.planned(model, len(missing.keys[index]))
@@ -159,6 +161,15 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
                 time.sleep(LOOK_AGAIN_S)
             # Meanwhile another process has bought some of the rest, or has given up.
             left = {index: keys - ledger.lookup(keys) for index, keys in others.items()}
+        if purchase.over_budget and _has_all(purchase, missing, ledger):
+            purchase.over_budget = purchase.stop.asked = False  # the last answer spent it, and nothing was stopped
+
+
+def _has_all(purchase: Purchase, missing: Missing, ledger: Ledger) -> bool:
+    """Whether each key that was to be bought has its answer, or failed by itself."""
+    failures = purchase.failures.items()
+    failed = {key for key, failure in failures if failure.problem.kind != live.NOT_SENT}
+    return all(keys - failed <= ledger.lookup(keys) for keys in missing.keys.values())
 
 
 def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
@@ -294,10 +305,13 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | 
 
 @contextmanager
 def interrupts(stop: live.Stop) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once: send nothing more and wait for what is in flight. Twice: drop that too."""
+    """Ctrl-C, SIGTERM or the terminal's end: send nothing more and wait for what is in flight. Twice: drop that too."""
+    terminals = [output for output in (1, 2) if os.isatty(output)]
 
     def asked(number: int, _frame: FrameType | None) -> None:
-        if stop.asked and stop.drop is not None:
+        if number == HANGUP:  # which the terminal and its shell may both send: the second asks for nothing more
+            _turn_away(terminals)
+        elif stop.asked and stop.drop is not None:
             stop.drop()
         elif stop.asked:
             raise KeyboardInterrupt(number)
@@ -306,7 +320,10 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: nohup's runs outlive their terminal, and a shell's background jobs another's Ctrl-C.
+    signals = [signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else [])]
+    heard = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, asked) for number in heard}
     try:
         yield
     except KeyboardInterrupt:
@@ -316,17 +333,33 @@ def interrupts(stop: live.Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _turn_away(terminals: Iterable[int]) -> None:
+    """Have outputs whose terminal has gone lead nowhere: to print there would be an error, and end the run."""
+    for output in terminals:
+        if not os.isatty(output):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, output)
+            os.close(nowhere)
+
+
 @contextmanager
-def _renewing(ledger: Ledger, owner: str) -> Iterator[None]:
-    """Keep our claims alive from a thread; one that cannot be renewed only lets another process buy the rest."""
+def renewing(ledger: Ledger, owner: str, lease_s: float = LEASE_S) -> Iterator[None]:
+    """Keep an owner's claims alive from a thread.
+
+    A ledger that is locked, or whose server restarts, is asked again: where the lease runs out meanwhile, another
+    process buys the same.
+    """
     ended = threading.Event()
 
     def run() -> None:
-        while not ended.wait(LEASE_S / 3):
+        pause_s = lease_s / 3
+        while not ended.wait(pause_s):
             try:
-                ledger.renew(owner, LEASE_S)
+                ledger.renew(owner, lease_s)
             except LedgerError:
-                return
+                pause_s = min(LOOK_AGAIN_S, lease_s / 3)
+            else:
+                pause_s = lease_s / 3
 
     thread = threading.Thread(target=run, name="claims", daemon=True)
     thread.start()

@@ -63,7 +63,7 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
                 raw = await response.read()
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
             raise TransientError("connection", f"{type(error).__name__}: {error}") from error
         if response.status == 200:
             return raw, response.headers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from runner import aggregate, estimate, pipeline, runfile, tables
 from runner.ahead import Ahead
-from runner.errors import TrackingError
+from runner.errors import RunnerError, TrackingError
 from runner.progress import Progress
 from runner.tracker import Tracker
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from runner.errors import RunnerError
     from runner.job import Job
     from runner.pipeline import JobResult
     from runner.tracking import LoggedRuns
@@ -87,7 +86,14 @@ class Session:
         return any(result.error is None for result in self.launch.results)
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
-        """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times."""
+        """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times.
+
+        RunnerError where an earlier turn was interrupted, of which a sweeper does not hear otherwise.
+        """
+        if self.launch.interrupted:
+            stopped = RunnerError("interrupted; what was answered is kept", advice=self.launch.command)
+            stopped.exit_status = EXIT_INTERRUPTED
+            raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
             self._say(f"live, for want of a batch API: {', '.join(names)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
@@ -122,6 +128,9 @@ class Session:
         self.launch.results.sort(key=lambda result: result.index)
         self.launch.seen = set()  # no turn follows, and tables need the room
         if sweep is not None:
+            for result in self.launch.results:
+                if not (result.folder / "run.json").exists():  # of a turn that could not be run
+                    runfile.write(self.launch, result)
             runfile.write_sweep(self.launch, sweep)
         folder = sweep or self.launch.results[0].folder
         if self._tracked:
@@ -159,10 +168,10 @@ class Session:
         collapsed = f", {total['collapsed']} collapsed into others" if total["collapsed"] else ""
         waiting = f" ({len(purchase.pending)} requests wait in batches)" if purchase.pending else ""
         unread = sum((result.unread for result in self.launch.results), Counter[str]())
-        kinds = Counter(failure.problem.kind for failure in purchase.failures.values())
+        lost = self._lost()
         scored = f"{total['scored']} of {total['trials']} scored, {total['unscorable']} unscorable{_kinds(unread)}"
         lacking = f"{total['failed']} {'without a reply' if waiting else 'failed'}"
-        self._say(f"{scored}, {lacking}{_kinds(kinds) if total['failed'] else ''}{waiting}")
+        self._say(f"{scored}, {lacking}{_kinds(lost)}{waiting}")
         bought = (
             f"{many(purchase.requests_sent, 'request')} sent, {many(total['from_ledger'], 'answer')} from the ledger"
         )
@@ -225,13 +234,15 @@ class Session:
 
     def _say_why(self) -> None:
         """The commonest ways in which trials failed, each with what one provider said."""
-        problems = {item.problem.kind: item.problem for item in self.launch.purchase.failures.values()}
-        counts = Counter(item.problem.kind for item in self.launch.purchase.failures.values())
-        for kind, count in counts.most_common(WHYS):
-            message = problems[kind].message
+        said = {item.problem.kind: item.problem.message for item in self.launch.purchase.failures.values()}
+        for kind, count in self._lost().most_common(WHYS):
+            message = said.get(kind, "see errors.jsonl")  # a later turn has got an answer after all
             self._say(
                 f"  {kind}, {many(count, 'trial')}: {message if len(message) <= LONGEST else message[:LONGEST] + '…'}"
             )
+
+    def _lost(self) -> Counter[str]:
+        return sum((result.lost for result in self.launch.results), Counter[str]())
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, markup=False)

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
-from runner.errors import RunnerError
+from runner.errors import BudgetError, LedgerError, RunnerError
 from runner.hydra_errors import FOREIGN
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ class Task:
         if failure is not None and not (is_late and has_results):
             raise failure
         status = self.session.finish(sweep) if has_results else 0
-        if failure is not None and status == 0:
+        # What ended a sweep goes before what its jobs came to.
+        if failure is not None and (status == 0 or isinstance(failure, BudgetError | LedgerError)):
             raise failure
         return status
 

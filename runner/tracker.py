@@ -10,18 +10,19 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from runner.errors import RunnerError, TrackingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from runner.aggregate import Tally
     from runner.pipeline import Launch
@@ -33,11 +34,19 @@ AHEAD = ("runner.logbook", "pandas")
 """What logging imports, so that it is there when the launch is over."""
 AHEAD_OF_PLOTS = ("matplotlib.style", "matplotlib.backends.backend_agg", "matplotlib.figure")
 
+END_S = 10.0
+"""How long its end is waited for, imports included."""
+CAP_SYS_NICE = 23
+"""Linux's number of the capability (capability.h)."""
+NICE = 5
+"""A third of the share that others have, where they want all of the processor."""
+
 
 class Tracker:
     """The launching process's end of the pipe. Nothing here raises but `logged`, and that only a TrackingError."""
 
-    def __init__(self) -> None:
+    def __init__(self, end_s: float = END_S) -> None:
+        self._end_s = end_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, this: Launch) -> None:
@@ -61,6 +70,7 @@ class Tracker:
         """Have a launch's folder logged, with what was counted in its jobs' folders. `logged` tells what came of it."""
         if self._process is None:
             self._start()
+        self._hurry()
         self._tell({"do": "log", "folder": folder, "counted": counted})
 
     def logged(self) -> LoggedRuns:
@@ -71,13 +81,23 @@ class Tracker:
         return answer
 
     def close(self, status: Status = "FAILED") -> None:
-        """End the process; a run that was begun and not logged gets the status. Safe to call again."""
+        """End the process; a run that was begun and not logged gets the status. Safe to call again.
+
+        Where MLflow keeps it waiting it is killed: whoever interrupts a run waits for no server. The next launch closes
+        what it leaves RUNNING, and `runner track` completes what is half logged.
+        """
         if self._process is None:
             return
+        self._hurry()
         self._tell({"do": "end", "status": status})
         with suppress(OSError):
             self._stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(self._end_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stdout.close()
         self._process = None
 
     def _start(self) -> None:
@@ -90,11 +110,22 @@ class Tracker:
         )
         _stand_back(self._process.pid)  # from here: before it can do so itself it has taken a tenth of a second
 
+    def _hurry(self) -> None:
+        """The dispatch is over. Said from here: on a busy machine the process might not hear of it for minutes."""
+        assert self._process is not None  # noqa: S101  every caller has started it
+        _stand_back(self._process.pid, over=True)
+
     @property
     def _stdin(self) -> IO[bytes]:
         assert self._process is not None  # noqa: S101  every caller has started it
         assert self._process.stdin is not None  # noqa: S101
         return self._process.stdin
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        assert self._process is not None  # noqa: S101  every caller has started it
+        assert self._process.stdout is not None  # noqa: S101
+        return self._process.stdout
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # it died; `log` finds no answer and says so
@@ -102,10 +133,8 @@ class Tracker:
             self._stdin.flush()
 
     def _answer(self) -> LoggedRuns | TrackingError:
-        assert self._process is not None  # noqa: S101
-        assert self._process.stdout is not None  # noqa: S101
         try:
-            answer: LoggedRuns | TrackingError = pickle.load(self._process.stdout)  # noqa: S301  from our own process
+            answer: LoggedRuns | TrackingError = pickle.load(self._stdout)  # noqa: S301  from our own process
         except (EOFError, pickle.UnpicklingError):
             return TrackingError("MLflow: the process that logs ended unexpectedly")
         return answer
@@ -130,7 +159,6 @@ def main() -> None:
                 begun = message["launch"], message["tracking"]
                 _begin(message)
             case "log":
-                _stand_back(0, over=True)
                 answer = _log(message["folder"], message["counted"])
                 pickle.dump(answer, answers)
                 answers.flush()
@@ -146,13 +174,27 @@ def main() -> None:
 
 
 def _stand_back(pid: int, *, over: bool = False) -> None:
-    """Have a process (0: this one) take only what dispatching leaves of the processor, until that is over.
+    """Have a process take only what dispatching leaves of the processor, until that is over.
 
-    Linux knows how.
+    Linux knows how. Where there is no way back from that, it gets a smaller share, and keeps it.
     """
-    if hasattr(os, "SCHED_IDLE"):
-        with suppress(OSError):
+    if not hasattr(os, "SCHED_IDLE"):
+        return
+    with suppress(OSError):
+        if _may_return():
             os.sched_setscheduler(pid, os.SCHED_OTHER if over else os.SCHED_IDLE, os.sched_param(0))
+        elif not over:
+            os.setpriority(os.PRIO_PROCESS, pid, NICE)
+
+
+def _may_return() -> bool:
+    """Whether what was set to SCHED_IDLE may be set back (man 7 sched): a user may not, nor a container's root.
+
+    It would be left with what others leave of the processor, which may be nothing, and its launch waits for it.
+    """
+    status = Path("/proc/self/status")
+    capabilities = re.search(r"^CapEff:\s*(\w+)$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    return capabilities is not None and bool(int(capabilities[1], 16) >> CAP_SYS_NICE & 1)
 
 
 def _messages() -> Iterator[dict[str, Any]]:

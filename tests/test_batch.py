@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -765,6 +765,26 @@ def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> No
             at.shop = replace(at.shop, news=lambda _, owner=at.book.owner: here.add(owner))
         first, second = pool.map(lambda at: at.buy(trials), (one, two))
         assert first.others ^ second.others == {trial.key for trial in trials}
+        assert one.has(trials) == 6
+    assert api.submits == 2
+
+
+def test_two_runs_that_have_taken_what_the_other_waits_for_both_end(tmp_path: Path) -> None:
+    """A batch that has ended is let go at once: of two runs with a batch each, both have the answers of both."""
+    api = FakeApi()
+    trials = trials_of(MODEL, 6)
+    with (
+        with_api(tmp_path, api, settings=settings(size=3)) as one,
+        with_api(tmp_path, api, settings=settings(size=3)) as two,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        Bench(one.folder, one.ledger, one.book, replace(one.shop, settings=settings(size=3, wait=False))).buy(trials)
+        for at, entry in zip((one, two), one.entries(), strict=True):
+            assert at.book.take(entry.id)
+        runs = [pool.submit(at.buy, trials) for at in (one, two)]
+        wait(runs, timeout=30)
+        one.stop.asked = two.stop.asked = True  # whoever still waits is to end, and fail
+        assert [run.result().detached for run in runs] == [False, False]
         assert one.has(trials) == 6
     assert api.submits == 2
 

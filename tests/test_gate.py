@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import TransientError
-from runner.gate import Closed, Gate
+from runner.gate import MOST_TOLD, Closed, Gate
 from runner.quota import Amount
 from runner.records import Limits
 
@@ -235,6 +235,22 @@ def test_models_whose_limits_differ_have_limits_of_their_own() -> None:
     large, small = virtual_time.run(main())
     assert large == 0
     assert small == pytest.approx(1.0)
+
+
+def test_a_limit_that_changes_with_each_reply_fills_no_memory() -> None:
+    """Of a thousand limits that a server names one after another few are kept, and the last one holds."""
+
+    async def main() -> tuple[int, float]:
+        at = gate(Limits(concurrency=10))
+        for limit in range(1_000, 0, -1):
+            gone = await at.enter("m", ONE)
+            told = {"x-ratelimit-limit-requests": str(limit), "x-ratelimit-remaining-requests": str(limit - 1)}
+            at.answered(gone, {**told, "x-ratelimit-reset-requests": "60s"})
+        return len(at.told), await ask(at, "m")
+
+    kept, waited = virtual_time.run(main())
+    assert kept <= MOST_TOLD + 1
+    assert waited == pytest.approx(60.0, rel=0.1)
 
 
 @pytest.mark.parametrize(

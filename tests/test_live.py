@@ -113,11 +113,11 @@ def test_a_429_holds_up_every_model_of_its_account() -> None:
             (model(elsewhere.url, "other", one), 4),
         ]
         assert dispatch(seen, *lanes) == {}
-    (first, *_), moments = arrived, {name: [at for at, its in arrived if its == name] for _, name in arrived}
+    moments = {name: [at for at, its in arrived if its == name] for _, name in arrived}
     start = moments["limited"][0]
     assert moments["limited"][1] - start >= 0.95
     assert moments["same"][-1] - start >= 0.95
-    assert moments["other"][-1] - first[0] < 0.9
+    assert moments["other"][-1] < min(moments["limited"][1], moments["same"][-1])
     assert seen.waits[0][:2] == ("limited", "rate_limit")
 
 
@@ -145,7 +145,7 @@ def test_a_model_of_a_sweep_keeps_its_limit() -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [replace(QUICK, first_byte_timeout_s=0.2), replace(QUICK, timeout_s=0.2)],
+    [replace(QUICK, first_byte_timeout_s=1.0), replace(QUICK, timeout_s=1.0)],
     ids=["first byte", "total"],
 )
 def test_a_stalled_connection_never_holds_the_run(limits: Limits) -> None:
@@ -156,12 +156,12 @@ def test_a_stalled_connection_never_holds_the_run(limits: Limits) -> None:
         if stalled.is_set():
             return Turn()
         stalled.set()
-        return Turn(delay_s=20)
+        return Turn(delay_s=60)
 
     with Provider(answer=answer) as provider:
         seen, started = Watching(), time.monotonic()
         assert dispatch(seen, (model(provider.url, limits=limits), 5)) == {}
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 40
     assert [kind for _, kind, _ in seen.waits] == ["timeout"]
     assert len(seen.answers) == 5
 
@@ -187,15 +187,31 @@ def test_nobody_listens() -> None:
     assert [failure.attempts for failure in failures.values()] == [2, 2]
 
 
+def test_a_host_that_cannot_be_leaves_the_others_alone() -> None:
+    """A dot too many in an address, a model's own or one that a server redirects to, fails its trials alone."""
+    away = Turn(status=307, headers={"Location": "http://api..example/"})
+    once = replace(QUICK, attempts=1)
+    with Provider(answer=lambda body: away if body["model"] == "away" else Turn()) as provider:
+        bases = {"wrong": "http://127.0..1/v1", "away": provider.url, "good": provider.url}
+        seen = Watching()
+        failures = dispatch(seen, *((model(base, name, once), 2) for name, base in bases.items()))
+    assert kinds(failures) == ["connection"] * 4
+    assert {answer.model_id for answer in seen.answers} == {"good"}
+    assert len(seen.answers) == 2
+
+
 def test_a_stop_ends_every_wait() -> None:
-    """Asked to stop, a run does not sit out a Retry-After: what was refused is reported unsent at once."""
-    with Provider(answer=lambda _: Turn(status=429, headers={"Retry-After": "60"})) as provider:
+    """Asked to stop, a run does not sit out a Retry-After: what was refused is reported unsent at once, and why."""
+    with Provider(answer=lambda _: Turn("too fast", 429, {"Retry-After": "60"})) as provider:
         seen, started = Watching(stop_after=1), time.monotonic()
         failures = dispatch(seen, (model(provider.url), 30))
         assert time.monotonic() - started < 20
     assert set(kinds(failures)) == {live.NOT_SENT}
     assert len(failures) == 30
     assert provider.count < 30
+    for failure in failures.values():
+        said = "the last attempt: rate_limit: " in failure.problem.message and "too fast" in failure.problem.message
+        assert said == (failure.attempts > 0)
 
 
 def test_a_stop_lets_nobody_through_who_waits_for_a_turn() -> None:

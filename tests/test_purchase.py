@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from loopback import Provider, Turn
 
-from runner import commands, pipeline, runfile, transcript
-from runner.errors import LedgerError
+from runner import commands, live, pipeline, purchase, runfile, transcript
+from runner.batch.book import open_book
+from runner.batch.entry import Entry
+from runner.errors import BudgetError, LedgerError, RunnerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -30,11 +36,12 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.session import EXIT_FAILED_TRIALS
+from runner.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.ledger import Ledger
     from runner.pipeline import JobResult
     from runner.records import Answer, Failure, Trial
 
@@ -160,6 +167,154 @@ def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
     assert (first.folder / "results.jsonl").read_bytes() == before
 
 
+def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> None:
+    """Gathered from its jobs' folders, a sweep whose batches still run is SCHEDULED, and says why others failed."""
+    with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        (first,) = run(this, tmp_path, one)
+    waiting, *failing = this.purchase.failures
+    of = replace(one.models[0], capability=Capability(structure="schema", batch="openai"))
+    entry = Entry("b1", this.id, "openai", of, provider.url, "account", 1, 86400, time.time(), "sent")
+    with open_book(one.ledger_url) as book:
+        book.draft(entry, [(waiting, 1)])
+    del this.purchase.failures[waiting]
+    this.purchase.pending[waiting] = "b1"
+    job = Job(0, one, first.folder)
+    this.results.clear()
+    (again,) = pipeline.rewrite(this, [job])
+    runfile.write(this, again)
+    with Session("runner -m", tracked=False, loudness="quiet") as session:
+        commands.gather(session, tmp_path)
+        assert session.launch.purchase.pending == {waiting: "b1"}
+        assert session.launch.purchase.failures.keys() == set(failing)
+        assert session.finish(tmp_path) == EXIT_DETACHED
+    assert runfile.load(tmp_path, "sweep.json")["status"] == "SCHEDULED"
+
+
+def test_every_failed_trial_is_counted_by_its_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The kinds of failure add up, also where two jobs shared a request and where a later turn was lucky."""
+    broken = threading.Event()
+    broken.set()
+    with Provider(answer=lambda _: Turn("oops", status=500) if broken.is_set() else Turn()) as provider:
+        one = replace(experiment(tmp_path, provider.url, texts=2), tracking=Tracking(enabled=False), report=False)
+        with Session("runner -m") as session:
+            session.run([Job(0, one, tmp_path / "job0"), Job(1, one, tmp_path / "job1")])
+            broken.clear()
+            session.run([Job(2, one, tmp_path / "job2")])
+            assert session.finish(tmp_path) == EXIT_FAILED_TRIALS
+    said = capsys.readouterr().out
+    assert "2 of 6 scored, 0 unscorable, 4 failed (server 4)" in said
+    assert "  server, 4 trials: " in said
+
+
+@pytest.mark.parametrize(("last", "status"), [(3, EXIT_OK), (2, EXIT_BUDGET)], ids=["last", "last but one"])
+def test_a_budget_that_the_last_answer_spends_has_stopped_nothing(tmp_path: Path, last: int, status: int) -> None:
+    """A run that is whole when its budget is spent is FINISHED; one that lacks an answer says what stopped it."""
+    dear = Turn(tokens=(100_000, 20))
+
+    def answer(body: dict[str, Any]) -> Turn:
+        return dear if f"text {last}" in str(body) else Turn()
+
+    with Provider(answer=answer) as provider, Session("runner", tracked=False, loudness="quiet") as session:
+        one = replace(experiment(tmp_path, provider.url, concurrency=1), budget_usd=0.1)
+        (result,) = session.run([Job(0, one, tmp_path / "job0")])
+        assert session.finish() == status
+    assert result.counts.scored == provider.count == last + 1
+    assert runfile.load(result.folder, "run.json")["status"] == ("FINISHED" if status == EXIT_OK else "KILLED")
+
+
+def test_no_turn_follows_an_interruption(tmp_path: Path) -> None:
+    """A sweeper that asks for a further turn after Ctrl-C is told, and no job is made of it."""
+    with Provider() as provider, Session("runner -m", tracked=False, loudness="quiet") as session:
+        one = experiment(tmp_path, provider.url)
+        session.run([Job(0, one, tmp_path / "job0")])
+        session.launch.purchase.stop.asked = True
+        with pytest.raises(RunnerError, match="interrupted") as caught:
+            session.run([Job(1, replace(one, sampling=Sampling(temperature=0.1)), tmp_path / "job1")])
+        assert caught.value.exit_status == session.finish(tmp_path) == EXIT_INTERRUPTED
+    assert provider.count == 4
+    assert [line["job"] for line in runfile.load(tmp_path, "sweep.json")["jobs"]] == [0]
+
+
+def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> None:
+    """A sweeper's turn above the budget ends the sweep, and its jobs have run.json with that error."""
+    with Provider() as provider, Session("runner", tracked=False, loudness="quiet") as session:
+        one = experiment(tmp_path, provider.url)
+        other = replace(one, sampling=Sampling(trials=2), budget_usd=1e-9)
+        (tmp_path / "job1").mkdir()
+        session.run([Job(0, one, tmp_path / "job0")])
+        with pytest.raises(BudgetError):
+            session.run([Job(1, other, tmp_path / "job1")])
+        session.finish(tmp_path)
+    sweep = runfile.load(tmp_path, "sweep.json")
+    assert (sweep["status"], [line["status"] for line in sweep["jobs"]]) == ("FAILED", ["FINISHED", "FAILED"])
+    runs = [runfile.load(folder, "run.json") for folder in runfile.job_folders(tmp_path)]
+    assert [run["scored"] for run in runs] == [4, 0]
+    assert "budget.max_usd" in runs[1]["error"]
+
+
+def test_claims_outlive_a_ledger_that_is_away_for_a_while() -> None:
+    """A renewal that fails is tried again, so that nobody else buys what is still being bought."""
+    renewed = threading.Event()
+
+    class Restarting:
+        failures = 2
+
+        def renew(self, owner: str, lease_s: float) -> None:
+            """Refused twice."""
+            assert (owner, lease_s) == ("me", 0.03)
+            if self.failures:
+                self.failures -= 1
+                raise LedgerError("cannot be reached")
+            renewed.set()
+
+    with purchase.renewing(cast("Ledger", Restarting()), "me", 0.03):
+        assert renewed.wait(30)
+
+
+def test_an_ignored_interruption_stays_ignored() -> None:
+    """A run in the background of a shell, which has it ignore Ctrl-C, is not stopped by one meant for another."""
+    stop, before = live.Stop(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with purchase.interrupts(stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+        assert not stop.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+HUNG_UP = """
+import fcntl, os, signal, sys, termios, time
+from pathlib import Path
+from runner import live, purchase
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+stop = live.Stop(drop=sys.exit)
+with purchase.interrupts(stop):
+    print("ready", flush=True)
+    while not stop.asked:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("for nobody", flush=True)
+Path(sys.argv[1]).write_text("came")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
+def test_a_closed_terminal_lets_what_is_in_flight_arrive(tmp_path: Path) -> None:
+    """When its terminal goes, a run sends nothing more, drops nothing, and is not ended by what it prints."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-c", HUNG_UP, str(tmp_path / "answers")]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True) as process:
+        os.close(its)
+        assert os.read(ours, 100).startswith(b"ready")
+        os.close(ours)
+        assert process.wait(timeout=30) == 0
+    assert (tmp_path / "answers").read_text(encoding="ascii") == "came"
+
+
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
     """Requests a second are those bought until the ledger has them, not until they have come."""
 
@@ -190,12 +345,12 @@ def test_a_run_that_is_dropped_says_what_had_failed(tmp_path: Path) -> None:
                 stop.drop()
 
     def answer(body: dict[str, Any]) -> Turn:
-        return Turn(status=400, content="no such thing") if "text 0" in str(body) else Turn(delay_s=5)
+        return Turn(status=400, content="no such thing") if "text 0" in str(body) else Turn(delay_s=60)
 
     with Provider(answer=answer) as provider:
         one, this = experiment(tmp_path, provider.url), Launch("runner")
         started = time.monotonic()
         (result,) = pipeline.launch(this, [Job(0, one, tmp_path / "job0")], Impatient())
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 40
     rows = transcript.read_rows(result.folder / "results.jsonl")
     assert [row.problem and row.problem.kind for row in rows] == ["bad_request", *["not_sent"] * 3]
