@@ -98,7 +98,7 @@ def track(folder: Path, where: Tracking | None = None) -> int:
 
 def rescore(folder: Path) -> int:
     """Read a run's replies again from the ledger, in place: after batches have ended, or with a newer parser."""
-    folder = runfile.launch_folder(folder)
+    folder = runfile.launch_folder(folder).resolve()
     is_sweep = (folder / "sweep.json").is_file()
     run = runfile.load(folder, "sweep.json" if is_sweep else "run.json")
     with Session(run["command"]) as session:

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,8 +34,6 @@ from runner.records import (
 from runner.session import EXIT_FAILED_TRIALS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.pipeline import JobResult
     from runner.records import Answer, Failure, Trial
 
@@ -158,6 +157,23 @@ def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
     assert b"bad_request" in before
     assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
     assert (first.folder / "results.jsonl").read_bytes() == before
+
+
+def test_a_sweep_read_again_from_where_it_was_made_can_still_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`runner rescore outputs/x` of a sweep leaves its jobs' folders relative to its own, as they were."""
+    monkeypatch.chdir(tmp_path)
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        jobs = run(this, tmp_path / "sweep", one, replace(one, sampling=Sampling(temperature=0.1)))
+    for job in jobs:
+        runfile.write(this, job)
+    runfile.write_sweep(this, tmp_path / "sweep")
+    before = [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]]
+    assert commands.rescore(Path("sweep")) == 0
+    assert [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]] == before
 
 
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
