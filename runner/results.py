@@ -20,7 +20,7 @@ SHOWN = 20
 
 def show_statistics(folder: Path, *, as_json: bool) -> int:
     """Print the statistics of a run, or of all jobs of a sweep together."""
-    jobs = [path for path in runfile.job_folders(folder) if runfile.load(path, "run.json").get("error") is None]
+    jobs = runfile.asked_folders(folder)
     if not any((path / "results.jsonl").is_file() for path in jobs):
         advice = runfile.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
         raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)

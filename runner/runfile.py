@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
 from dataclasses import asdict
 from datetime import datetime
@@ -228,9 +229,23 @@ def check(folder: Path) -> None:
         raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
 
 
+def asked_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that asked something. ConfigError where all of them failed before that."""
+    jobs = job_folders(folder)
+    failed = {job: why for job in jobs if (why := load(job, "run.json").get("error")) is not None}
+    if len(failed) == len(jobs):
+        message = f"no job of it has results: {failed[jobs[0]]}"
+        raise ConfigError(message, where=str(folder), advice=f"cat {shlex.quote(str(jobs[0] / 'run.json'))}")
+    return [job for job in jobs if job not in failed]
+
+
 def ledger_of(folder: Path) -> str:
-    """The URL of the ledger that a launch's answers are in."""
-    url: str = load(job_folders(folder)[0], "experiment.json")["ledger_url"]
+    """The URL of the ledger that a launch's answers are in. ConfigError where it is an import, which has none."""
+    asked = asked_folders(folder)[0]
+    url: str = load(asked, "experiment.json")["ledger_url"]
+    if not url:
+        message = "is an import: its replies are those of its files, and no ledger has them"
+        raise ConfigError(message, where=str(folder), advice=load(asked, "run.json").get("command"))
     return url
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback import Provider, Turn
 
-from runner import commands, pipeline, runfile, transcript
-from runner.errors import LedgerError
+from runner import commands, compare, pipeline, runfile, transcript
+from runner.errors import ConfigError, LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from runner.pipeline import JobResult
     from runner.records import Answer, Failure, Trial
 
+CONF = Path(__file__).parent.parent / "conf"
 NAMES = ("interesting", "surprise", "sadness", "anger")
 PROMPT = PromptTemplate("p", "en", "{{ persona }}", "{{ text.content }}", tuple(Question(n, n, n) for n in NAMES))
 PRICES = Prices(input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
@@ -174,6 +175,28 @@ def test_a_sweep_read_again_from_where_it_was_made_can_still_be_moved(
     before = [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]]
     assert commands.rescore(Path("sweep")) == 0
     assert [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]] == before
+
+
+def test_a_job_that_failed_takes_no_verb_down(tmp_path: Path) -> None:
+    """Verbs about a sweep pass over the job whose config was wrong; about that job alone they say what was wrong."""
+    sweep = tmp_path / "sweep"
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        (asked,) = run(this, sweep, one, first=1)
+    this.results.insert(0, pipeline.JobResult(0, sweep / "job0", (), None, error=ConfigError("9 is outside 0 to 2")))
+    for job in this.results:
+        job.folder.mkdir(exist_ok=True)
+        runfile.write(this, job)
+    runfile.write_sweep(this, sweep)
+    assert runfile.ledger_of(sweep) == one.ledger_url
+    before = (asked.folder / "results.jsonl").read_bytes()
+    assert commands.rescore(sweep) == EXIT_FAILED_TRIALS
+    assert (asked.folder / "results.jsonl").read_bytes() == before
+    assert [job["error"] for job in runfile.load(sweep, "sweep.json")["jobs"]] == ["9 is outside 0 to 2", None]
+    commands.reproduce(sweep, CONF, fresh=False)
+    with pytest.raises(ConfigError, match="no job of it has results: 9 is outside"):
+        compare.compare([sweep / "job0", asked.folder])
 
 
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:

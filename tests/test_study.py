@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import shutil
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from runner import aggregate, report, results, study, transcript
+from runner import aggregate, commands, report, results, study, transcript
 from runner.errors import ConfigError
 from runner.records import Tracking
 from runner.study.head import read_head
@@ -377,6 +379,16 @@ def test_an_import_is_a_run_like_any_other(tmp_path: Path) -> None:
     assert len((written.folder / "summary.csv").read_text().splitlines()) == 3
 
 
+def test_an_import_has_no_ledger(tmp_path: Path) -> None:
+    """Verbs that need a run's answers say that an import has none, with the command that brings it in again."""
+    (tmp_path / "two words").mkdir()
+    folder = study.write_run(study.read(_study(tmp_path / "two words")), tmp_path / "outputs").folder
+    for verb in (commands.rescore, lambda it: commands.reproduce(it, tmp_path, fresh=False)):
+        with pytest.raises(ConfigError, match="is an import") as caught:
+            verb(folder)
+        assert shlex.split(caught.value.advice or "") == ["runner", "import", str(tmp_path / "two words" / "results")]
+
+
 def test_importing_twice_adds_nothing(tmp_path: Path) -> None:
     """The same content from another place is the same run: its folder is found, and not a byte of it changes."""
     first = study.write_run(study.read(_study(tmp_path / "here")), tmp_path / "outputs")
@@ -512,6 +524,16 @@ def test_a_sweep_goes_out_without_the_job_that_failed(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs[1:]}))
     with pytest.raises(ConfigError, match="no job of it has results"):
         study.export(tmp_path / "sweep", "csv", tmp_path / "a.csv")
+
+
+def test_one_job_of_a_sweep_goes_out_alone(tmp_path: Path) -> None:
+    """A job's folder is exported as that job, as `stats` takes it, not as its whole sweep."""
+    first = study.write_run(study.read(_study(tmp_path)), tmp_path / "sweep").folder
+    second = shutil.copytree(first, tmp_path / "sweep" / "1")
+    jobs = [{"folder": first.name}, {"folder": "1"}]
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    assert study.export(second, "csv", tmp_path / "a.csv").written == 3
+    assert study.export(tmp_path / "sweep", "parquet", tmp_path / "a.parquet").written == 6
 
 
 def test_a_target_in_use_is_refused(tmp_path: Path) -> None:

@@ -57,10 +57,7 @@ def export(folder: Path, form: str, target: Path) -> Exported:
         raise ConfigError(
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
-    folders = runfile.job_folders(runfile.launch_folder(folder))
-    jobs = [_job(path) for path in folders if runfile.load(path, "run.json")["error"] is None]
-    if not jobs:
-        raise ConfigError("no job of it has results", where=str(folder), advice=f"cat {folder}/run.json")
+    jobs = [_job(path) for path in runfile.asked_folders(folder)]
     writers: dict[str, Callable[[list[_Job], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,

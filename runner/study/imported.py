@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -219,7 +220,7 @@ def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[
     return {
         "version": RECORD_VERSION,
         "run": imported.id,
-        "command": f"runner import {imported.source}",
+        "command": shlex.join(["runner", "import", imported.source]),
         "git": {"commit": None, "dirty": None},
         "lock_sha256": None,
         "python": None,
