@@ -468,6 +468,20 @@ def test_replies_come_out_byte_for_byte(tmp_path: Path) -> None:
     }
 
 
+def test_names_that_no_file_takes_come_back(tmp_path: Path) -> None:
+    """Text, model and persona with quotes, slashes or great length are the same after export and import."""
+    names = {('it\'s "q"', "Qwen/Qwen3", "p/1"), ("長い" * 60, "m", "a_b"), ("t_1", "m", "雨 🌧️" * 20)}
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS.split(","))
+        lines.writerows(
+            ["2025/5/1 14:20", text, "v", model, persona, 1, 1, 1, 2, 3, 4] for text, model, persona in names
+        )
+    run = study.write_run(study.read(tmp_path / "a.csv"), tmp_path / "outputs").folder
+    study.export(run, "study", tmp_path / "txt")
+    assert {(row.text, row.model, row.persona) for row in study.read(tmp_path / "txt").rows} == names
+
+
 def test_the_table_comes_out_with_the_same_rows(tmp_path: Path) -> None:
     """A table that is imported, exported and imported again has the same trials, scores and times."""
     lines = ("2025/5/1 14:20,t1,OpenAI,gpt-4o,p1,0.7,1,85.0,70.0,,30.0", "2025/5/1 14:21,t1,xAI,grok,p1,,1,1.5,2,3,4")
