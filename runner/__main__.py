@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError, RunnerError, nearest
+from runner.errors import ConfigError, RunnerError, close, nearest
 from runner.words import LOUDNESS, Words, sorted_out
 
 if TYPE_CHECKING:
@@ -101,8 +101,9 @@ def _verb(verb: str, words: Sequence[str]) -> int:
     from runner import verbs
 
     if verb not in verbs.VERBS:
-        known = nearest(verb, _verbs())
-        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice="runner --help")
+        known, meant = nearest(verb, _verbs()), close(verb, _verbs())
+        advice = shlex.join(["runner", meant, *words]) if meant else "runner --help"
+        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice=advice)
     return verbs.call(verb, words, conf_dir())
 
 
