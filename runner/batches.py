@@ -41,7 +41,7 @@ def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> i
     """
     status = _work(url, folder, desk.collect)
     ends = [
-        commands.rescore(launch) for launch in _complete(url, [folder] if folder is not None else _launches(outputs))
+        commands.rescore(launch) for launch in _complete(url, [folder] if folder is not None else launches(outputs))
     ]
     return status or max(ends, default=0)
 
@@ -51,8 +51,12 @@ def cancel(url: str, folder: Path | None) -> int:
     return _work(url, folder, desk.cancel)
 
 
-def _launches(outputs: Path) -> list[Path]:
-    return [path.parent for path in sorted([*outputs.glob("*/*/run.json"), *outputs.glob("*/*/sweep.json")])]
+def launches(outputs: Path) -> list[Path]:
+    """The folders of runs and sweeps in `outputs` or one level deeper, each once; a sweep's stands for its jobs."""
+    files = [
+        path for depth in ("*", "*/*") for name in ("run", "sweep") for path in outputs.glob(f"{depth}/{name}.json")
+    ]
+    return sorted({runfile.launch_folder(path.parent).resolve() for path in files})
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hydra._internal.utils import get_args
 
+from runner import batches, completion
 from runner.__main__ import main
 from runner.errors import ConfigError
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -176,3 +175,17 @@ def test_a_folder_that_cannot_be_written_is_no_traceback(capsys: pytest.CaptureF
     """What the operating system refuses is one error that names the path."""
     assert main(["hydra.run.dir=/dev/null/run", "text=[rain]"]) == 1
     assert capsys.readouterr().err.startswith("error: /dev/null/run: Not a directory")
+
+
+def test_runs_are_found_where_users_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`outputs/NAME` is found like `outputs/DAY/TIME`, a sweep once and not by its jobs; the newest is first."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("zulu/run.json", "day/time/run.json", "heat/0/run.json", "heat/1/run.json", "heat/sweep.json"):
+        path = tmp_path / "outputs" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"jobs": [{"folder": "0"}, {"folder": "1"}]}', encoding="utf-8")
+    os.utime(tmp_path / "outputs/zulu/run.json", (1, 1))
+    found = [str(path.relative_to(tmp_path / "outputs")) for path in batches.launches(Path("outputs"))]
+    assert found == ["day/time", "heat", "zulu"]
+    assert completion.runs("")[-1] == "outputs/zulu"
+    assert {*completion.runs("outputs/h")} == {"outputs/heat", "outputs/heat/0", "outputs/heat/1"}
