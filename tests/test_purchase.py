@@ -14,7 +14,7 @@ import pytest
 from loopback import Provider, Turn
 
 from runner import commands, compare, pipeline, runfile, transcript
-from runner.errors import ConfigError, LedgerError
+from runner.errors import BudgetError, ConfigError, LedgerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -197,6 +197,15 @@ def test_a_job_that_failed_takes_no_verb_down(tmp_path: Path) -> None:
     commands.reproduce(sweep, CONF, fresh=False)
     with pytest.raises(ConfigError, match="no job of it has results: 9 is outside"):
         compare.compare([sweep / "job0", asked.folder])
+
+
+@pytest.mark.parametrize("command", ["runner a=1", "runner rehearse a=1", "runner rehearse --plan study a=1"])
+def test_a_budget_that_is_too_small_names_the_plan_to_look_at(command: str, tmp_path: Path) -> None:
+    """The advice is a command that can be typed, also where the run was a rehearsal."""
+    one = replace(experiment(tmp_path, "http://127.0.0.1:1"), budget_usd=0.0)
+    with pytest.raises(BudgetError, match=r"above budget\.max_usd") as caught:
+        run(Launch(command), tmp_path, one)
+    assert caught.value.advice == "runner plan a=1"
 
 
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
