@@ -126,6 +126,49 @@ def test_what_to_type_instead(words: list[str], tried: str, capsys: pytest.Captu
     assert complaint[1:] == [f"try:   {tried}"]
 
 
+@dataclass(frozen=True)
+class Mine:
+    """A file of one's own with a mistake in it, and what is said of it."""
+
+    file: str
+    content: str
+    words: str
+    says: str
+    tried: str
+    encoding: str = "utf-8"
+
+
+EDIT = "$EDITOR 'my own/"
+MINE = (
+    Mine("persona/c.yaml", "description: x", "persona=[c]", "must be: # @package persona.c", f"{EDIT}persona/c.yaml'"),
+    Mine("model/c.yaml", "# @package model.c\nidd: x", "model=[c]", "did you mean 'id'?", f"{EDIT}model/c.yaml'"),
+    Mine("persona/c.yaml", "# @package persona.c\nx: é", "persona=[c]", "byte 0xe9 at offset 24", "iconv ", "cp1252"),
+    Mine(
+        "experiment/c.yaml",
+        "defaults: [{override /persona: [poet]}]",
+        "experiment=c",
+        "must be: # @package _global_",
+        f"{EDIT}experiment/c.yaml'",
+    ),
+    Mine("persona/c.yaml", "", "-m persona=glob(z*)", "this sweep has no job", "runner --help"),
+)
+
+
+@pytest.mark.parametrize("mine", MINE, ids=lambda mine: mine.says)
+def test_a_file_of_ones_own_is_named_where_it_lies(
+    mine: Mine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong in a file below --config-dir is said with the path that an editor opens; no traceback."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my own" / mine.file
+    path.parent.mkdir(parents=True)
+    path.write_text(mine.content, encoding=mine.encoding)
+    assert main(["plan", "--config-dir", "my own", *mine.words.split()]) == 2
+    complaint = capsys.readouterr().err.splitlines()
+    assert mine.says in complaint[-2]
+    assert complaint[-1].startswith(f"try:   {mine.tried}")
+
+
 def test_every_error_ends_with_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
