@@ -102,6 +102,7 @@ def rescore(folder: Path) -> int:
     is_sweep = (folder / "sweep.json").is_file()
     run = runfile.load(folder, "sweep.json" if is_sweep else "run.json")
     runfile.ledger_of(folder)
+    runfile.result_folders(folder)
     with Session(run["command"]) as session:
         launch = session.launch
         launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
@@ -155,6 +156,7 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     from runner import reproduce as checks
 
     runfile.ledger_of(folder)
+    runfile.result_folders(folder)
     shown, equal, jobs = console(), True, runfile.job_folders(folder)
     for path in jobs:
         if len(jobs) > 1:

@@ -53,7 +53,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
     ConfigError where one is no run, or has no results.
     """
-    jobs = list(dict.fromkeys(job for folder in folders for job in runfile.asked_folders(folder)))
+    jobs = list(dict.fromkeys(job for folder in folders for job in runfile.result_folders(folder)))
     if len(jobs) < 2:
         raise ConfigError("compares two runs or more", where="command line", advice="runner compare RUN RUN")
     names = tuple(map(str, jobs))

@@ -239,6 +239,14 @@ def asked_folders(folder: Path) -> list[Path]:
     return [job for job in jobs if job not in failed]
 
 
+def result_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that have rows. ConfigError where one that asked something has none."""
+    jobs = asked_folders(folder)
+    if lacking := [job for job in jobs if not (job / "results.jsonl").is_file()]:
+        raise missing(lacking[0], "results.jsonl")
+    return jobs
+
+
 def ledger_of(folder: Path) -> str:
     """The URL of the ledger that a launch's answers are in. ConfigError where it is an import, which has none."""
     asked = asked_folders(folder)[0]
@@ -249,11 +257,19 @@ def ledger_of(folder: Path) -> str:
     return url
 
 
+def missing(folder: Path, name: str) -> ConfigError:
+    """Says that a run's folder has lost a file, and which command writes it again."""
+    message = "is missing; the run's command writes it again, and nothing is bought twice"
+    return ConfigError(message, where=str(folder / name), advice=load(folder, "run.json").get("command"))
+
+
 def load(folder: Path, name: str) -> dict[str, Any]:
     """One of a run's JSON files. ConfigError where it is missing or is no JSON object."""
     try:
         value = json.loads((folder / name).read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
+        if name != "run.json" and (folder / "run.json").is_file():
+            raise missing(folder, name) from error
         message = "this is not the folder of a run"
         raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
     except ValueError as error:

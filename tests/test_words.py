@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args
 
-from runner import batches, completion
+from runner import batches, completion, runfile, study
 from runner.__main__ import main
 from runner.errors import ConfigError
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
@@ -212,6 +212,28 @@ def test_a_folder_that_is_no_whole_run(
     assert capsys.readouterr().err.endswith("has no results yet\ntry:   runner a=1\n")
     assert main(["stats"]) == 2
     assert "try:   runner stats outputs/day/time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lost", ["results.jsonl", "experiment.json"])
+def test_a_run_that_has_lost_a_file(
+    lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verbs name the file that is missing, with the command that writes it again."""
+    monkeypatch.chdir(tmp_path)
+    reply = tmp_path / "in" / "t1_gpt-4o_p1_temp--_01.txt"
+    reply.parent.mkdir()
+    reply.write_text("timestamp: 2025-05-01 14:20:03\ntrial: 1\n\nQ1. 面白さ(数値): 75\n", encoding="utf-8")
+    folder = study.write_run(study.read(reply.parent), tmp_path / "outputs").folder
+    run = runfile.load(folder, "run.json")
+    runfile.dump(folder / "run.json", {**run, "command": "runner a=1"})
+    experiment = {**runfile.load(folder, "experiment.json"), "ledger_url": "sqlite:///outputs/ledger.db"}
+    runfile.dump(folder / "experiment.json", experiment)
+    (folder / lost).unlink()
+    for verb in ("report", "track", "rescore", "reproduce", "export"):
+        assert main([verb, str(folder), *(("--format", "csv") if verb == "export" else ())]) == 2
+        error, tried = capsys.readouterr().err.splitlines()
+        assert error.startswith(f"error: {folder / lost}: is missing;")
+        assert tried == "try:   runner a=1"
 
 
 def test_a_folder_that_cannot_be_written_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def export(folder: Path, form: str, target: Path) -> Exported:
         raise ConfigError(
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
-    jobs = [_job(path) for path in runfile.asked_folders(folder)]
+    jobs = [_job(path) for path in runfile.result_folders(folder)]
     writers: dict[str, Callable[[list[_Job], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,
