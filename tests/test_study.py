@@ -346,6 +346,14 @@ def test_coverage_is_of_the_complete_design(tmp_path: Path) -> None:
     assert (len(imported.rows), imported.expected) == (11, 12)
 
 
+def test_temperatures_are_part_of_the_design(tmp_path: Path) -> None:
+    """A sweep over temperatures that comes back has no more trials than its design, also where one model takes none."""
+    lines = [f",t1,V,m,p1,{heat},{n},1,2,3,4" for heat in (0, 1) for n in (1, 2)]
+    lines += [f",t1,V,o3,p1,,{n},1,2,3,4" for n in (1, 2)]
+    imported = study.read(_put(tmp_path, {"a.csv": _table(*lines)}) / "a.csv")
+    assert (len(imported.rows), imported.expected) == (6, 6)
+
+
 # ---- the run that it becomes -----------------------------------------------------------------------------------------
 
 
