@@ -106,6 +106,8 @@ def rescore(folder: Path) -> int:
     with Session(run["command"]) as session:
         launch = session.launch
         launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
+        if run["status"] != "SCHEDULED":
+            launch.ended = datetime.fromisoformat(run["time"])
         launch.purchase.requests_sent = run["requests_sent"]
         jobs = []
         for path in runfile.job_folders(folder):

@@ -123,7 +123,7 @@ def _common(this: Launch) -> dict[str, Any]:
         "dispatch_requests_per_s": this.purchase.rate,
         "batches": sorted(set(this.purchase.pending.values())),
         "started": this.started.isoformat(timespec="milliseconds"),
-        "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
+        "time": (this.ended or datetime.now(this.started.tzinfo)).isoformat(timespec="milliseconds"),
     }
 
 

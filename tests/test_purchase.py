@@ -148,16 +148,19 @@ def test_answers_that_cannot_be_kept_end_the_launch_as_a_ledger_error(tmp_path: 
 
 
 def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
-    """`runner rescore` has no other reason for a trial without an answer than its run had."""
+    """`runner rescore` has no other reason for a trial without an answer than its run had, and took no longer."""
     with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
         one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
         this = Launch("runner")
         (first,) = run(this, tmp_path, one)
     runfile.write(this, first)
     before = (first.folder / "results.jsonl").read_bytes()
+    ended = runfile.load(first.folder, "run.json")["time"]
     assert b"bad_request" in before
+    time.sleep(0.01)
     assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
     assert (first.folder / "results.jsonl").read_bytes() == before
+    assert runfile.load(first.folder, "run.json")["time"] == ended
 
 
 def test_a_sweep_read_again_from_where_it_was_made_can_still_be_moved(
