@@ -115,13 +115,13 @@ class Launch:
     command: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    ended: datetime | None = None
-    """When it had asked everything, where it is only written again; None: now."""
     purchase: Purchase = field(default_factory=Purchase)
     results: list[JobResult] = field(default_factory=list)
     """One for each job, in order."""
     seen: set[int] = field(default_factory=set)
     """Keys of all trials so far, the first 128 bits: a later one with the same key is collapsed."""
+    ended: datetime | None = None
+    """When it had asked everything, where it is only written again; None: now."""
 
     @property
     def interrupted(self) -> bool:

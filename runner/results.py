@@ -86,6 +86,7 @@ def give_out(folder: Path, form: str, target: Path | None) -> int:
     done = study.export(folder, form, target or Path(f"export{endings.get(form, '')}"))
     lacking = "without a reply or scores" if form == "study" else "without a reply"
     left_out = f", {done.left_out} left out: {lacking}" if done.left_out else ""
+    left_out += f", {done.shared} share the answer of an earlier job's trial" if done.shared else ""
     what = many(done.written, "file" if form == "study" else "trial")
     console().print(f"{what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
     return 0

@@ -558,6 +558,19 @@ def test_one_job_of_a_sweep_goes_out_alone(tmp_path: Path) -> None:
     assert study.export(tmp_path / "sweep", "parquet", tmp_path / "a.parquet").written == 6
 
 
+@pytest.mark.parametrize(("form", "replied"), [("csv", 3), ("study", 3)])
+def test_an_answer_that_jobs_share_goes_out_once(form: str, replied: int, tmp_path: Path) -> None:
+    """What a sweep's export cannot tell apart is one trial in it, so that it comes in again without a complaint."""
+    first = study.write_run(study.read(_study(tmp_path)), tmp_path / "sweep").folder
+    shutil.copytree(first, tmp_path / "sweep" / "1")
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": [{"folder": first.name}, {"folder": "1"}]}))
+    target = tmp_path / ("a.csv" if form == "csv" else "a")
+    done = study.export(tmp_path / "sweep", form, target)
+    assert (done.written, done.left_out, done.shared) == (replied, 0, 3)
+    again = study.read(target)
+    assert (len(again.rows), again.unreadable) == (replied, ())
+
+
 def test_a_target_in_use_is_refused(tmp_path: Path) -> None:
     """Replies are not mixed into a folder that holds something; an unknown format is named with the nearest."""
     run = study.write_run(study.read(_study(tmp_path)), tmp_path / "outputs").folder
