@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(words: list[str]) -> int:
     first = next((word for word in words if word not in LOUDNESS), "")
+    if first == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"persona-runner {version('persona-runner')}\n")
+        return 0
     if not first or _is_hydra(first):
         return _hydra(words, Command("", shlex.join(["runner", *words])))
     rest = [*words]
@@ -85,7 +91,23 @@ def _is_hydra(word: str) -> bool:
 
 
 def _complain(error: RunnerError, words: Sequence[str]) -> None:
-    sys.stderr.write(f"error: {error}\ntry:   {error.advice or _usual_advice(error, words)}\n")
+    sys.stderr.write(f"error: {error}\ntry:   {_whole(error, words) or _usual_advice(error, words)}\n")
+
+
+def _whole(error: RunnerError, words: Sequence[str]) -> str | None:
+    """Its advice; where that is to set one key, with all else that was typed, so that it can be typed as it stands."""
+    verb = next((word for word in words if word not in LOUDNESS), "")
+    if error.advice is None or not getattr(error, "key", None) or not (_is_hydra(verb) or verb in HYDRA_VERBS):
+        return error.advice
+    try:
+        name, *overrides = shlex.split(error.advice)
+    except ValueError:  # a quote in someone's name
+        return error.advice
+    if name != "runner" or len(overrides) != 1 or not re.match(r"[+\w][^ ]*=", overrides[0]):
+        return error.advice
+    keys = {overrides[0].lstrip("+").partition("=")[0], getattr(error, "key", None)}
+    kept = [word for word in words if word.lstrip("+~").partition("=")[0] not in keys]
+    return shlex.join(["runner", *kept, overrides[0]])
 
 
 def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:

@@ -109,6 +109,13 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         (["sampling.temprature=1"], "runner sampling.temperature=1"),
         (["sampling.temperature=0,1"], "runner sampling.temperature=0,1 -m"),
         (["sampling.trials=1.5"], "runner sampling.trials=1"),
+        (["plan", "text=[rain]", "sampling.trials=0", "-q"], "runner plan 'text=[rain]' -q sampling.trials=1"),
+        (["plan", "model=o1-mini", "strict=true"], "runner plan model=o1-mini strict=false"),
+        (["plan", "model=any", "text=[rain]"], "runner plan model=any 'text=[rain]' model.any.id=VALUE"),
+        (
+            ["plan", "model=gpt-4o", "batch=native", "batch.window=9x"],
+            "runner plan model=gpt-4o batch=native batch.window=24h",
+        ),
         (["~persona.poet.temperature"], "runner persona.poet.temperature=null"),
         (["models", "gpt4o"], "runner models"),
         (["--config-dir", "nowhere"], "ls -d */"),

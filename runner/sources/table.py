@@ -233,4 +233,6 @@ def _decoded(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-        raise ConfigError(message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {path}") from error
+        raise ConfigError(
+            message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {shlex.quote(str(path))}"
+        ) from error
