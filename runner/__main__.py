@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError, RunnerError, nearest
+from runner.errors import ConfigError, RunnerError, close, nearest
 from runner.words import LOUDNESS, Words, sorted_out
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(words: list[str]) -> int:
     first = next((word for word in words if word not in LOUDNESS), "")
+    if first == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"persona-runner {version('persona-runner')}\n")
+        return 0
     if not first or _is_hydra(first):
         return _hydra(words, Command("", shlex.join(["runner", *words])))
     rest = [*words]
@@ -85,7 +91,23 @@ def _is_hydra(word: str) -> bool:
 
 
 def _complain(error: RunnerError, words: Sequence[str]) -> None:
-    sys.stderr.write(f"error: {error}\ntry:   {error.advice or _usual_advice(error, words)}\n")
+    sys.stderr.write(f"error: {error}\ntry:   {_whole(error, words) or _usual_advice(error, words)}\n")
+
+
+def _whole(error: RunnerError, words: Sequence[str]) -> str | None:
+    """Its advice; where that is to set one key, with all else that was typed, so that it can be typed as it stands."""
+    verb = next((word for word in words if word not in LOUDNESS), "")
+    if error.advice is None or not getattr(error, "key", None) or not (_is_hydra(verb) or verb in HYDRA_VERBS):
+        return error.advice
+    try:
+        name, *overrides = shlex.split(error.advice)
+    except ValueError:  # a quote in someone's name
+        return error.advice
+    if name != "runner" or len(overrides) != 1 or not re.match(r"[+\w][^ ]*=", overrides[0]):
+        return error.advice
+    keys = {overrides[0].lstrip("+").partition("=")[0], getattr(error, "key", None)}
+    kept = [word for word in words if word.lstrip("+~").partition("=")[0] not in keys]
+    return shlex.join(["runner", *kept, overrides[0]])
 
 
 def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:
@@ -101,8 +123,9 @@ def _verb(verb: str, words: Sequence[str]) -> int:
     from runner import verbs
 
     if verb not in verbs.VERBS:
-        known = nearest(verb, _verbs())
-        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice="runner --help")
+        known, meant = nearest(verb, _verbs()), close(verb, _verbs())
+        advice = shlex.join(["runner", meant, *words]) if meant else "runner --help"
+        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice=advice)
     return verbs.call(verb, words, conf_dir())
 
 

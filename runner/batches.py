@@ -44,7 +44,7 @@ def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> i
     if folder is not None:
         ends = [commands.rescore(launch) for launch in _complete(url, [folder])]
     else:
-        ends = [_completed(launch, url) for launch in _launches(outputs)]
+        ends = [_completed(launch, url) for launch in launches(outputs)]
     return status or max(ends, default=0)
 
 
@@ -62,8 +62,12 @@ def cancel(url: str, folder: Path | None) -> int:
     return _work(url, folder, desk.cancel)
 
 
-def _launches(outputs: Path) -> list[Path]:
-    return [path.parent for path in sorted([*outputs.glob("*/*/run.json"), *outputs.glob("*/*/sweep.json")])]
+def launches(outputs: Path) -> list[Path]:
+    """The folders of runs and sweeps in `outputs` or one level deeper, each once; a sweep's stands for its jobs."""
+    files = [
+        path for depth in ("*", "*/*") for name in ("run", "sweep") for path in outputs.glob(f"{depth}/{name}.json")
+    ]
+    return sorted({runfile.launch_folder(path.parent).resolve() for path in files})
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -101,16 +101,25 @@ def track(folder: Path, where: Tracking | None = None) -> int:
 
 def rescore(folder: Path) -> int:
     """Read a run's replies again from the ledger, in place: after batches have ended, or with a newer parser."""
-    folder = runfile.launch_folder(folder)
+    folder = runfile.launch_folder(folder).resolve()
     is_sweep = (folder / "sweep.json").is_file()
     run = runfile.load(folder, "sweep.json" if is_sweep else "run.json")
+    runfile.ledger_of(folder)
+    runfile.result_folders(folder)
     with Session(run["command"]) as session:
         launch = session.launch
         launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
+        if run["status"] != "SCHEDULED":
+            launch.ended = datetime.fromisoformat(run["time"])
         launch.purchase.requests_sent = run["requests_sent"]
-        jobs = [_job_in(path) for path in runfile.job_folders(folder)]
-        for job in jobs:
-            _recall(launch.purchase, job, run.get("batches", ()))
+        jobs = []
+        for path in runfile.job_folders(folder):
+            of_job = runfile.load(path, "run.json")
+            if of_job["error"] is not None:
+                session.fail(of_job["job"], path, tuple(of_job["overrides"]), RunnerError(of_job["error"]))
+                continue
+            jobs.append(_job_in(path))
+            _recall(launch.purchase, jobs[-1], run.get("batches", ()))
         session.rewrite(jobs)
         return session.finish(folder if is_sweep else None)
 
@@ -151,8 +160,15 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
     from runner import reproduce as checks
 
-    shown, equal = console(), True
-    for path in runfile.job_folders(folder):
+    runfile.ledger_of(folder)
+    runfile.result_folders(folder)
+    shown, equal, jobs = console(), True, runfile.job_folders(folder)
+    for path in jobs:
+        if len(jobs) > 1:
+            shown.print(f"job {path.name}: {path}", soft_wrap=True, markup=False)
+            if (why := runfile.load(path, "run.json")["error"]) is not None:
+                shown.print(f"it failed, so there is nothing to reproduce: {why}", soft_wrap=True, markup=False)
+                continue
         experiment = saved.experiment_from(runfile.load(path, "experiment.json"), str(path / "experiment.json"))
         with ExitStack() as stack:
             found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))

@@ -49,8 +49,11 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
-    """Compare runs with the first of them; a sweep's folder stands for its jobs. ConfigError where one is no run."""
-    jobs = list(dict.fromkeys(job for folder in folders for job in runfile.job_folders(folder)))
+    """Compare runs with the first of them; a sweep's folder stands for its jobs that have results.
+
+    ConfigError where one is no run, or has no results.
+    """
+    jobs = list(dict.fromkeys(job for folder in folders for job in runfile.result_folders(folder)))
     if len(jobs) < 2:
         raise ConfigError("compares two runs or more", where="command line", advice="runner compare RUN RUN")
     names = tuple(map(str, jobs))

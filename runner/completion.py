@@ -183,9 +183,11 @@ def _of_verb(
 
 def runs(word: str, outputs: Path = Path("outputs")) -> list[str]:
     """Folders of runs and sweeps whose path begins with a word, the newest first."""
-    found = {path.parent for name in ("run.json", "sweep.json") for path in outputs.glob(f"*/*/{name}")}
-    names = sorted((str(path) for path in found), reverse=True)
-    return _fitting(word, names)[:MOST_RUNS]
+    files = [
+        path for depth in ("*", "*/*") for name in ("run", "sweep") for path in outputs.glob(f"{depth}/{name}.json")
+    ]
+    newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return _fitting(word, dict.fromkeys(str(path.parent) for path in newest))[:MOST_RUNS]
 
 
 def _fitting(word: str, names: Iterable[str]) -> list[str]:

@@ -152,7 +152,7 @@ def _at_least(value: float, low: float, where: str, key: str) -> None:
 
 def _selected(group: dict[str, T], kind: str) -> list[tuple[str, T]]:
     if not group:
-        raise ConfigError(f"no {kind} is selected", where="config.yaml", key=kind, advice=f"runner {kind}=[NAME]")
+        raise ConfigError(f"no {kind} is selected", where="config.yaml", key=kind, advice=f"runner '{kind}=[NAME]'")
     return list(group.items())
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -19,15 +21,16 @@ from runner.errors import ConfigError, close, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from omegaconf import DictConfig
 
 COMMAND_LINE = "command line"
 
 
-FOREIGN = (HydraException, OmegaConfBaseException, YAMLError)
+FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 """What `translate` takes."""
+EDIT = "$EDITOR "
+"""What advice to change a file begins with."""
 UNREAD = (
     r"(?:at input|near|at) '(.*?)'(?:;|$)",
     r"^LexerNoViableAltException: (.*?);\s*\^",
@@ -41,8 +44,17 @@ def translate(error: Exception, conf: Path, words: Sequence[str] = ()) -> Config
 
     `words` are the command line's, so that what is to be typed can be said.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return _not_utf8(error, [*_own_folders(words), conf])
     if isinstance(error, YAMLError):
         return _not_yaml(error)
+    found = _translated(error, conf, words)
+    if found.advice is not None and found.advice.startswith(EDIT):
+        found.advice = f"{EDIT}{shlex.quote(_path_of(found.advice.removeprefix(EDIT), [*_own_folders(words), conf]))}"
+    return found
+
+
+def _translated(error: Exception, conf: Path, words: Sequence[str]) -> ConfigError:
     behind = error.__cause__ or error.__context__
     cause = error if isinstance(error, OmegaConfBaseException) else behind
     if isinstance(error, MissingConfigException):
@@ -51,6 +63,9 @@ def translate(error: Exception, conf: Path, words: Sequence[str] = ()) -> Config
         return _unknown_key(error, cause, words)
     if isinstance(cause, OmegaConfBaseException):
         return _wrong_value(error, cause)
+    if re.search(r"Could not override '[^']*@experiment\.", str(error)):
+        message = "its first line must be: # @package _global_"
+        return ConfigError(message, where=_file(error), advice=f"{EDIT}{_file(error)}")
     group = re.match(r"Could not override '([^'@]+)", str(error))
     if isinstance(error, ConfigCompositionException) and group:
         names = [*(path.name for path in conf.iterdir() if path.is_dir()), *_keys_of(schema.RunnerConf)]
@@ -58,6 +73,35 @@ def translate(error: Exception, conf: Path, words: Sequence[str] = ()) -> Config
         message = f"no such key or group; {nearest(group[1], names)}"
         return ConfigError(message, where=COMMAND_LINE, key=group[1], advice=advice or "runner --help")
     return _as_said(error, words)
+
+
+def _own_folders(words: Sequence[str]) -> list[Path]:
+    """The config folders that a command line adds."""
+    line = deque(words)
+    found = []
+    while line:
+        name, equals, value = line.popleft().partition("=")
+        if name in ("--config-dir", "-cd"):
+            found.append(Path(value if equals or not line else line.popleft()))
+    return found
+
+
+def _path_of(file: str, folders: Sequence[Path]) -> str:
+    """Where a config file lies that Hydra names by group and name: with its folder, from where the user is."""
+    place = next((folder / file for folder in folders if (folder / file).is_file()), Path(file))
+    return str(place)
+
+
+def _not_utf8(error: UnicodeDecodeError, folders: Sequence[Path]) -> ConfigError:
+    """Hydra does not say which file it was reading: one of those that cannot be read. `error` itself where all can."""
+    from runner.sources.files import not_utf8
+
+    for path in (path for folder in folders for path in sorted(folder.glob("**/*.yaml"))):
+        try:
+            path.read_bytes().decode()
+        except UnicodeDecodeError as wrong:
+            return not_utf8(wrong, path)
+    raise error
 
 
 def corrected(words: Sequence[str], wrong: str, right: str | None) -> str | None:
@@ -94,7 +138,7 @@ def _wrong_value(error: BaseException, cause: OmegaConfBaseException) -> ConfigE
         group, _, name = where.removesuffix(".yaml").partition("/")
         if name:
             message = f"its first line must be: # @package {group}.{name}"
-            return ConfigError(message, where=where, advice=f"$EDITOR {where}")
+            return ConfigError(message, where=where, advice=f"{EDIT}{where}")
         said = said[: headless.start()] + "is not what belongs here"
     if converted := re.match(r"Value (.*) of type '\w+' could not be converted to (\w+)", said):
         kind, example = KINDS.get(converted[2], (converted[2].lower(), "VALUE"))
@@ -155,7 +199,7 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException, words: Seq
     right = close(name, valid)
     fixed = corrected(words, full_key, f"{parent}.{right}" if parent and right else right)
     where = _file(error)
-    advice = fixed or (f"$EDITOR {where}" if where != COMMAND_LINE else "runner --cfg job")
+    advice = fixed or (f"{EDIT}{where}" if where != COMMAND_LINE else "runner --cfg job")
     return ConfigError(f"no such key; {nearest(name, valid)}", where=where, key=full_key, advice=advice)
 
 

@@ -41,6 +41,10 @@ def launch(
 
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    if not overrides:
+        raise ConfigError(
+            "this sweep has no job: a glob that nothing fits", where="command line", advice="runner --help"
+        )
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs: dict[int, Job] = {}
     returns = [_composed(context, config, words, first + place, jobs) for place, words in enumerate(overrides)]

@@ -79,6 +79,8 @@ def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, aggreg
         experiment = runfile.load(path, "experiment.json") if run["name"] is not None else {}
         axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
         tally = known.get(path.resolve()) or aggregate.Tally()
+        if run["error"] is None and not (path / "results.jsonl").is_file():
+            raise runfile.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
             tally = aggregate.tally(transcript.read_rows(path / "results.jsonl"))
         yield _Job(path, run, experiment, axes, tally)

@@ -7,6 +7,7 @@ the same results.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
@@ -129,6 +130,8 @@ class Launch:
     """One for each job, in order."""
     seen: set[int] = field(default_factory=set)
     """Keys of all trials so far, the first 128 bits: a later one with the same key is collapsed."""
+    ended: datetime | None = None
+    """When it had asked everything, where it is only written again; None: now."""
 
     @property
     def interrupted(self) -> bool:
@@ -254,7 +257,7 @@ def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None
     if limit is None:
         return
     found = estimate(askers, ledger.lookup, purchase.open_keys(askers))
-    advice = this.command.replace("runner", "runner plan", 1)
+    advice = re.sub(r"^runner(?: rehearse)?", "runner plan", re.sub(r" --plan[ =]\S+", "", this.command))
     if found.live_usd is None:
         unpriced = ", ".join(found.unpriced)
         raise BudgetError(f"budget.max_usd is set, but nobody knows the price of {unpriced}", advice=advice)

@@ -178,6 +178,11 @@ _MAX_PART_BYTES = 48
 """Of each of the three names in a file name that would be too long."""
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """The ways in which a text's, model's or persona's name may stand in a file name."""
+    return tuple(dict.fromkeys((name, _safe(name), _safe(name, _MAX_PART_BYTES))))
+
+
 class FileNames:
     """Gives every reply a file name of its own, and every vendor a folder of its own.
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def reproduce(folder: Path, conf: Path, answers: Answers | None = None) -> Repro
     found = Reproduction(checked, [*_edited(folder, run, as_saved, experiment), *checked.changes])
     found.since += _packages(run)
     found.since += _lock(run, conf.parent / "requirements.lock")
-    _compare_here(found, folder, experiment, conf)
+    _compare_here(found, folder, run, experiment, conf)
     return found
 
 
@@ -155,11 +156,27 @@ def _lock(run: Mapping[str, Json], path: Path) -> Iterator[Change]:
         yield Change(path.name, "", f"SHA-256 {was[:12]}…", f"{now[:12]}…", matters=False)
 
 
-def _compare_here(found: Reproduction, folder: Path, experiment: Experiment, conf: Path) -> None:
+def _rehearsed(now: Experiment, was: Experiment) -> Experiment:
+    """What is composed here as the rehearsal would ask it that the run was: of simulated providers, from its ledger."""
+    asked = {model.name: model for model in was.models}
+    models = tuple(
+        replace(model, api_base=of.api_base, key_env=of.key_env, batch_bucket=of.batch_bucket)
+        for model in now.models
+        for of in (asked.get(model.name, model),)
+    )
+    tracking = replace(now.tracking, experiment=was.tracking.experiment)
+    return replace(now, models=models, ledger_url=was.ledger_url, tracking=tracking)
+
+
+def _compare_here(
+    found: Reproduction, folder: Path, run: Mapping[str, Json], experiment: Experiment, conf: Path
+) -> None:
     """Compose the run's overrides with the config files here, and plan what they ask now."""
     try:
         cfg = _compose(folder, conf)
         now = config.load(cfg)
+        if shlex.split(run["command"])[1:2] == ["rehearse"]:
+            now = _rehearsed(now, experiment)
         differing = saved.differences(saved.settings_of(experiment), saved.settings_of(now))
         found.since += [_change(_file_of(item, cfg, experiment, now), item) for item in differing]
         keys = found.checked.keys

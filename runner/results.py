@@ -20,7 +20,7 @@ SHOWN = 20
 
 def show_statistics(folder: Path, *, as_json: bool) -> int:
     """Print the statistics of a run, or of all jobs of a sweep together."""
-    jobs = [path for path in runfile.job_folders(folder) if runfile.load(path, "run.json").get("error") is None]
+    jobs = runfile.asked_folders(folder)
     if not any((path / "results.jsonl").is_file() for path in jobs):
         advice = runfile.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
         raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
@@ -86,6 +86,7 @@ def give_out(folder: Path, form: str, target: Path | None) -> int:
     done = study.export(folder, form, target or Path(f"export{endings.get(form, '')}"))
     lacking = "without a reply or scores" if form == "study" else "without a reply"
     left_out = f", {done.left_out} left out: {lacking}" if done.left_out else ""
+    left_out += f", {done.shared} share the answer of an earlier job's trial" if done.shared else ""
     what = many(done.written, "file" if form == "study" else "trial")
     console().print(f"{what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
     return 0

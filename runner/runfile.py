@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
 from dataclasses import asdict
 from datetime import datetime
@@ -122,7 +123,7 @@ def _common(this: Launch) -> dict[str, Any]:
         "dispatch_requests_per_s": this.purchase.rate,
         "batches": sorted(set(this.purchase.pending.values())),
         "started": this.started.isoformat(timespec="milliseconds"),
-        "time": datetime.now(this.started.tzinfo).isoformat(timespec="milliseconds"),
+        "time": (this.ended or datetime.now(this.started.tzinfo)).isoformat(timespec="milliseconds"),
     }
 
 
@@ -228,10 +229,38 @@ def check(folder: Path) -> None:
         raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
 
 
+def asked_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that asked something. ConfigError where all of them failed before that."""
+    jobs = job_folders(folder)
+    failed = {job: why for job in jobs if (why := load(job, "run.json").get("error")) is not None}
+    if len(failed) == len(jobs):
+        message = f"no job of it has results: {failed[jobs[0]]}"
+        raise ConfigError(message, where=str(folder), advice=f"cat {shlex.quote(str(jobs[0] / 'run.json'))}")
+    return [job for job in jobs if job not in failed]
+
+
+def result_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that have rows. ConfigError where one that asked something has none."""
+    jobs = asked_folders(folder)
+    if lacking := [job for job in jobs if not (job / "results.jsonl").is_file()]:
+        raise missing(lacking[0], "results.jsonl")
+    return jobs
+
+
 def ledger_of(folder: Path) -> str:
-    """The URL of the ledger that a launch's answers are in."""
-    url: str = load(job_folders(folder)[0], "experiment.json")["ledger_url"]
+    """The URL of the ledger that a launch's answers are in. ConfigError where it is an import, which has none."""
+    asked = asked_folders(folder)[0]
+    url: str = load(asked, "experiment.json")["ledger_url"]
+    if not url:
+        message = "is an import: its replies are those of its files, and no ledger has them"
+        raise ConfigError(message, where=str(folder), advice=load(asked, "run.json").get("command"))
     return url
+
+
+def missing(folder: Path, name: str) -> ConfigError:
+    """Says that a run's folder has lost a file, and which command writes it again."""
+    message = "is missing; the run's command writes it again, and nothing is bought twice"
+    return ConfigError(message, where=str(folder / name), advice=load(folder, "run.json").get("command"))
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:
@@ -239,6 +268,8 @@ def load(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads((folder / name).read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
+        if name != "run.json" and (folder / "run.json").is_file():
+            raise missing(folder, name) from error
         message = "this is not the folder of a run"
         raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
     except ValueError as error:

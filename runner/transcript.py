@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
@@ -80,7 +81,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise RunnerError(f"{path}: {error.strerror or error}", advice=_AGAIN) from error
+        advice = f"ls -l {shlex.quote(str(path))}" if isinstance(error, PermissionError) else _AGAIN
+        raise RunnerError(f"{path}: {error.strerror or error}", advice=advice) from error
     with file:
         for number, line in enumerate(file, 1):
             try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ConfigError, LedgerError, TrackingError, close
+from runner.words import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,20 +33,33 @@ class Verb:
 
 
 class _Parser(argparse.ArgumentParser):
+    words: Sequence[str] = ()
+    """What is being read, for the command that was meant."""
+
     def error(self, message: str) -> Any:
         """A wrong command line is the user's input like any other."""
         message = message.replace(", tracking.KEY=VALUE", "")  # argparse names what may be left out too
-        raise ConfigError(message, where="command line", advice=self._advice(message))
+        known = self._option_string_actions
+        for at, word in enumerate(self.words):
+            name, equals, value = word.partition("=")
+            if name.startswith("--") and name not in known and (right := close(name, known)):
+                meant = [*self.words[:at], f"{right}{equals}{value}", *self.words[at + 1 :]]
+                message = f"no option is named '{name}'; did you mean '{right}'?"
+                raise ConfigError(message, where=PLACE, advice=self._typed(*meant))
+        raise ConfigError(message, where=PLACE, advice=self._advice(message))
 
     def _advice(self, message: str) -> str:
-        unknown = re.match(r"unrecognized arguments: (-\S+)", message)
-        if unknown and (right := close(unknown[1], self._option_string_actions)):
-            return f"{self.prog} {right}"
         if message.endswith("RUN"):
             from runner.completion import runs
 
-            return f"{self.prog} {next(iter(runs('')), 'RUN')}".rstrip()
+            wanted = 2 if self.prog.endswith("compare") else 1
+            return self._typed(*([*runs(""), *("RUN",) * wanted][:wanted]), *self.words)
+        if message.endswith("required: --format"):
+            return self._typed(*self.words, "--format", "csv")
         return f"{self.prog} --help"
+
+    def _typed(self, *words: str) -> str:
+        return f"{self.prog} {shlex.join(word.strip() for word in words)}"
 
 
 HYDRA_VERBS = ("plan", "rehearse")
@@ -55,10 +69,23 @@ HYDRA_VERBS = ("plan", "rehearse")
 def call(name: str, words: Sequence[str], conf: Path) -> int:
     """Run a verb. ConfigError where its words are wrong."""
     # Options may stand anywhere: `runner import PATH --out FOLDER tracking.enabled=false`.
-    return VERBS[name].run(parser_of(name).parse_intermixed_args(words), conf)
+    parser = parser_of(name)
+    parser.words = words
+    parsed = parser.parse_intermixed_args(words)
+    for word in getattr(parsed, "overrides", ()):
+        if not re.match(r"\+*tracking(?:@\w+)?[.=]", word):
+            message = f"'{word}' is one word too many: only tracking.KEY=VALUE may follow"
+            raise ConfigError(message, where=PLACE, advice=shlex.join(["runner", name, *_without(words, word)]))
+    return VERBS[name].run(parsed, conf)
 
 
-def parser_of(name: str) -> argparse.ArgumentParser:
+def _without(words: Sequence[str], word: str) -> list[str]:
+    """The words but the last that is this one."""
+    at = len(words) - 1 - [*reversed(words)].index(word)
+    return [*words[:at], *words[at + 1 :]]
+
+
+def parser_of(name: str) -> _Parser:
     """What reads a verb's words."""
     parser = _Parser(prog=f"runner {name}", description=VERBS[name].summary, allow_abbrev=False)
     VERBS[name].prepare(parser)

@@ -33,6 +33,15 @@ def test_every_group_of_the_tree_exists() -> None:
     assert named == {path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
 
 
+def test_no_shell_takes_a_commands_words_for_file_names() -> None:
+    """In every command of README and docs, what a shell such as zsh would expand or refuse stands in quotes."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.partition(" # ")[0])
+                assert not re.search(r"[][{}()*?]", command), f"{page.name}: {line}"
+
+
 def test_nothing_names_a_machine() -> None:
     """No lock file holds an address."""
     for lock in ROOT.glob("requirements*.lock"):

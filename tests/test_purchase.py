@@ -11,15 +11,16 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from loopback import Provider, Turn
 
-from runner import commands, live, pipeline, purchase, runfile, transcript
+from runner import commands, compare, live, pipeline, purchase, runfile, transcript
 from runner.batch.book import open_book
 from runner.batch.entry import Entry
-from runner.errors import BudgetError, LedgerError, RunnerError
+from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError
 from runner.job import Job
 from runner.pipeline import Launch
 from runner.records import (
@@ -39,12 +40,11 @@ from runner.records import (
 from runner.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.ledger import Ledger
     from runner.pipeline import JobResult
     from runner.records import Answer, Failure, Trial
 
+CONF = Path(__file__).parent.parent / "conf"
 NAMES = ("interesting", "surprise", "sadness", "anger")
 PROMPT = PromptTemplate("p", "en", "{{ persona }}", "{{ text.content }}", tuple(Question(n, n, n) for n in NAMES))
 PRICES = Prices(input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
@@ -155,16 +155,67 @@ def test_answers_that_cannot_be_kept_end_the_launch_as_a_ledger_error(tmp_path: 
 
 
 def test_reading_replies_again_keeps_why_trials_failed(tmp_path: Path) -> None:
-    """`runner rescore` has no other reason for a trial without an answer than its run had."""
+    """`runner rescore` has no other reason for a trial without an answer than its run had, and took no longer."""
     with Provider(answer=lambda _: Turn(status=400, content="no such thing")) as provider:
         one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
         this = Launch("runner")
         (first,) = run(this, tmp_path, one)
     runfile.write(this, first)
     before = (first.folder / "results.jsonl").read_bytes()
+    ended = runfile.load(first.folder, "run.json")["time"]
     assert b"bad_request" in before
+    time.sleep(0.01)
     assert commands.rescore(first.folder) == EXIT_FAILED_TRIALS
     assert (first.folder / "results.jsonl").read_bytes() == before
+    assert runfile.load(first.folder, "run.json")["time"] == ended
+
+
+def test_a_sweep_read_again_from_where_it_was_made_can_still_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`runner rescore outputs/x` of a sweep leaves its jobs' folders relative to its own, as they were."""
+    monkeypatch.chdir(tmp_path)
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        jobs = run(this, tmp_path / "sweep", one, replace(one, sampling=Sampling(temperature=0.1)))
+    for job in jobs:
+        runfile.write(this, job)
+    runfile.write_sweep(this, tmp_path / "sweep")
+    before = [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]]
+    assert commands.rescore(Path("sweep")) == 0
+    assert [line["folder"] for line in runfile.load(tmp_path / "sweep", "sweep.json")["jobs"]] == before
+
+
+def test_a_job_that_failed_takes_no_verb_down(tmp_path: Path) -> None:
+    """Verbs about a sweep pass over the job whose config was wrong; about that job alone they say what was wrong."""
+    sweep = tmp_path / "sweep"
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner -m")
+        (asked,) = run(this, sweep, one, first=1)
+    this.results.insert(0, pipeline.JobResult(0, sweep / "job0", (), None, error=ConfigError("9 is outside 0 to 2")))
+    for job in this.results:
+        job.folder.mkdir(exist_ok=True)
+        runfile.write(this, job)
+    runfile.write_sweep(this, sweep)
+    assert runfile.ledger_of(sweep) == one.ledger_url
+    before = (asked.folder / "results.jsonl").read_bytes()
+    assert commands.rescore(sweep) == EXIT_FAILED_TRIALS
+    assert (asked.folder / "results.jsonl").read_bytes() == before
+    assert [job["error"] for job in runfile.load(sweep, "sweep.json")["jobs"]] == ["9 is outside 0 to 2", None]
+    commands.reproduce(sweep, CONF, fresh=False)
+    with pytest.raises(ConfigError, match="no job of it has results: 9 is outside"):
+        compare.compare([sweep / "job0", asked.folder])
+
+
+@pytest.mark.parametrize("command", ["runner a=1", "runner rehearse a=1", "runner rehearse --plan study a=1"])
+def test_a_budget_that_is_too_small_names_the_plan_to_look_at(command: str, tmp_path: Path) -> None:
+    """The advice is a command that can be typed, also where the run was a rehearsal."""
+    one = replace(experiment(tmp_path, "http://127.0.0.1:1"), budget_usd=0.0)
+    with pytest.raises(BudgetError, match=r"above budget\.max_usd") as caught:
+        run(Launch(command), tmp_path, one)
+    assert caught.value.advice == "runner plan a=1"
 
 
 def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> None:

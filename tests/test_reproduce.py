@@ -112,6 +112,17 @@ def test_an_untouched_run_is_equal(folder: Path, ledger: Ledger) -> None:
     assert shown(found).splitlines()[0].strip() == "equal"
 
 
+def test_a_rehearsal_is_held_against_a_rehearsal(folder: Path, ledger: Ledger) -> None:
+    """Where a run was rehearsed, its loopback addresses, key and ledger are no difference."""
+    edit(folder / "run.json", lambda run: run.update(command="runner rehearse " + " ".join(WORDS)))
+    rehearsed = {"key_env": "RUNNER_REHEARSAL_KEY", "batch_bucket": "rehearsal"}
+    edit(folder / "experiment.json", lambda saved: saved["models"][0].update(rehearsed))
+    edit(folder / "experiment.json", lambda saved: saved["tracking"].update(experiment="persona-runner (rehearsal)"))
+    found = reproduce(folder, CONF, ledger.answers)
+    assert found.since == []
+    assert found.same_here == TRIALS
+
+
 def test_without_the_ledger_replies_are_read_again(folder: Path) -> None:
     """On another machine without the ledger the run is still equal, and what could not be replayed is counted."""
     found = reproduce(folder, CONF)

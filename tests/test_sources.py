@@ -367,7 +367,11 @@ BAD_TEXTS = (
     BadTable("twin columns", "name,content,name\na,x,b", ("two columns are named 'name'",), None),
     BadTable("open quote", 'name,content\na,"x', ("cannot be read as csv",), None),
     BadTable("no row", "name,content\n", ("holds no row",), None),
-    BadTable("nothing", "", ("has no column 'name'",), "columns.name", at_config=True),
+    BadTable("nothing", "", ("is empty",), None),
+    BadTable(
+        "semicolons", "name;content\na;x\n", ("one column", "parted by ';'", "commas"), "columns.name", at_config=True
+    ),
+    BadTable("tabs", "name\tcontent\na\tx\n", ("parted by a tab",), "columns.name", at_config=True),
     BadTable("not JSON", '{"name": "a", "content": "x"}\n{"name"', ("line 2", "is not JSON"), None, extension="jsonl"),
     BadTable("no object", '["a", "x"]', ("line 1", "is not a JSON object"), None, extension="jsonl"),
     BadTable(

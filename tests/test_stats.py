@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -460,6 +461,19 @@ def _printed(found: stats.Statistics) -> str:
     for table in stats.render(found):
         console.print(table)
     return shown.getvalue()
+
+
+def test_what_holds_for_all_questions_is_said_once() -> None:
+    """What cannot be said has a line for each reason, not for each question; a question stands where it is not all."""
+    rows = [
+        replace(_row(text=f"t{n}", repetition=k), scores={"a": float(n + k), "b": 5.0 * n, "c": 2.0 * n + k})
+        for n in range(3)
+        for k in (1, 2)
+    ]
+    printed = _printed(stats.describe(rows)).partition("Not defined")[2]
+    assert re.search(r"^analysis of variance by vendor and persona +there is one vendor only *$", printed, re.MULTILINE)
+    assert re.search(r"^analysis of variance by text: b +scores do not vary", printed, re.MULTILINE)
+    assert printed.count("there is one model only") == 4  # differences, alpha and two ICCs
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import shutil
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from runner import aggregate, report, results, study, transcript
+from runner import aggregate, commands, report, results, study, transcript
 from runner.errors import ConfigError
 from runner.records import Tracking
 from runner.study.head import read_head
@@ -344,6 +346,14 @@ def test_coverage_is_of_the_complete_design(tmp_path: Path) -> None:
     assert (len(imported.rows), imported.expected) == (11, 12)
 
 
+def test_temperatures_are_part_of_the_design(tmp_path: Path) -> None:
+    """A sweep over temperatures that comes back has no more trials than its design, also where one model takes none."""
+    lines = [f",t1,V,m,p1,{heat},{n},1,2,3,4" for heat in (0, 1) for n in (1, 2)]
+    lines += [f",t1,V,o3,p1,,{n},1,2,3,4" for n in (1, 2)]
+    imported = study.read(_put(tmp_path, {"a.csv": _table(*lines)}) / "a.csv")
+    assert (len(imported.rows), imported.expected) == (6, 6)
+
+
 # ---- the run that it becomes -----------------------------------------------------------------------------------------
 
 
@@ -375,6 +385,16 @@ def test_an_import_is_a_run_like_any_other(tmp_path: Path) -> None:
     assert [model["prices"]["input_usd_per_mtok"] for model in experiment["models"]] == [None, 2.0]
     assert len(list((written.folder / "replies").rglob("*.txt"))) == 3
     assert len((written.folder / "summary.csv").read_text().splitlines()) == 3
+
+
+def test_an_import_has_no_ledger(tmp_path: Path) -> None:
+    """Verbs that need a run's answers say that an import has none, with the command that brings it in again."""
+    (tmp_path / "two words").mkdir()
+    folder = study.write_run(study.read(_study(tmp_path / "two words")), tmp_path / "outputs").folder
+    for verb in (commands.rescore, lambda it: commands.reproduce(it, tmp_path, fresh=False)):
+        with pytest.raises(ConfigError, match="is an import") as caught:
+            verb(folder)
+        assert shlex.split(caught.value.advice or "") == ["runner", "import", str(tmp_path / "two words" / "results")]
 
 
 def test_importing_twice_adds_nothing(tmp_path: Path) -> None:
@@ -456,6 +476,20 @@ def test_replies_come_out_byte_for_byte(tmp_path: Path) -> None:
     }
 
 
+def test_names_that_no_file_takes_come_back(tmp_path: Path) -> None:
+    """Text, model and persona with quotes, slashes or great length are the same after export and import."""
+    names = {('it\'s "q"', "Qwen/Qwen3", "p/1"), ("長い" * 60, "m", "a_b"), ("t_1", "m", "雨 🌧️" * 20)}
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS.split(","))
+        lines.writerows(
+            ["2025/5/1 14:20", text, "v", model, persona, 1, 1, 1, 2, 3, 4] for text, model, persona in names
+        )
+    run = study.write_run(study.read(tmp_path / "a.csv"), tmp_path / "outputs").folder
+    study.export(run, "study", tmp_path / "txt")
+    assert {(row.text, row.model, row.persona) for row in study.read(tmp_path / "txt").rows} == names
+
+
 def test_the_table_comes_out_with_the_same_rows(tmp_path: Path) -> None:
     """A table that is imported, exported and imported again has the same trials, scores and times."""
     lines = ("2025/5/1 14:20,t1,OpenAI,gpt-4o,p1,0.7,1,85.0,70.0,,30.0", "2025/5/1 14:21,t1,xAI,grok,p1,,1,1.5,2,3,4")
@@ -512,6 +546,29 @@ def test_a_sweep_goes_out_without_the_job_that_failed(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs[1:]}))
     with pytest.raises(ConfigError, match="no job of it has results"):
         study.export(tmp_path / "sweep", "csv", tmp_path / "a.csv")
+
+
+def test_one_job_of_a_sweep_goes_out_alone(tmp_path: Path) -> None:
+    """A job's folder is exported as that job, as `stats` takes it, not as its whole sweep."""
+    first = study.write_run(study.read(_study(tmp_path)), tmp_path / "sweep").folder
+    second = shutil.copytree(first, tmp_path / "sweep" / "1")
+    jobs = [{"folder": first.name}, {"folder": "1"}]
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    assert study.export(second, "csv", tmp_path / "a.csv").written == 3
+    assert study.export(tmp_path / "sweep", "parquet", tmp_path / "a.parquet").written == 6
+
+
+@pytest.mark.parametrize(("form", "replied"), [("csv", 3), ("study", 3)])
+def test_an_answer_that_jobs_share_goes_out_once(form: str, replied: int, tmp_path: Path) -> None:
+    """What a sweep's export cannot tell apart is one trial in it, so that it comes in again without a complaint."""
+    first = study.write_run(study.read(_study(tmp_path)), tmp_path / "sweep").folder
+    shutil.copytree(first, tmp_path / "sweep" / "1")
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"jobs": [{"folder": first.name}, {"folder": "1"}]}))
+    target = tmp_path / ("a.csv" if form == "csv" else "a")
+    done = study.export(tmp_path / "sweep", form, target)
+    assert (done.written, done.left_out, done.shared) == (replied, 0, 3)
+    again = study.read(target)
+    assert (len(again.rows), again.unreadable) == (replied, ())
 
 
 def test_a_target_in_use_is_refused(tmp_path: Path) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hydra._internal.utils import get_args
 
+from runner import batches, completion, runfile, study
 from runner.__main__ import main
 from runner.errors import ConfigError
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,18 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         (["--config-dir", "mine", "plan", "a=1"], "runner plan --config-dir mine a=1"),
         (["persona=", "poet"], "runner persona=poet"),
         (["persona=poet", "robot"], "runner --help"),
-        (["stts"], "runner --help"),
-        (["stats", "--jsn", "x"], "runner stats --json"),
+        (["stts"], "runner stats"),
+        (["stts", "a b", "--json"], "runner stats 'a b' --json"),
+        (["frobnicate"], "runner --help"),
+        (["stats", "--jsn", "x"], "runner stats --json x"),
+        (["stats", "x", "y"], "runner stats x"),
+        (["report", "x", "x", "tracking.uri=z"], "runner report x tracking.uri=z"),
+        (["rescore", "x", "sampling.trials=2"], "runner rescore x"),
+        (["import", "x", "y", "tracking.enabled=false"], "runner import x tracking.enabled=false"),
+        (["ui", "x"], "runner ui"),
+        (["export", "x"], "runner export x --format csv"),
+        (["export", "x", "--fromat=csv"], "runner export x --format=csv"),
+        (["compare"], "runner compare RUN RUN"),
         (["rehearse", "--plan"], "runner rehearse --plan study"),
         (["simulate", "--port", "99999999"], "runner simulate --help"),
         (["plan", "modl=gpt-4o"], "runner plan model=gpt-4o"),
@@ -100,6 +109,13 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         (["sampling.temprature=1"], "runner sampling.temperature=1"),
         (["sampling.temperature=0,1"], "runner sampling.temperature=0,1 -m"),
         (["sampling.trials=1.5"], "runner sampling.trials=1"),
+        (["plan", "text=[rain]", "sampling.trials=0", "-q"], "runner plan 'text=[rain]' -q sampling.trials=1"),
+        (["plan", "model=o1-mini", "strict=true"], "runner plan model=o1-mini strict=false"),
+        (["plan", "model=any", "text=[rain]"], "runner plan model=any 'text=[rain]' model.any.id=VALUE"),
+        (
+            ["plan", "model=gpt-4o", "batch=native", "batch.window=9x"],
+            "runner plan model=gpt-4o batch=native batch.window=24h",
+        ),
         (["~persona.poet.temperature"], "runner persona.poet.temperature=null"),
         (["models", "gpt4o"], "runner models"),
         (["--config-dir", "nowhere"], "ls -d */"),
@@ -115,6 +131,49 @@ def test_what_to_type_instead(words: list[str], tried: str, capsys: pytest.Captu
     complaint = capsys.readouterr().err.splitlines()
     assert complaint[0].startswith("error: ")
     assert complaint[1:] == [f"try:   {tried}"]
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A file of one's own with a mistake in it, and what is said of it."""
+
+    file: str
+    content: str
+    words: str
+    says: str
+    tried: str
+    encoding: str = "utf-8"
+
+
+EDIT = "$EDITOR 'my own/"
+MINE = (
+    Mine("persona/c.yaml", "description: x", "persona=[c]", "must be: # @package persona.c", f"{EDIT}persona/c.yaml'"),
+    Mine("model/c.yaml", "# @package model.c\nidd: x", "model=[c]", "did you mean 'id'?", f"{EDIT}model/c.yaml'"),
+    Mine("persona/c.yaml", "# @package persona.c\nx: é", "persona=[c]", "byte 0xe9 at offset 24", "iconv ", "cp1252"),
+    Mine(
+        "experiment/c.yaml",
+        "defaults: [{override /persona: [poet]}]",
+        "experiment=c",
+        "must be: # @package _global_",
+        f"{EDIT}experiment/c.yaml'",
+    ),
+    Mine("persona/c.yaml", "", "-m persona=glob(z*)", "this sweep has no job", "runner --help"),
+)
+
+
+@pytest.mark.parametrize("mine", MINE, ids=lambda mine: mine.says)
+def test_a_file_of_ones_own_is_named_where_it_lies(
+    mine: Mine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong in a file below --config-dir is said with the path that an editor opens; no traceback."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my own" / mine.file
+    path.parent.mkdir(parents=True)
+    path.write_text(mine.content, encoding=mine.encoding)
+    assert main(["plan", "--config-dir", "my own", *mine.words.split()]) == 2
+    complaint = capsys.readouterr().err.splitlines()
+    assert mine.says in complaint[-2]
+    assert complaint[-1].startswith(f"try:   {mine.tried}")
 
 
 def test_every_error_ends_with_what_to_type(
@@ -162,7 +221,43 @@ def test_a_folder_that_is_no_whole_run(
     assert "try:   runner stats outputs/day/time" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lost", ["results.jsonl", "experiment.json"])
+def test_a_run_that_has_lost_a_file(
+    lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verbs name the file that is missing, with the command that writes it again."""
+    monkeypatch.chdir(tmp_path)
+    reply = tmp_path / "in" / "t1_gpt-4o_p1_temp--_01.txt"
+    reply.parent.mkdir()
+    reply.write_text("timestamp: 2025-05-01 14:20:03\ntrial: 1\n\nQ1. 面白さ(数値): 75\n", encoding="utf-8")
+    folder = study.write_run(study.read(reply.parent), tmp_path / "outputs").folder
+    run = runfile.load(folder, "run.json")
+    runfile.dump(folder / "run.json", {**run, "command": "runner a=1"})
+    experiment = {**runfile.load(folder, "experiment.json"), "ledger_url": "sqlite:///outputs/ledger.db"}
+    runfile.dump(folder / "experiment.json", experiment)
+    (folder / lost).unlink()
+    for verb in ("report", "track", "rescore", "reproduce", "export"):
+        assert main([verb, str(folder), *(("--format", "csv") if verb == "export" else ())]) == 2
+        error, tried = capsys.readouterr().err.splitlines()
+        assert error.startswith(f"error: {folder / lost}: is missing;")
+        assert tried == "try:   runner a=1"
+
+
 def test_a_folder_that_cannot_be_written_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """What the operating system refuses is one error that names the path."""
     assert main(["hydra.run.dir=/dev/null/run", "text=[rain]"]) == 1
     assert capsys.readouterr().err.startswith("error: /dev/null/run: Not a directory")
+
+
+def test_runs_are_found_where_users_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`outputs/NAME` is found like `outputs/DAY/TIME`, a sweep once and not by its jobs; the newest is first."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("zulu/run.json", "day/time/run.json", "heat/0/run.json", "heat/1/run.json", "heat/sweep.json"):
+        path = tmp_path / "outputs" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"jobs": [{"folder": "0"}, {"folder": "1"}]}', encoding="utf-8")
+    os.utime(tmp_path / "outputs/zulu/run.json", (1, 1))
+    found = [str(path.relative_to(tmp_path / "outputs")) for path in batches.launches(Path("outputs"))]
+    assert found == ["day/time", "heat", "zulu"]
+    assert completion.runs("")[-1] == "outputs/zulu"
+    assert {*completion.runs("outputs/h")} == {"outputs/heat", "outputs/heat/0", "outputs/heat/1"}

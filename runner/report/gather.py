@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner import aggregate, runfile, saved, stats, transcript
-from runner.errors import ConfigError
 from runner.records import Question
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def _part(place: int, folder: Path, launch: Mapping[str, Any]) -> Part:
 
 def _lines(path: Path) -> int:
     if not path.is_file():
-        raise ConfigError("there are no results in this folder", where=str(path), advice="runner")
+        raise runfile.missing(path.parent, path.name)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 

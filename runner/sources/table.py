@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
@@ -120,6 +122,8 @@ def _rows(
     check_limit(limit, where)
     path = path.expanduser()
     table = _opened(path, where)
+    if not path.stat().st_size:
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
     chosen = _chosen(columns, fields, table.names, path, where)
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
@@ -152,6 +156,9 @@ def _chosen(
         if field not in REQUIRED and column == field and not get_close_matches(field, spare, n=1, cutoff=SLIP):
             continue
         message = f"'{path}' has no column '{column or ''}': {nearest(column or field, names)}"
+        if len(names) == 1 and (apart := re.search("[;\t|]", names[0])):
+            shown = "a tab" if apart[0] == "\t" else f"'{apart[0]}'"
+            message = f"'{path}' has one column, '{names[0]}': its cells are parted by {shown}; a csv's are by commas"
         raise ConfigError(message, where=where, key=f"columns.{field}")
     return chosen
 
@@ -226,4 +233,6 @@ def _decoded(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-        raise ConfigError(message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {path}") from error
+        raise ConfigError(
+            message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {shlex.quote(str(path))}"
+        ) from error

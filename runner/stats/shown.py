@@ -144,12 +144,18 @@ def _agreement(statistics: Statistics) -> Table:
 
 
 def _missing(statistics: Statistics) -> Iterator[tuple[str, str]]:
-    """Each reason once, with what it concerns."""
+    """Each reason once for what it concerns, with the questions where it does not hold for all of them."""
+    found: dict[tuple[str, str], list[str]] = {}
     for skipped in statistics.skipped:
-        yield skipped.what, skipped.reason
+        question = next((name for name in statistics.questions if f" of {name} by " in skipped.what), "")
+        found.setdefault((skipped.what.replace(f" of {question} by ", " by "), skipped.reason), []).append(question)
     for each in statistics.agreement:
         if isinstance(each.value, Undefined):
-            yield f"{each.measure} among {each.among}, {each.question}", each.value.reason
+            what = f"{each.measure} among {each.among}"
+            found.setdefault((what, each.value.reason), []).append(each.question)
+    for (what, reason), questions in found.items():
+        some = questions != [""] and set(questions) != set(statistics.questions)
+        yield (f"{what}: {', '.join(questions)}" if some else what), reason
 
 
 # ---- lines and numbers -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,6 +33,8 @@ class Exported:
     """Files for `study`, else lines."""
     left_out: int
     """Trials that the format has no place for: for `csv` the failed, for `study` those without a reply or scores."""
+    shared: int = 0
+    """Trials that share the answer of an earlier job's, and in these formats could not be told from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ class _Job:
         return transcript.read_rows(self.folder / "results.jsonl")
 
 
+def _once(jobs: Iterable[_Job], counted: Counter[str]) -> Iterator[tuple[_Job, Row]]:
+    """Each job's rows without those whose key an earlier job has; these are counted as "shared"."""
+    seen: set[str] = set()
+    for job in jobs:
+        keys = set()
+        for row in job.rows():
+            keys.add(row.key)
+            if row.key in seen:
+                counted["shared"] += 1
+            else:
+                yield job, row
+        seen |= keys
+
+
 def export(folder: Path, form: str, target: Path) -> Exported:
     """Write a run, or all jobs of a sweep that have results, in another format. ConfigError where that cannot be.
 
@@ -57,10 +74,7 @@ def export(folder: Path, form: str, target: Path) -> Exported:
         raise ConfigError(
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
-    folders = runfile.job_folders(runfile.launch_folder(folder))
-    jobs = [_job(path) for path in folders if runfile.load(path, "run.json")["error"] is None]
-    if not jobs:
-        raise ConfigError("no job of it has results", where=str(folder), advice=f"cat {folder}/run.json")
+    jobs = [_job(path) for path in runfile.result_folders(folder)]
     writers: dict[str, Callable[[list[_Job], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,
@@ -85,19 +99,18 @@ def _to_study(jobs: list[_Job], target: Path) -> Exported:
         raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {target}")
     names = FileNames()
     vendors: dict[str, Path] = {}
-    written = left_out = 0
-    for job in jobs:
-        for row in job.rows():
-            text = _text_of(row, job)
-            if text is None:
-                left_out += 1
-                continue
-            if row.vendor not in vendors:
-                vendors[row.vendor] = target / names.folder(row.vendor)
-                vendors[row.vendor].mkdir(parents=True, exist_ok=True)
-            (vendors[row.vendor] / names.of(row)).write_bytes(text.encode("utf-8", "backslashreplace"))
-            written += 1
-    return Exported(target, written, left_out)
+    counted: Counter[str] = Counter()
+    for job, row in _once(jobs, counted):
+        text = _text_of(row, job)
+        if text is None:
+            counted["left out"] += 1
+            continue
+        if row.vendor not in vendors:
+            vendors[row.vendor] = target / names.folder(row.vendor)
+            vendors[row.vendor].mkdir(parents=True, exist_ok=True)
+        (vendors[row.vendor] / names.of(row)).write_bytes(text.encode("utf-8", "backslashreplace"))
+        counted["written"] += 1
+    return Exported(target, counted["written"], counted["left out"], counted["shared"])
 
 
 def _text_of(row: Row, job: _Job) -> str | None:
@@ -116,12 +129,14 @@ def _to_csv(jobs: list[_Job], target: Path) -> Exported:
     prompt = jobs[0].prompt
     if any(job.prompt.questions != prompt.questions for job in jobs):
         raise ConfigError("the jobs ask different questions; export one of them", where=str(jobs[0].folder.parent))
-    replied = [row for job in jobs for row in job.rows() if row.outcome != "failed"]
+    counted: Counter[str] = Counter()
+    rows = [row for _, row in _once(jobs, counted)]
+    replied = [row for row in rows if row.outcome != "failed"]
     with _beside(target) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header(prompt))
         writer.writerows(lines_of(replied, prompt))
-    return Exported(target, len(replied), sum(1 for job in jobs for _ in job.rows()) - len(replied))
+    return Exported(target, len(replied), len(rows) - len(replied), counted["shared"])
 
 
 def _to_parquet(jobs: list[_Job], target: Path) -> Exported:

@@ -14,7 +14,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
+
+from runner.reply_files import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +103,8 @@ def _on_one_line(value: str) -> str:
 def read_name(stem: str, head: Head) -> dict[str, str]:
     """What a file name says: text, model, persona, heat (temperature times 100, or "--") and trial, as far as it does.
 
-    A name in which text or persona hold an underscore is told apart by what the head calls them.
+    A name in which text or persona hold an underscore, or signs that no file name takes, is told apart by what the
+    head calls them.
     """
     found = next((match for pattern in _NAMES[1:] if (match := pattern.fullmatch(stem))), None)
     if found is None and (found := _NAMES[0].fullmatch(stem)) is not None:
@@ -110,9 +114,12 @@ def read_name(stem: str, head: Head) -> dict[str, str]:
 
 
 def _front(front: str, head: Head) -> dict[str, str]:
-    text, persona = (head.values.get(name, "") for name in ("text", "persona"))
-    if text and persona and front.startswith(f"{text}_") and front.endswith(f"_{persona}"):
-        model = front[len(text) + 1 : -len(persona) - 1]
-        return {"text": text, "model": model, "persona": persona} if model else {}
+    text, model, persona = (head.values.get(name, "") for name in ("text", "model", "persona"))
+    if text and persona:
+        for before, after in product(spellings(text), spellings(persona)):
+            if front.startswith(f"{before}_") and front.endswith(f"_{after}"):
+                named = front[len(before) + 1 : -len(after) - 1]
+                found = {"text": text, "model": model if named in spellings(model) else named, "persona": persona}
+                return found if named else {}
     match = _FRONT.fullmatch(front)
     return match.groupdict() if match else {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import shlex
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -62,10 +63,18 @@ class Imported:
 
     @property
     def expected(self) -> int:
-        """Trials of a complete design: every model, persona and text that occurs, as often as the most repeated."""
-        axes = ("model", "persona", "text", "repetition")
-        product = 1
-        for axis in axes:
+        """Trials of a complete design: every model, persona and text that occurs, as often as the most repeated.
+
+        A model is taken at as many temperatures as any of its personas reads a text at.
+        """
+        heats: defaultdict[tuple[str, str, str], set[object]] = defaultdict(set)
+        for row in self.rows:
+            heats[row.model, row.persona, row.text].add(row.sent.get("temperature"))
+        of_model: dict[str, int] = {}
+        for (model, _, _), found in heats.items():
+            of_model[model] = max(of_model.get(model, 0), len(found))
+        product = sum(of_model.values())
+        for axis in ("persona", "text", "repetition"):
             product *= len({getattr(row, axis) for row in self.rows})
         return product
 
@@ -219,7 +228,7 @@ def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[
     return {
         "version": RECORD_VERSION,
         "run": imported.id,
-        "command": f"runner import {imported.source}",
+        "command": shlex.join(["runner", "import", imported.source]),
         "git": {"commit": None, "dirty": None},
         "lock_sha256": None,
         "python": None,
