@@ -346,7 +346,7 @@ def test_a_batch_is_found_again_without_its_file(tmp_path: Path) -> None:
         if name == "unanswered":
             raise Crash
 
-    with SimulatorThread(FaultPlan(batch_s=0.05, drop_create=0.01)) as simulator:
+    with SimulatorThread(FaultPlan(batch_s=0, drop_create=0.01)) as simulator:
         trials = trials_of(model_of("anthropic", simulator.base), 3)
         with pytest.raises(Crash), bench(tmp_path, step=dies) as at:
             at.buy(trials)
