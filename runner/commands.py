@@ -111,7 +111,7 @@ def rescore(folder: Path) -> int:
         launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
         if run["status"] != "SCHEDULED":
             launch.ended = datetime.fromisoformat(run["time"])
-        launch.purchase.requests_sent = run["requests_sent"]
+        launch.purchase.requests_sent, launch.purchase.run_id = run["requests_sent"], run["run"]
         jobs = []
         for path in runfile.job_folders(folder):
             of_job = runfile.load(path, "run.json")
@@ -140,17 +140,21 @@ def _recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
             purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts)
         elif row.source == "bought":
             purchase.bought.add(row.key)
-    purchase.bought |= waiting
     if waiting:
         _recall_batches(purchase, job, waiting, batches)
 
 
 def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Iterable[str]) -> None:
-    """Which of the keys open batches hold, and how the others ended in those that are not open any longer."""
+    """Which of the keys open batches hold, which they answered, and how the others ended.
+
+    What another launch fetched, and so counts as bought, is not counted here again.
+    """
     from runner.batch.book import open_book
 
     with open_book(job.experiment.ledger_url) as book:
-        items = (item for batch in batches for item in book.items(batch) if item.key in keys)
+        items = [item for batch in batches for item in book.items(batch) if item.key in keys]
+        mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
+        purchase.bought.update(item.key for item in mine)
         ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
         purchase.failures |= {key: Failure(key, item.problem, item.attempt) for key, item in ended.items()}
         purchase.pending |= {key: batch for key, batch in book.open_keys().items() if key in keys - ended.keys()}

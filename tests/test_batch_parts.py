@@ -299,6 +299,7 @@ def test_a_book_of_an_older_version_is_read(book: Book, url: str) -> None:
     """A book made before batches kept their run's settings is taken up, with what it holds."""
     book.draft(ENTRY, ITEMS)
     execute(url, "ALTER TABLE batch DROP COLUMN settings")
+    execute(url, "ALTER TABLE batch_item DROP COLUMN buyer")
     with open_book(url) as again:
         assert again.entry("b0") == ENTRY
         again.draft(replace(ENTRY, id="b1", settings=settings(cleanup=False)), ITEMS)

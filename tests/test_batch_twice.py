@@ -17,7 +17,7 @@ from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials
 
 from runner.batch import desk
 from runner.batch.book import open_book
-from runner.errors import FatalError, TransientError
+from runner.errors import ConfigError, FatalError, TransientError
 from runner.live import Stop
 from runner.providers.batch_api import Item, Standing
 from runner.simulator import FaultPlan, SimulatorThread
@@ -346,7 +346,7 @@ def test_a_batch_is_found_again_without_its_file(tmp_path: Path) -> None:
         if name == "unanswered":
             raise Crash
 
-    with SimulatorThread(FaultPlan(batch_s=0.05, drop_create=0.01)) as simulator:
+    with SimulatorThread(FaultPlan(batch_s=0, drop_create=0.01)) as simulator:
         trials = trials_of(model_of("anthropic", simulator.base), 3)
         with pytest.raises(Crash), bench(tmp_path, step=dies) as at:
             at.buy(trials)
@@ -356,3 +356,22 @@ def test_a_batch_is_found_again_without_its_file(tmp_path: Path) -> None:
             assert at.buy(trials).failures == {}
             assert at.has(trials) == 3
         assert simulator.count.bought_again == 0
+
+
+def test_a_key_that_is_gone_for_good_is_not_waited_for(tmp_path: Path) -> None:
+    """What another key's batch holds is bought anew once that batch's time is over; the refusal says from when on."""
+    api, trials, days = FakeApi(stands=refuses_a_look), trials_of(MODEL, 2), [0.0]
+
+    def again() -> Any:
+        other = {"BATCH_API_KEY": "another-key"}
+        return with_api(tmp_path, api, environment=other, clock=lambda: time.time() + days[0] * 86_400)
+
+    with with_api(tmp_path, api, settings=settings(wait=False)) as at:
+        at.buy(trials)
+    with again() as at, pytest.raises(ConfigError, match=r"buys them anew after 2\d+-\d+-\d+"):
+        at.buy(trials)
+    days[0] = 5.0
+    api.stands = lambda batch: refuses_a_look(batch) if batch.id == "p1" else over(batch)
+    with again() as at:
+        assert at.buy(trials).failures == {}
+        assert at.has(trials) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, FatalError
@@ -33,14 +34,22 @@ def fingerprint(model: Model, account: Account) -> str:
     return hashlib.sha256(f"{account.base}\n{key or ''}".encode()).hexdigest()[:12]
 
 
-def check_account(entry: Entry, mine: str) -> None:
-    """ConfigError where a batch was sent from another account than `mine`, a fingerprint."""
+def check_account(entry: Entry, mine: str, until: float) -> None:
+    """ConfigError where a batch was sent from another account than `mine`, a fingerprint.
+
+    `until` is when the batch is given up, whoever asks: seconds since 1970.
+    """
     if entry.account == mine:
         return
     name = entry.model.key_env
     message = (
         f"batch {entry.id} holds these requests and belongs to another account: it was sent to {entry.base} by account "
-        f"{entry.account}, and the key that is set now makes account {mine}"
+        f"{entry.account}, and the key that is set now makes account {mine}. "
+        f"Is that key gone for good, the same run buys them anew after {_day(until)}, when batch.grace is over"
     )
     advice = f"export {name}=... (the key it was sent with), or: runner status" if name else "runner status"
     raise ConfigError(message, where=f"model/{entry.model.name}.yaml", key="key_env", advice=advice)
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

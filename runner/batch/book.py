@@ -66,12 +66,17 @@ _ITEM = sa.Table(
     sa.Column("ending", sa.String),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
+    sa.Column("buyer", sa.String),
 )
+_LATER = (_BATCH.c.settings, _ITEM.c.buyer)
+"""Columns that were added later; a program that does not know of them leaves them empty."""
 _ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
 _SETTLE = (
     sa.update(_ITEM)
     .where(_ITEM.c.batch == sa.bindparam("of"), _ITEM.c.n == sa.bindparam("at"))
-    .values(ending=sa.bindparam("to"), kind=sa.bindparam("why"), message=sa.bindparam("words"))
+    .values(
+        ending=sa.bindparam("to"), kind=sa.bindparam("why"), message=sa.bindparam("words"), buyer=sa.bindparam("by")
+    )
 )
 
 
@@ -134,7 +139,15 @@ class Book:
 
     def items(self, batch: str) -> list[Booked]:
         """A batch's items in order."""
-        columns = (_ITEM.c.n, _ITEM.c.key, _ITEM.c.attempt, _ITEM.c.ending, _ITEM.c.kind, _ITEM.c.message)
+        columns = (
+            _ITEM.c.n,
+            _ITEM.c.key,
+            _ITEM.c.attempt,
+            _ITEM.c.ending,
+            _ITEM.c.kind,
+            _ITEM.c.message,
+            _ITEM.c.buyer,
+        )
         query = sa.select(*columns).where(_ITEM.c.batch == batch).order_by(_ITEM.c.n)
         with explained(self.place), self._engine.connect() as connection:
             return [Booked(*row) for row in connection.execute(query)]
@@ -220,11 +233,10 @@ def _prepare(engine: sa.Engine, place: str) -> None:
         if not sa.inspect(connection).has_table(_VERSION.name):
             TABLES.create_all(connection)
             connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
-        elif _BATCH.c.settings.name not in {
-            column["name"] for column in sa.inspect(connection).get_columns(_BATCH.name)
-        }:
-            # Added later; a program that does not know of it leaves it empty.
-            connection.execute(sa.text(f"ALTER TABLE {_BATCH.name} ADD COLUMN {_BATCH.c.settings.name} TEXT"))
+        for column in _LATER:
+            table = str(column.table)
+            if column.name not in {known["name"] for known in sa.inspect(connection).get_columns(table)}:
+                connection.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column.name} TEXT"))
         version = connection.scalar(sa.select(_VERSION.c.version))
     if version != SCHEMA_VERSION:
         message = f"batches were written by another version of this program ({version}; this one: {SCHEMA_VERSION})"
@@ -244,6 +256,7 @@ def _bound(batch: str, settled: Settled) -> dict[str, Any]:
         "to": settled.ending,
         "why": settled.kind,
         "words": settled.message,
+        "by": settled.buyer,
     }
 
 

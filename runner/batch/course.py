@@ -57,7 +57,8 @@ class Course:
     waiting: Waiting
     clock: Callable[[], float]
     """Seconds since 1970."""
-    answered: Callable[[str, Answer], None] = lambda _key, _answer: None
+    answered: Callable[[str, Answer], str | None] = lambda _key, _answer: None
+    """Told of each answer that was fetched; the launch that counts it as bought."""
     retrying: Callable[[str, float], None] = lambda _kind, _wait_s: None
     found: Callable[[Entry], None] = lambda _entry: None
     """Told of a batch whose sending got no answer, and that its provider has."""

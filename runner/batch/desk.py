@@ -132,7 +132,7 @@ async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waitin
     limits = replace(entry.model.limits, total_s=min(entry.model.limits.total_s, LOOK_S))
     try:
         course = shop.course(replace(entry.model, limits=limits), http, waiting)
-        check_account(entry, course.fingerprint)
+        check_account(entry, course.fingerprint, gives_up(entry, shop.settings))
         if not await asyncio.to_thread(shop.book.take, entry.id):
             return "another process is at work on it"
         return await _looked_at(course, await asyncio.to_thread(shop.book.entry, entry.id), cancel=cancel)

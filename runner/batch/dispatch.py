@@ -20,6 +20,7 @@ from runner.batch.account import account_of, check_account, fingerprint
 from runner.batch.course import Course
 from runner.batch.entry import LEASE_S
 from runner.batch.lane import Lane
+from runner.batch.pace import gives_up
 from runner.batch.waiting import Left, Unreachable, Waiting
 from runner.batch.wanted import Outcome, Wanted
 from runner.codec import Codec, codec_for
@@ -133,12 +134,22 @@ async def dispatch(wanted: Sequence[Wanted], shop: Shop, observer: Observer, sto
 async def _run_all(lanes: Sequence[Lane], shop: Shop) -> None:
     for lane in lanes:
         for batch in dict.fromkeys(lane.attached.values()):
-            check_account(shop.book.entry(batch), lane.course.fingerprint)
+            _check_account(shop, batch, lane.course.fingerprint)
     async with asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(lane.run())
     for lane in lanes:
         await _look_again(shop, lane)
+
+
+def _check_account(shop: Shop, batch: str, mine: str) -> None:
+    """ConfigError where a batch is another account's; past its time it counts as lost, since keys may go for good."""
+    entry = shop.book.entry(batch)
+    until = gives_up(entry, shop.settings)
+    if entry.account == mine or shop.clock() <= until:
+        check_account(entry, mine, until)
+    elif entry.state != "lost":
+        shop.book.change(batch, "lost", note="it is given up: it belongs to another account, and its time is over")
 
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:

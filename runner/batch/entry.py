@@ -101,6 +101,8 @@ class Booked:
     ending: Ending | None = None
     kind: str = ""
     message: str = ""
+    buyer: str | None = None
+    """The launch that fetched its answer and counts it as bought; None where it was collected outside of any."""
 
     @property
     def problem(self) -> Problem:
@@ -117,6 +119,7 @@ class Settled:
     ending: Ending
     kind: str = ""
     message: str = ""
+    buyer: str | None = None
 
 
 def item_id(batch: str, n: int) -> str:

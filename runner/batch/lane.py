@@ -331,11 +331,13 @@ class Lane:
         light = self._light.setdefault(rung, Adapted(Request(self.wanted.model.id, (), {}), rung, {}, {}))
         return replace(trial, adapted=light)
 
-    def _answered(self, key: str, answer: Answer) -> None:
-        if (trial := self.trials.get(key)) is not None:
-            if key in self.attached:
-                self._fetched.add(key)
-            self.observer.answered(trial, answer)
+    def _answered(self, key: str, answer: Answer) -> str | None:
+        if (trial := self.trials.get(key)) is None:
+            return None
+        if key in self.attached:
+            self._fetched.add(key)
+        self.observer.answered(trial, answer)
+        return self.run_id
 
     def _fail(self, key: str, problem: Problem, attempts: int) -> None:
         failure = Failure(key, problem, attempts)

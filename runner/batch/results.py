@@ -48,8 +48,8 @@ class Results:
     book: Book
     ledger: Keep
     folder: Path
-    answered: Callable[[str, Answer], None]
-    """Told of each answer, with its key, once."""
+    answered: Callable[[str, Answer], str | None]
+    """Told of each answer, with its key, once; the launch that counts it as bought."""
     told: Callable[[str], str]
     """What a provider says, as it is kept."""
     step: Callable[[str], None]
@@ -128,14 +128,13 @@ class Results:
             return None
         if succeeded and item.raw is not None:
             self.ended[n] = 2
-            self._keep(n, item.raw)
-            return Settled(n, "succeeded")
+            return Settled(n, "succeeded", buyer=self._keep(n, item.raw))
         self.ended[n] = 1
         if item.ending == "succeeded" or item.kind == "malformed":
             return Settled(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
         return Settled(n, item.ending, item.kind, self.told(item.message))
 
-    def _keep(self, n: int, raw: bytes) -> None:
+    def _keep(self, n: int, raw: bytes) -> str | None:
         booked, model = self.booked[n], self.entry.model
         answer = Answer(
             key=booked.key,
@@ -148,7 +147,7 @@ class Results:
             time=datetime.fromtimestamp(self.now, UTC).isoformat(timespec="milliseconds"),
         )
         self.ledger.put(answer)
-        self.answered(booked.key, answer)
+        return self.answered(booked.key, answer)
 
     async def _settle(self) -> None:
         """Answers first, so that an item never counts as answered whose answer is not durable."""

@@ -298,6 +298,19 @@ def test_a_rehearsal_leaves_no_batch_to_wait_for(shell: Shell, monkeypatch: pyte
     assert shell.newest()["status"] == "FAILED"
 
 
+def test_what_a_later_run_fetched_is_bought_there(shell: Shell) -> None:
+    """Of a run that was left and the one that went on in its place, each answer is paid for in one."""
+    with SimulatorThread(FaultPlan(batch_s=0.1)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
+        left = newest(shell.folder, "run.json")
+        shell.run("model=mini", *NATIVE, UNTRACKED)
+        assert shell.newest()["price_usd"] > 0
+        shell.verb("collect")
+    run = load(left / "run.json")
+    assert (run["status"], run["scored"], run["from_ledger"], run["price_usd"]) == ("FINISHED", TRIALS, TRIALS, 0)
+
+
 def test_a_damaged_run_keeps_no_other_from_completion(shell: Shell) -> None:
     """Collect names a run.json that cannot be read, and completes the other runs all the same."""
     clock = Clock()
