@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra._internal.utils import get_args
 from runner import batches, completion, runfile, study
 from runner.__main__ import main
 from runner.errors import ConfigError
+from runner.verbs import HYDRA_VERBS, VERBS
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
 
 
@@ -261,3 +263,12 @@ def test_runs_are_found_where_users_put_them(tmp_path: Path, monkeypatch: pytest
     assert found == ["day/time", "heat", "zulu"]
     assert completion.runs("")[-1] == "outputs/zulu"
     assert {*completion.runs("outputs/h")} == {"outputs/heat", "outputs/heat/0", "outputs/heat/1"}
+
+
+def test_the_help_fits_a_terminal_and_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `runner --help` opens with has lines of at most 80 columns, and each verb is in it."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    opening = capsys.readouterr().out.partition("== Configuration groups ==")[0]
+    assert max(map(len, opening.splitlines())) <= 80
+    assert {*VERBS, *HYDRA_VERBS} <= {*re.findall(r"\w+", opening)}
