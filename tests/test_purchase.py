@@ -211,6 +211,19 @@ def test_a_budget_that_is_too_small_names_the_plan_to_look_at(command: str, tmp_
     assert caught.value.advice == "runner plan a=1"
 
 
+def test_a_rehearsal_is_not_bought_afresh(tmp_path: Path) -> None:
+    """`runner reproduce RUN --fresh` of a rehearsal says so, with the command that rehearses it again."""
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner rehearse a=1")
+        (first,) = run(this, tmp_path, one)
+    runfile.write(this, first)
+    with pytest.raises(ConfigError, match="was rehearsed") as caught:
+        commands.reproduce(first.folder, CONF, fresh=True)
+    assert caught.value.advice == "runner rehearse a=1"
+    assert provider.count == 4
+
+
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
     """Requests a second are those bought until the ledger has them, not until they have come."""
 
