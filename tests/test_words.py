@@ -91,6 +91,7 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
     [
         (["--config-dir", "mine", "plan", "a=1"], "runner plan --config-dir mine a=1"),
         (["persona=", "poet"], "runner persona=poet"),
+        (["plan", "-m", "persona=poet,", "robot", "text=rain"], "runner plan -m persona=poet,robot text=rain"),
         (["persona=poet", "robot"], "runner --help"),
         (["stts"], "runner stats"),
         (["stts", "a b", "--json"], "runner stats 'a b' --json"),
@@ -124,6 +125,10 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         (['name="><b>'], QUOTED),
         (["name=a b:c{"], QUOTED),
         (["text=[rain"], QUOTED),
+        (['name=a "q" <x>'], QUOTED),
+        (["-m", "model=gpt-4o,"], "runner -m model=gpt-4o"),
+        (["-m", "model=gpt-4o,", "o3-mini", "a=1"], "runner -m model=gpt-4o,o3-mini a=1"),
+        (["plan", "-m", "hydra/sweeper=optuna", "persona=poet"], "runner plan -m persona=poet"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
