@@ -183,6 +183,17 @@ def test_a_file_of_ones_own_is_named_where_it_lies(
     assert complaint[-1].startswith(f"try:   {mine.tried}")
 
 
+def test_a_search_without_an_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optuna is not started on nothing: before anything is asked, the command is said with an objective."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    monkeypatch.chdir(tmp_path)
+    assert main(["-m", "hydra/sweeper=optuna", "text=rain", "hydra.sweeper.n_trials=1"]) == 2
+    tried = "runner -m hydra/sweeper=optuna text=rain hydra.sweeper.n_trials=1 objective=score/mean"
+    assert capsys.readouterr().err.endswith(f"\ntry:   {tried}\n")
+
+
 def test_every_error_ends_with_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
