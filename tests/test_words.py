@@ -183,6 +183,7 @@ def test_a_file_of_ones_own_is_named_where_it_lies(
     assert complaint[-1].startswith(f"try:   {mine.tried}")
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna's, of its own parts
 def test_a_search_without_an_objective(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
