@@ -139,17 +139,21 @@ def _hydra(words: list[str], command: Command) -> int:
     """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
     fault_plan, words = _fault_plan(words) if command.verb == "rehearse" else ("", words)
     sorted_words = sorted_out(words)
-    _refuse_bare(sorted_words.overrides, words)
+    _refuse_bare(sorted_words.overrides, command.verb, words)
     if command.verb == "":
         return _compose(sorted_words, command.text, _session)
     if command.verb == "rehearse":
         return _compose(sorted_words, command.text, _rehearsal(fault_plan), "hydra/launcher=pooled")
+    if search := next((word for word in words if re.fullmatch(r"hydra/sweeper=(?!basic$).+", word)), None):
+        message = f"'{search}' chooses what to ask by the answers, so that no plan can be made of it"
+        kept = shlex.join(["runner", "plan", *(word for word in words if word != search)])
+        raise ConfigError(message, where="command line", advice=kept)
     with TemporaryDirectory() as folder:
         quiet = ("hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}")
         return _compose(sorted_words, command.text, _planner, *quiet, "hydra/launcher=pooled")
 
 
-def _refuse_bare(overrides: Sequence[str], words: Sequence[str]) -> None:
+def _refuse_bare(overrides: Sequence[str], verb: str, words: Sequence[str]) -> None:
     """Say what is wrong with a word that is neither KEY=VALUE nor ~KEY: often a verb too late, or a value cut off."""
     for word in overrides:
         if "=" in word or word.startswith("~"):
@@ -160,8 +164,10 @@ def _refuse_bare(overrides: Sequence[str], words: Sequence[str]) -> None:
             rest = [*words]
             rest.remove(word)
             message, advice = f"the verb '{word}' comes first", shlex.join(["runner", word, *rest])
-        elif before.endswith("="):
-            message, advice = f"no space goes after '{before}'", shlex.join(["runner", f"{before}{word}"])
+        elif before.endswith(("=", ",")):
+            place = words.index(word)
+            meant = [verb, *words[: place - 1], f"{before}{word}", *words[place + 1 :]]
+            message, advice = f"no space goes after '{before}'", shlex.join(["runner", *filter(None, meant)])
         else:
             message, advice = f"'{word}' is no override: write KEY=VALUE; {nearest(word, verbs)}", "runner --help"
         raise ConfigError(message, where="command line", advice=advice)

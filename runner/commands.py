@@ -167,6 +167,10 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     runfile.ledger_of(folder)
     runfile.result_folders(folder)
     shown, equal, jobs = console(), True, runfile.job_folders(folder)
+    command = runfile.load(jobs[0], "run.json")["command"]
+    if fresh and runfile.is_rehearsal(command):
+        message = "was rehearsed: the simulated providers that it asked are gone, and rehearsing it again costs nothing"
+        raise ConfigError(message, where=str(folder), advice=command)
     for path in jobs:
         if len(jobs) > 1:
             shown.print(f"job {path.name}: {path}", soft_wrap=True, markup=False)

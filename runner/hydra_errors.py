@@ -31,10 +31,13 @@ FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError
 """What `translate` takes."""
 EDIT = "$EDITOR "
 """What advice to change a file begins with."""
+QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
+"""What values look like that hold more than a word."""
 UNREAD = (
     r"(?:at input|near|at) '(.*?)'(?:;|$)",
     r"^LexerNoViableAltException: (.*?);\s*\^",
     r"^Error parsing override '(.*?)';",
+    r"^mismatched input '(.*?)' expecting",
 )
 """How Hydra names what its grammar cannot read; the first that fits is the most exact."""
 
@@ -124,9 +127,14 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
         message = "several values are a sweep, which -m asks for; a list is written as [a,b]"
         return ConfigError(message, where=COMMAND_LINE, advice=shlex.join(["runner", *words, "-m"]))
     unread = next((found for pattern in UNREAD if (found := re.search(pattern, said))), None)
+    if unread and unread[1] == "<EOF>":
+        message = "a value ends too early: is there a comma at its end, or a space after one?"
+        ends = next((word for word in words if word.endswith(",")), None)
+        better = [word.rstrip(",") if word is ends else word for word in words]
+        return ConfigError(message, where=COMMAND_LINE, advice=shlex.join(["runner", *better]) if ends else QUOTED)
     if unread and "Unknown function" not in said and not said.startswith("In '"):
         message = f"'{unread[1]}' cannot be read: is a bracket or a quote open, or does a value need quotes?"
-        return ConfigError(message, where=COMMAND_LINE, advice="runner 'text=[rain,parcel]' 'name=\"two words\"'")
+        return ConfigError(message, where=COMMAND_LINE, advice=QUOTED)
     if "config directory" in said:
         return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d */")
     return ConfigError(said, where=_file(error), advice="runner --help")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runner.pipeline import JobResult
     from runner.session import Session
 
+SEARCH = "hydra_plugins.hydra_optuna_sweeper"
+"""The sweeper that chooses a job's values by the value of the ones before."""
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,9 @@ def launch(
         raise ConfigError(
             "this sweep has no job: a glob that nothing fits", where="command line", advice="runner --help"
         )
+    if config.get("objective") is None and str(config.hydra.sweeper._target_).startswith(SEARCH):
+        message = "a search needs to know what it is to make large or small, such as objective=score/mean"
+        raise ConfigError(message, where="config.yaml", key="objective", advice="runner objective=score/mean")
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs: dict[int, Job] = {}
     returns = [_composed(context, config, words, first + place, jobs) for place, words in enumerate(overrides)]

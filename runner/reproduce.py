@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shlex
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -175,7 +174,7 @@ def _compare_here(
     try:
         cfg = _compose(folder, conf)
         now = config.load(cfg)
-        if shlex.split(run["command"])[1:2] == ["rehearse"]:
+        if runfile.is_rehearsal(run["command"]):
             now = _rehearsed(now, experiment)
         differing = saved.differences(saved.settings_of(experiment), saved.settings_of(now))
         found.since += [_change(_file_of(item, cfg, experiment, now), item) for item in differing]

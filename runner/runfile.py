@@ -212,6 +212,11 @@ def launch_folder(folder: Path) -> Path:
     return folder
 
 
+def is_rehearsal(command: str) -> bool:
+    """Whether a launch's command asked simulated providers."""
+    return command.split()[1:2] == ["rehearse"]
+
+
 def job_folders(folder: Path) -> list[Path]:
     """The folders of a launch's jobs, in order. ConfigError where the folder is neither a run nor a sweep."""
     if (folder / "sweep.json").is_file():

@@ -366,6 +366,19 @@ def test_a_closed_terminal_lets_what_is_in_flight_arrive(tmp_path: Path) -> None
     assert (tmp_path / "answers").read_text(encoding="ascii") == "came"
 
 
+def test_a_rehearsal_is_not_bought_afresh(tmp_path: Path) -> None:
+    """`runner reproduce RUN --fresh` of a rehearsal says so, with the command that rehearses it again."""
+    with Provider() as provider:
+        one = replace(experiment(tmp_path, provider.url), tracking=Tracking(enabled=False), report=False)
+        this = Launch("runner rehearse a=1")
+        (first,) = run(this, tmp_path, one)
+    runfile.write(this, first)
+    with pytest.raises(ConfigError, match="was rehearsed") as caught:
+        commands.reproduce(first.folder, CONF, fresh=True)
+    assert caught.value.advice == "runner rehearse a=1"
+    assert provider.count == 4
+
+
 def test_the_rate_counts_until_the_last_answer_is_durable(tmp_path: Path) -> None:
     """Requests a second are those bought until the ledger has them, not until they have come."""
 

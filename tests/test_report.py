@@ -340,6 +340,18 @@ def test_a_sweep_shows_its_jobs(tmp_path: Path) -> None:
     assert "Paired differences between temperatures" in found.text
 
 
+def test_a_sweep_over_prompts_shows_each(tmp_path: Path) -> None:
+    """Every prompt stands on the page whole, and a question that two of them ask as the first asks it."""
+    one = runs.experiment(runs.MODELS[:1])
+    asked = replace(one.prompt.questions[0], wording="asked otherwise")
+    other = replace(one, prompt=replace(one.prompt, name="other", user="Another way.", questions=(asked,)))
+    found = made(runs.write_sweep(tmp_path, {"affect": one, "other": other}, axis="prompt"))
+    for name in (one.prompt.name, "other"):
+        assert f"The prompt “{name}” and its questions in full" in found.text
+    assert "Another way." in found.text
+    assert found.text.count(one.prompt.questions[0].wording) > found.text.count("asked otherwise") == 1
+
+
 def test_a_sweep_shows_the_job_that_failed(tmp_path: Path) -> None:
     """A job whose config could not be read stands among the others with its error."""
     folder = runs.write_sweep(
@@ -424,6 +436,7 @@ def test_an_import_says_what_it_lacks(tmp_path: Path) -> None:
     checked = made(runs.write_run(tmp_path / "b", runs.experiment(runs.MODELS[:1]), imported=notes))
     assert "<b>claude 5 4 80% 100% 100% 0% 100%" in checked.text
     assert "line 7 no <date>" in found.text
+    assert "was sent everything" not in found.text
     assert {trial["prompt"][0] for trial in found.trials} == {("note", "what was sent is not in the imported files")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra._internal.utils import get_args
 from runner import batches, completion, runfile, study
 from runner.__main__ import main
 from runner.errors import ConfigError
+from runner.verbs import HYDRA_VERBS, VERBS
 from runner.words import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
 
 
@@ -89,6 +91,7 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
     [
         (["--config-dir", "mine", "plan", "a=1"], "runner plan --config-dir mine a=1"),
         (["persona=", "poet"], "runner persona=poet"),
+        (["plan", "-m", "persona=poet,", "robot", "text=rain"], "runner plan -m persona=poet,robot text=rain"),
         (["persona=poet", "robot"], "runner --help"),
         (["stts"], "runner stats"),
         (["stts", "a b", "--json"], "runner stats 'a b' --json"),
@@ -122,6 +125,10 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         (['name="><b>'], QUOTED),
         (["name=a b:c{"], QUOTED),
         (["text=[rain"], QUOTED),
+        (['name=a "q" <x>'], QUOTED),
+        (["-m", "model=gpt-4o,"], "runner -m model=gpt-4o"),
+        (["-m", "model=gpt-4o,", "o3-mini", "a=1"], "runner -m model=gpt-4o,o3-mini a=1"),
+        (["plan", "-m", "hydra/sweeper=optuna", "persona=poet"], "runner plan -m persona=poet"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
@@ -174,6 +181,18 @@ def test_a_file_of_ones_own_is_named_where_it_lies(
     complaint = capsys.readouterr().err.splitlines()
     assert mine.says in complaint[-2]
     assert complaint[-1].startswith(f"try:   {mine.tried}")
+
+
+@pytest.mark.filterwarnings("ignore")  # Optuna's, of its own parts
+def test_a_search_without_an_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optuna is not started on nothing: before anything is asked, the command is said with an objective."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    monkeypatch.chdir(tmp_path)
+    assert main(["-m", "hydra/sweeper=optuna", "text=rain", "hydra.sweeper.n_trials=1"]) == 2
+    tried = "runner -m hydra/sweeper=optuna text=rain hydra.sweeper.n_trials=1 objective=score/mean"
+    assert capsys.readouterr().err.endswith(f"\ntry:   {tried}\n")
 
 
 def test_every_error_ends_with_what_to_type(
@@ -261,3 +280,12 @@ def test_runs_are_found_where_users_put_them(tmp_path: Path, monkeypatch: pytest
     assert found == ["day/time", "heat", "zulu"]
     assert completion.runs("")[-1] == "outputs/zulu"
     assert {*completion.runs("outputs/h")} == {"outputs/heat", "outputs/heat/0", "outputs/heat/1"}
+
+
+def test_the_help_fits_a_terminal_and_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `runner --help` opens with has lines of at most 80 columns, and each verb is in it."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    opening = capsys.readouterr().out.partition("== Configuration groups ==")[0]
+    assert max(map(len, opening.splitlines())) <= 80
+    assert {*VERBS, *HYDRA_VERBS} <= {*re.findall(r"\w+", opening)}

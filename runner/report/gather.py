@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner import aggregate, runfile, saved, stats, transcript
-from runner.records import Question
+from runner.records import PromptTemplate, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -92,9 +92,16 @@ class Gathered:
         return [part.experiment for part in self.parts if part.experiment is not None]
 
     @property
+    def prompts(self) -> list[PromptTemplate]:
+        """Those of the jobs, each once."""
+        return list(dict.fromkeys(one.prompt for one in self.experiments))
+
+    @property
     def questions(self) -> list[Question]:
-        """Every question of every job, once, with the scale of the first that asks it."""
-        asked = {question.name: question for one in self.experiments for question in one.prompt.questions}
+        """Every question of every job, once, as the first asks it."""
+        asked: dict[str, Question] = {}
+        for question in (question for prompt in self.prompts for question in prompt.questions):
+            asked.setdefault(question.name, question)
         # Rows may know more than experiment.json does, where that is from another version.
         return list(asked.values()) + [Question(name, name, "") for name in self.tally.scores if name not in asked]
 
