@@ -35,10 +35,11 @@ report        a run's folder -> one page of HTML
 traces        trials as MLflow traces
 tracking      MLflow, by explicit run ids
 transcript    results.jsonl, errors.jsonl, replies/*.txt
-aggregate     rows -> tables and metrics
+aggregate     tallies -> tables and metrics
 reply_files   where replies go: a file for each, or an archive
 stats         rows -> intervals, differences, ANOVA, agreement
 estimate      what a launch would buy: requests, tokens, dollars, seconds
+tally         rows, counted
 listing       which models a provider says that it serves
 live          trials -> answers, over HTTP
 batch         trials -> answers, by the providers' batch APIs

@@ -1,8 +1,6 @@
-"""Rows of results -> tables: numbers for summary.csv, the terminal and MLflow.
+"""Tallies of rows -> tables: numbers for summary.csv, the terminal and MLflow.
 
-`Tally.add` takes a run's rows one at a time and keeps numbers and short codes only, no reply but each cell's first, so
-that 100,000 rows cost a few megabytes. Every table is a function of tallies: of one, or of those of a sweep's jobs.
-What counts, in all of them:
+Every table is a function of tallies (runner.tally): of one, or of those of a sweep's jobs. What counts, in all of them:
 
 - a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
   value that is missing;
@@ -18,128 +16,26 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from dataclasses import dataclass, field
-from datetime import datetime
 from math import isfinite, nan
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from runner.records import whole_pairs
+from runner.tally import FLAGS, LABELS, NUMBERS, OF_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
 
-    from runner.records import Row
+    from runner.tally import Tally
 
-LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
-"""Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
-FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
 STATISTICS = ("n", "mean", "sd", "min", "max")
 TEXTS_AS_METRICS = 100
 """Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
 _SCORE = "score:"
 _UNSAFE = re.compile(r"[^\w .-]")
 _LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
-
-
-# ---- collecting ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Labels:
-    """A column of values that rows share, kept as four bytes a row."""
-
-    index: dict[Hashable, int] = field(default_factory=dict)
-    codes: array[int] = field(default_factory=lambda: array("i"))
-
-    def append(self, value: Hashable) -> None:
-        self.codes.append(self.index.setdefault(value, len(self.index)))
-
-
-@dataclass(slots=True)
-class Tally:
-    """Everything that the tables need of the rows added so far, in about eighty bytes a row."""
-
-    rows: int = 0
-    labels: _Labels = field(default_factory=_Labels)
-    """Each row's values of LABELS but the text's name: as few as there are cells."""
-    texts: _Labels = field(default_factory=_Labels)
-    flags: bytearray = field(default_factory=bytearray)
-    """A bit for each of FLAGS."""
-    numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
-    """NaN where unknown."""
-    scores: dict[str, array[float]] = field(default_factory=dict)
-    """Question -> its score in each row, NaN where there is none."""
-    answers: array[int] = field(default_factory=lambda: array("q"))
-    """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
-    first: dict[str, Row] = field(default_factory=dict)
-    """Each cell's first row."""
-
-    def add(self, row: Row) -> None:
-        """Count one trial."""
-        self.first.setdefault(row.cell, row)
-        self.labels.append(_labels_of(row))
-        self.texts.append(row.text)
-        self.flags.append(_flags_of(row))
-        for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
-            column.append(nan if number is None else number)
-        if row.scores.keys() != self.scores.keys():
-            for question in row.scores:
-                self.scores.setdefault(question, array("d", [nan]) * self.rows)
-        is_scored = row.outcome == "scored"
-        for question, column in self.scores.items():
-            score = row.scores.get(question) if is_scored else None
-            column.append(nan if score is None else score)
-        self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
-        self.rows += 1
-
-
-def tally(rows: Iterable[Row]) -> Tally:
-    """A tally of all rows, which may be an iterator over a file."""
-    counted = Tally()
-    for row in rows:
-        counted.add(row)
-    return counted
-
-
-_LABELS = tuple(name for name in LABELS if name != "text")
-_LABELS_OF = attrgetter(*_LABELS[:-1])
-
-
-def _labels_of(row: Row) -> tuple[Hashable, ...]:
-    """In the order of LABELS, without the text."""
-    temperature = row.sent.get("temperature")
-    return (*_LABELS_OF(row), "" if temperature is None else f"{temperature:g}")
-
-
-def _flags_of(row: Row) -> int:
-    """The bits of FLAGS, the first one lowest."""
-    replied, scored = row.outcome != "failed", row.outcome == "scored"
-    in_scale = scored or row.problem is None or row.problem.kind != "out_of_range"
-    metadata = bool(replied and row.model and row.persona and row.text and row.key) and _is_time(row.time)
-    reasoned = replied and bool(row.reasons) and all(reason and reason.strip() for reason in row.reasons.values())
-    bought = row.source == "bought"
-    return replied | scored << 1 | in_scale << 2 | metadata << 3 | reasoned << 4 | bought << 5
-
-
-def _is_time(time: str | None) -> bool:
-    try:
-        datetime.fromisoformat(time or "")
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers_of(row: Row) -> tuple[float | None, ...]:
-    """In the order of NUMBERS."""
-    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)
-
-
-# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def summary(counted: Tally) -> pd.DataFrame:
@@ -149,8 +45,8 @@ def summary(counted: Tally) -> pd.DataFrame:
     it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of a sample: NaN below two
     scores), `_min` and `_max`, then the columns of `_shares`.
     """
-    frame, cell = _frame((counted,), *_LABELS, *FLAGS, *NUMBERS, *_questions(counted)), ["job", "cell"]
-    names = frame.groupby(cell, sort=False, observed=True)[list(_LABELS[2:])].first()
+    frame, cell = _frame((counted,), *OF_CELL, *FLAGS, *NUMBERS, *_questions(counted)), ["job", "cell"]
+    names = frame.groupby(cell, sort=False, observed=True)[list(OF_CELL[2:])].first()
     return _plain(names.join(_scores(frame, cell)).join(_shares(frame, cell)))
 
 
@@ -237,7 +133,7 @@ def _values(counted: Tally, name: str) -> list[Hashable]:
     if name == "text":
         return list(counted.texts.index)
     each: list[Any] = list(counted.labels.index)
-    rows = [dict(zip(_LABELS, labels, strict=True)) for labels in each]
+    rows = [dict(zip(OF_CELL, labels, strict=True)) for labels in each]
     if name != "temperature":
         return [row[name] for row in rows]
     sent: dict[Hashable, set[str]] = {}

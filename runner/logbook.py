@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner import aggregate, plots, runfile, saved, traces, tracking, transcript
 from runner.job import Asker
 from runner.records import Text, Tracking
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,11 +34,11 @@ class _Job:
     """{} where its config could not be read."""
     axes: Mapping[str, str]
     """Swept override -> this job's value."""
-    tally: aggregate.Tally
+    tally: Tally
 
 
 def track(
-    folder: Path, where: Tracking | None = None, counted: Mapping[Path, aggregate.Tally] | None = None
+    folder: Path, where: Tracking | None = None, counted: Mapping[Path, Tally] | None = None
 ) -> tracking.LoggedRuns:
     """Log a launch's folder to MLflow, or what is missing of it there, and note the run ids in its files.
 
@@ -72,17 +73,17 @@ def _traced(jobs: Sequence[_Job], logged: tracking.LoggedRuns, settings: Trackin
                 yield traces.Traced(trial, row, run_id)
 
 
-def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, aggregate.Tally]) -> Iterator[_Job]:
+def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, Tally]) -> Iterator[_Job]:
     known = {path.resolve(): tally for path, tally in counted.items()}
     for place, path in enumerate(runfile.job_folders(folder)):
         run = runfile.load(path, "run.json")
         experiment = runfile.load(path, "experiment.json") if run["name"] is not None else {}
         axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
-        tally = known.get(path.resolve()) or aggregate.Tally()
+        tally = known.get(path.resolve()) or Tally()
         if run["error"] is None and not (path / "results.jsonl").is_file():
             raise runfile.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
-            tally = aggregate.tally(transcript.read_rows(path / "results.jsonl"))
+            tally = Tally.of(transcript.read_rows(path / "results.jsonl"))
         yield _Job(path, run, experiment, axes, tally)
 
 

@@ -23,6 +23,7 @@ from runner.ledger import open_ledger
 from runner.purchase import Missing, Purchase
 from runner.records import Failure, Problem
 from runner.rows import Reader
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.aggregate import Tally
     from runner.ledger import Ledger
     from runner.purchase import Watcher
     from runner.records import Answer, Experiment, Model, Row, Trial
@@ -82,7 +82,7 @@ class JobResult:
     experiment: Experiment | None
     """None where its config could not be read."""
     counts: Counts = field(default_factory=Counts)
-    tally: Tally = field(default_factory=aggregate.Tally)
+    tally: Tally = field(default_factory=Tally)
     unread: Counter[str] = field(default_factory=Counter)
     """Kinds of unscorable replies, and how many of each."""
     lost: Counter[str] = field(default_factory=Counter)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
 from runner.errors import ConfigError, TrackingError
 from runner.session import called_as, console, many, quoted, say_logged, say_next, short
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from runner.records import Tracking
@@ -55,7 +56,7 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
     if not page.is_file():
         report.write(written.folder)
     shown = console()
-    shown.print(tables.render_verification(aggregate.verification(aggregate.tally(imported.rows))))
+    shown.print(tables.render_verification(aggregate.verification(Tally.of(imported.rows))))
     shown.print(study.render_check(imported.checked))
     for wrong in imported.unreadable[:SHOWN]:
         shown.print(f"not read: {wrong.place}: {wrong.reason}", soft_wrap=True, markup=False)

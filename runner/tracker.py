@@ -24,9 +24,9 @@ from runner.errors import RunnerError, TrackingError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runner.aggregate import Tally
     from runner.pipeline import Launch
     from runner.records import Tracking
+    from runner.tally import Tally
     from runner.tracking import LoggedRuns, Status
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from runner import aggregate, tables
 from runner.records import Problem, Row, Tokens
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +193,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_cells_metrics(case: Case) -> None:
     """Each metric is what its definition says, and one that is unknown is left out."""
-    (metrics,) = aggregate.cell_metrics(aggregate.tally(case.rows)).values()
+    (metrics,) = aggregate.cell_metrics(Tally.of(case.rows)).values()
     for name, expected in case.metrics.items():
         assert metrics.get(name) == (None if expected is None else pytest.approx(expected)), name
 
@@ -200,14 +201,14 @@ def test_a_cells_metrics(case: Case) -> None:
 def test_cells_do_not_mix() -> None:
     """Ten cells with ten distinct scores each have their own, whatever order their rows come in."""
     rows = [_row(f"m{n % 10}", scores={"joy": float(n % 10)}) for n in range(40)]
-    metrics = aggregate.cell_metrics(aggregate.tally(rows))
+    metrics = aggregate.cell_metrics(Tally.of(rows))
     assert {cell: values["score/joy/mean"] for cell, values in metrics.items()} == {f"m{n}/poet": n for n in range(10)}
     assert {values["score/joy/n"] for values in metrics.values()} == {4}
 
 
 def test_a_job_of_a_sweep_has_its_own_metrics() -> None:
     """Two jobs with cells of one name are told apart by the job."""
-    counted = aggregate.tally([*_scored(10.0, job=0), *_scored(90.0, job=1)])
+    counted = Tally.of([*_scored(10.0, job=0), *_scored(90.0, job=1)])
     assert aggregate.cell_metrics(counted, 0)["gpt-4o/poet"]["score/joy/mean"] == 10.0
     assert aggregate.cell_metrics(counted, 1)["gpt-4o/poet"]["score/joy/mean"] == 90.0
 
@@ -215,7 +216,7 @@ def test_a_job_of_a_sweep_has_its_own_metrics() -> None:
 def test_a_question_of_a_later_job_is_missing_before() -> None:
     """A question that only later rows know is missing in earlier cells, not zero."""
     rows = [_row("a", scores={"joy": 1.0}), _row("b", scores={"anger": 5.0}, reasons={"anger": "loud"})]
-    table = aggregate.summary(aggregate.tally(rows)).set_index("model")
+    table = aggregate.summary(Tally.of(rows)).set_index("model")
     assert table["anger_n"].to_dict() == {"a": 0, "b": 1}
     assert table["joy_n"].to_dict() == {"a": 1, "b": 0}
     assert table["anger_mean"].isna().to_dict() == {"a": True, "b": False}
@@ -224,7 +225,7 @@ def test_a_question_of_a_later_job_is_missing_before() -> None:
 def test_total_metrics_count_every_row() -> None:
     """The launch's own metrics are over all cells."""
     rows = [_row("a", saved_usd=0.5), _row("b", saved_usd=0.25), _unscorable("empty", saved_usd=0.0), _failed()]
-    totals = aggregate.total_metrics(aggregate.tally(rows))
+    totals = aggregate.total_metrics(Tally.of(rows))
     assert totals["trials"] == 4
     assert totals["saved_usd"] == 0.75
     assert totals["in_range"] == pytest.approx(2 / 3)
@@ -235,8 +236,8 @@ def test_total_metrics_count_every_row() -> None:
 def test_texts_beyond_the_limit_have_no_metrics_of_their_own() -> None:
     """A study of very many texts logs each question's metrics, not thousands more."""
     at_limit = [_row(text=f"t{n}") for n in range(aggregate.TEXTS_AS_METRICS)]
-    below = aggregate.cell_metrics(aggregate.tally(at_limit))["gpt-4o/poet"]
-    above = aggregate.cell_metrics(aggregate.tally([*at_limit, _row(text="one more")]))["gpt-4o/poet"]
+    below = aggregate.cell_metrics(Tally.of(at_limit))["gpt-4o/poet"]
+    above = aggregate.cell_metrics(Tally.of([*at_limit, _row(text="one more")]))["gpt-4o/poet"]
     assert sum("/text/" in name for name in below) == 2 * 2 * aggregate.TEXTS_AS_METRICS
     assert not [name for name in above if "/text/" in name]
     assert above["score/joy/n"] == aggregate.TEXTS_AS_METRICS + 1
@@ -260,7 +261,7 @@ def test_summary_has_a_row_for_each_cell() -> None:
         _row("o3-mini", sent={}),
         *_scored(5.0, job=1),
     ]
-    table = aggregate.summary(aggregate.tally(rows))
+    table = aggregate.summary(Tally.of(rows))
     assert table[["job", "cell"]].to_numpy().tolist() == [[0, "gpt-4o/poet"], [0, "o3-mini/poet"], [1, "gpt-4o/poet"]]
     assert table["temperature"].tolist() == ["0.7|0.9", "", "0.7"]
     joy = ["joy_n", "joy_mean", "joy_sd", "joy_min", "joy_max"]
@@ -277,7 +278,7 @@ def test_summary_has_a_row_for_each_cell() -> None:
 def test_summary_csv_leaves_unknown_fields_empty(tmp_path: Path) -> None:
     """The CSV is UTF-8 with one header line; an unknown price is an empty field, a known zero is 0."""
     rows = [_row("未知", price_usd=None), _row("free", price_usd=0.0)]
-    aggregate.write_summary(aggregate.summary(aggregate.tally(rows)), tmp_path / "summary.csv")
+    aggregate.write_summary(aggregate.summary(Tally.of(rows)), tmp_path / "summary.csv")
     content = (tmp_path / "summary.csv").read_bytes()
     unknown, free = csv.DictReader(io.StringIO(content.decode("utf-8")))
     assert b"\r" not in content
@@ -310,7 +311,7 @@ FLAWS = [
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.id)
 def test_verification_finds_each_flaw(flaw: Flaw) -> None:
     """A flaw lowers its own share, of the replies, and no other; a failed trial lowers none of them."""
-    (row,) = aggregate.verification(aggregate.tally([_row(), flaw.row, _failed()])).to_dict(orient="records")
+    (row,) = aggregate.verification(Tally.of([_row(), flaw.row, _failed()])).to_dict(orient="records")
     shares = {share: row[share] for share in ("metadata", "in_range", "reasons")}
     assert shares == {share: 0.5 if share == flaw.share else 1.0 for share in shares}
     assert (row["trials"], row["replies"], row["error_rate"]) == (3, 2, pytest.approx(1 / 3))
@@ -319,13 +320,13 @@ def test_verification_finds_each_flaw(flaw: Flaw) -> None:
 def test_scores_by_model_and_persona_pool_what_is_alike() -> None:
     """Cells of several jobs with one model, persona and temperature are one line; another temperature is another."""
     rows = [*_scored(10.0), *_scored(30.0, job=1), *_scored(50.0, job=2, sent={"temperature": 0.1})]
-    table = aggregate.scores_by_model_persona(aggregate.tally(rows))
+    table = aggregate.scores_by_model_persona(Tally.of(rows))
     assert table[["temperature", "scored", "joy_mean"]].to_numpy().tolist() == [["0.7", 2, 20.0], ["0.1", 1, 50.0]]
 
 
 def test_an_answer_that_jobs_share_is_one_score() -> None:
     """Two jobs of a sweep that would have sent the same request show its one score, and no spread of it."""
-    table = aggregate.scores_by_model_persona(*(aggregate.tally(_scored(10.0, job=job)) for job in (0, 1)))
+    table = aggregate.scores_by_model_persona(*(Tally.of(_scored(10.0, job=job)) for job in (0, 1)))
     assert table[["scored", "joy_n"]].to_numpy().tolist() == [[1, 1]]
     assert table["joy_sd"].isna().all()
 
@@ -347,7 +348,7 @@ def _mixed() -> Iterator[Row]:
 
 def test_verification_in_a_terminal() -> None:
     """The table fits 80 columns without colour; one flaw in 301 is not shown as 100%, nor an unknown price as 0."""
-    table = tables.render_verification(aggregate.verification(aggregate.tally(_mixed())))
+    table = tables.render_verification(aggregate.verification(Tally.of(_mixed())))
     assert _shown(table, 80) == _shown(table, 120) == VERIFICATION.strip("\n")
 
 
@@ -365,7 +366,7 @@ openai              301/302
 
 def test_scores_in_a_terminal() -> None:
     """The table fits 80 columns without colour, shows names as they are, and "-" where there is no score."""
-    table = tables.render_scores(aggregate.scores_by_model_persona(aggregate.tally(_mixed())))
+    table = tables.render_scores(aggregate.scores_by_model_persona(Tally.of(_mixed())))
     assert _shown(table, 80) == _shown(table, 120) == SCORES.strip("\n")
 
 
@@ -387,14 +388,14 @@ def test_many_questions_still_fit_a_terminal() -> None:
     """Eight questions with a long model name fill 80 columns and no more, and every number stays whole."""
     questions = {f"question{n}": 11.1 * n for n in range(8)}
     rows = [_row("meta-llama-3.1-405b-instruct-turbo", scores=questions), _row("b", scores=questions)]
-    shown = _shown(tables.render_scores(aggregate.scores_by_model_persona(aggregate.tally(rows))), 80)
+    shown = _shown(tables.render_scores(aggregate.scores_by_model_persona(Tally.of(rows))), 80)
     assert max(map(len, shown.splitlines())) <= 80
     assert all(f" {number:.1f}" in shown for number in questions.values())
 
 
 def test_no_rows_make_empty_tables() -> None:
     """A run without trials gives tables without rows, which can be written and shown, and no metrics."""
-    counted = aggregate.Tally()
+    counted = Tally()
     for table in (aggregate.summary(counted), aggregate.verification(counted)):
         assert len(table) == 0
     assert aggregate.cell_metrics(counted) == {}
@@ -405,11 +406,11 @@ def test_no_rows_make_empty_tables() -> None:
 
 def test_memory_stays_small() -> None:
     """20,000 rows with long replies are tallied and made into tables within 20 MB, so 100,000 need under 100."""
-    aggregate.summary(aggregate.tally([_row()]))  # pandas itself is not what is measured
+    aggregate.summary(Tally.of([_row()]))  # pandas itself is not what is measured
     rows = (_row(f"m{n % 20}", text=f"t{n % 500}", reply="x" * 5000 + str(n)) for n in range(20_000))
     tracemalloc.start()
     try:
-        counted = aggregate.tally(rows)
+        counted = Tally.of(rows)
         aggregate.summary(counted)
         aggregate.cell_metrics(counted)
         peak = tracemalloc.get_traced_memory()[1]
@@ -426,6 +427,6 @@ def test_importing_loads_nothing_heavy() -> None:
 
 def test_names_with_half_a_surrogate_pair_are_counted() -> None:
     """JSON can hold what no table of text can: such a name is counted under its escape."""
-    counted = aggregate.tally([_row(model="m\ud83d"), _row(model="m\ud83d", text="\udc00")])
+    counted = Tally.of([_row(model="m\ud83d"), _row(model="m\ud83d", text="\udc00")])
     assert aggregate.verification(counted)[["model", "replies"]].to_numpy().tolist() == [["m\\ud83d", 2]]
     assert aggregate.summary(counted)["cell"].tolist() == ["m\\ud83d/poet"]

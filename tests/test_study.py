@@ -17,6 +17,7 @@ from runner import aggregate, commands, report, results, study, transcript
 from runner.errors import ConfigError
 from runner.records import Tracking
 from runner.study.head import read_head
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -427,7 +428,7 @@ def test_a_cut_off_import_is_written_again(tmp_path: Path) -> None:
 
 def test_the_verification_table_a_vendor(tmp_path: Path) -> None:
     """An import is counted by vendor as the study counts it: files, read, with metadata, with reasons."""
-    table = aggregate.verification(aggregate.tally(study.read(_study(tmp_path)).rows))
+    table = aggregate.verification(Tally.of(study.read(_study(tmp_path)).rows))
     columns = ["vendor", "replies", "metadata", "in_range", "reasons"]
     assert table[columns].to_numpy().tolist() == [["claude", 1, 1.0, 1.0, 1.0], ["openai", 2, 1.0, 0.5, 0.5]]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner import aggregate, runfile, saved, stats, transcript
+from runner import runfile, saved, stats, transcript
 from runner.records import PromptTemplate, Question
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +77,7 @@ class Gathered:
     """Lines of all results.jsonl together."""
     frame: pd.DataFrame
     """Of every trial: see stats.table."""
-    tally: aggregate.Tally = field(default_factory=aggregate.Tally)
+    tally: Tally = field(default_factory=Tally)
     sample: list[tuple[Part, Row]] = field(default_factory=list)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)

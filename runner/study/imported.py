@@ -17,6 +17,7 @@ from runner.study.check import VendorCheck, by_vendor
 from runner.study.columns import read_lines
 from runner.study.form import PERSONAS, PROMPT
 from runner.study.replies import UnreadableError, read_reply
+from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,7 +210,7 @@ def write_run(imported: Imported, parent: Path) -> Written:
     if (folder / "run.json").is_file():
         return Written(folder, new=False)
     started = datetime.now(UTC)
-    counted = aggregate.Tally()
+    counted = Tally()
     with transcript.RunFolder(folder, PROMPT, imported.prices) as written:
         for row in imported.rows:
             written.add(row)
