@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from runner.batch.book import open_book
 from runner.batch.entry import WAITING, Settled
 from runner.errors import ConfigError
-from runner.session import Session, many
+from runner.session import Session
 from runner.simulator import SimulatorThread, load_plan
 from runner.simulator.registry import BASES
+from runner.tables import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
 from runner.errors import ConfigError, TrackingError
-from runner.session import called_as, console, many, quoted, say_logged, say_next, short
+from runner.session import called_as, console, quoted, say_logged, say_next, short
+from runner.tables import many
 from runner.tally import Tally
 
 if TYPE_CHECKING:

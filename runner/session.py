@@ -14,6 +14,7 @@ from runner import aggregate, estimate, pipeline, runfile, tables
 from runner.ahead import Ahead
 from runner.errors import RunnerError, TrackingError
 from runner.progress import Progress
+from runner.tables import many
 from runner.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -250,11 +251,6 @@ class Session:
 
 def _kinds(counted: Counter[str]) -> str:
     return f" ({', '.join(f'{kind} {count}' for kind, count in counted.most_common())})" if counted else ""
-
-
-def many(count: int, what: str) -> str:
-    """So many of them, in words."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 console = tables.console

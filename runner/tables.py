@@ -121,7 +121,7 @@ def _remarks(found: Estimate) -> Iterator[str]:
     total = found.total
     waiting = f"{total.waiting} in batches that still run, " if total.waiting else ""
     yield (
-        f"{total.trials} trials of {found.jobs} {'job' if found.jobs == 1 else 'jobs'}: {total.paid} in the ledger, "
+        f"{many(total.trials, 'trial')} of {many(found.jobs, 'job')}: {total.paid} in the ledger, "
         f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
     )
     if found.unpriced:
@@ -133,11 +133,13 @@ def _remarks(found: Estimate) -> Iterator[str]:
         yield f"No batch price is known of {', '.join(unknown)}."
     if reasoning := [line.model for line in bought if line.reasons]:
         yield f"Output at max_tokens, because they may reason: {', '.join(reasoning)}."
+    if not bought:
+        return
     names = sorted({line.tokenizer for line in bought})
     pace = estimate.PACE
     yield (
         f"Assumed: replies as long as their schema allows; {pace.start_s:g} s and {pace.tokens_per_s:g} tokens/s a "
-        f"request; batches within {estimate.BATCH_WINDOW_H} h. Tokens counted by {', '.join(names) or 'nothing'}."
+        f"request; batches within {estimate.BATCH_WINDOW_H} h. Tokens counted by {', '.join(names)}."
     )
 
 
@@ -193,6 +195,11 @@ def _short(count: float) -> str:
     if count < 1e4:
         return f"{count:.0f}"
     return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.3g}M"
+
+
+def many(count: int, what: str) -> str:
+    """So many of them, in words."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def money(usd: float) -> str:
