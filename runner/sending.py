@@ -66,7 +66,10 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
             raise TransientError("connection", f"{type(error).__name__}: {error}") from error
         if response.status == 200:
-            return raw, response.headers
+            if raw.strip():
+                return raw, response.headers
+            # Providers that keep a busy connection open with empty lines may end it with nothing else.
+            raise TransientError("connection", f"an empty reply from {codec.url}")
         raise error_of(response.status, response.headers, raw)
 
     return post

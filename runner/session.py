@@ -202,7 +202,7 @@ class Session:
         try:
             say_logged(self.console, self._tracker.logged())
         except TrackingError as error:
-            self._say(f"MLflow:  not logged: {error}")
+            self._say(f"MLflow:  not logged: {str(error).removeprefix('MLflow: ')}")
             self._say(f"         log it later: {called_as()} track {short(folder)}")
 
     def _status(self, folder: Path) -> int:

@@ -30,6 +30,8 @@ class Turn:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
+    body: bytes | None = None
+    """In place of a completion."""
     drop: bool = False
     """Close the connection without an answer."""
     finish: str = "stop"
@@ -105,6 +107,8 @@ class Provider:
         if turn.status != 200:
             error = {"error": {"message": turn.content or "no", "type": "test", "code": str(turn.status)}}
             return web.json_response(error, status=turn.status, headers=turn.headers)
+        if turn.body is not None:
+            return web.Response(body=turn.body, headers=turn.headers)
         return web.json_response(_completion(body, turn), headers=turn.headers)
 
 

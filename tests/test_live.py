@@ -92,6 +92,17 @@ def test_every_request_is_answered_once() -> None:
     assert all(answer.latency_s >= 0.01 and answer.attempts == 1 for answer in seen.answers)
 
 
+def test_a_reply_of_nothing_is_asked_for_again() -> None:
+    """A 200 without a body, or with the empty lines that keep a connection open and no more, is no answer."""
+    bodies = iter([b"", b"\n\n\n", None])
+    with Provider(answer=lambda _: Turn(body=next(bodies))) as provider:
+        seen = Watching()
+        assert dispatch(seen, (model(provider.url), 1)) == {}
+    assert provider.count == 3
+    assert [(answer.attempts, answer.raw.strip() != b"") for answer in seen.answers] == [(3, True)]
+    assert [kind for _, kind, _ in seen.waits] == ["connection"] * 2
+
+
 def test_a_429_holds_up_every_model_of_its_account() -> None:
     """Retry-After of one model's refusal holds for the account's other models, and for no other account's."""
     arrived: list[tuple[float, str]] = []
