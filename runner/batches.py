@@ -67,7 +67,7 @@ def launches(outputs: Path) -> list[Path]:
     files = [
         path for depth in ("*", "*/*") for name in ("run", "sweep") for path in outputs.glob(f"{depth}/{name}.json")
     ]
-    return sorted({runfile.launch_folder(path.parent).resolve() for path in files})
+    return sorted({short(runfile.launch_folder(path.parent).resolve()) for path in files})
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="true",
 )
+
+
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed terminal. A run keeps to that,
+# and tests of either would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -276,7 +276,7 @@ def test_runs_are_found_where_users_put_them(tmp_path: Path, monkeypatch: pytest
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"jobs": [{"folder": "0"}, {"folder": "1"}]}', encoding="utf-8")
     os.utime(tmp_path / "outputs/zulu/run.json", (1, 1))
-    found = [str(path.relative_to(tmp_path / "outputs")) for path in batches.launches(Path("outputs"))]
+    found = [str(path.relative_to("outputs")) for path in batches.launches(Path("outputs"))]
     assert found == ["day/time", "heat", "zulu"]
     assert completion.runs("")[-1] == "outputs/zulu"
     assert {*completion.runs("outputs/h")} == {"outputs/heat", "outputs/heat/0", "outputs/heat/1"}
