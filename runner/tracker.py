@@ -11,6 +11,7 @@ import atexit
 import os
 import pickle
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -36,6 +37,8 @@ AHEAD_OF_PLOTS = ("matplotlib.style", "matplotlib.backends.backend_agg", "matplo
 
 END_S = 10.0
 """How long its end is waited for, imports included."""
+HOLD_S = 1.0
+"""Seconds for which MLflow's import leaves a dispatch alone: one that is over by then has both cores for itself."""
 CAP_SYS_NICE = 23
 """Linux's number of the capability (capability.h)."""
 NICE = 5
@@ -157,6 +160,7 @@ def main() -> None:
         match message["do"]:
             case "begin":
                 begun = message["launch"], message["tracking"]
+                select.select([sys.stdin], [], [], HOLD_S)  # or until it is told more
                 _begin(message)
             case "log":
                 answer = _log(message["folder"], message["counted"])
