@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.batch.entry import Entry
-    from runner.providers.batch_api import Account, Draft
+    from runner.providers.batch_api import Account, Draft, Ending
     from runner.records import Answer, Failure
 
 KEYS = {"BATCH_API_KEY": "key-1"}
@@ -264,3 +264,18 @@ class FakeApi:
 def settings(**change: Any) -> Batch:
     """FAST with changes."""
     return replace(FAST, **change)
+
+
+def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
+    """A bench whose models are all served by a fake."""
+    return bench(folder, more.pop("settings", settings()), api_of=lambda _model: api, **more)
+
+
+def running(batch: FakeBatch) -> Standing:
+    """Where a batch stands that is at work."""
+    return Standing("running", "at work", 0, len(batch.lines))
+
+
+def item(line: Mapping[str, Any], ending: Ending, kind: str = "", message: str = "") -> Item:
+    """An item that ended without a reply."""
+    return Item(line["id"], ending, None, json.dumps({"id": line["id"], "is": ending}).encode(), kind, message)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching import Bench, FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
+from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
 from runner.batch import desk
 from runner.batch.book import open_book
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runner.providers.batch_api import Ending, State
+    from runner.providers.batch_api import State
     from runner.records import Answer
 
 MODEL = model_of("openai")
@@ -33,20 +32,8 @@ def stops_or(stands: Callable[[FakeBatch], Standing]) -> Callable[[FakeBatch], S
     return lambda batch: Standing("cancelled", "stopped", 0, 3) if batch.cancelled else stands(batch)
 
 
-def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
-    return bench(folder, more.pop("settings", settings()), api_of=lambda _model: api, **more)
-
-
 def sizes(api: FakeApi) -> list[int]:
     return [batch.draft.count for batch in api.batches]
-
-
-def running(batch: FakeBatch) -> Standing:
-    return Standing("running", "at work", 0, len(batch.lines))
-
-
-def item(line: dict[str, Any], ending: Ending, kind: str = "", message: str = "") -> Item:
-    return Item(line["id"], ending, None, json.dumps({"id": line["id"], "is": ending}).encode(), kind, message)
 
 
 # ---- the plain course -----------------------------------------------------------------------------------------------
@@ -748,45 +735,6 @@ def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
     shown = console.export_text()
     assert f"{seen[0].entry.id} and 3 more: KEY is not set" in shown
     assert shown.count("KEY is not set") == 1
-
-
-def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> None:
-    """Of two runs that wait for the same batches, each answer counts as the other's in exactly one."""
-    here: set[str] = set()
-    api = FakeApi(stands=lambda batch: Standing("ended", "done", 3, 3) if len(here) == 2 else running(batch))
-    trials = trials_of(MODEL, 6)
-    with (
-        with_api(tmp_path, api, settings=settings(size=3)) as one,
-        with_api(tmp_path, api, settings=settings(size=3)) as two,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        Bench(one.folder, one.ledger, one.book, replace(one.shop, settings=settings(size=3, wait=False))).buy(trials)
-        for at in (one, two):
-            at.shop = replace(at.shop, news=lambda _, owner=at.book.owner: here.add(owner))
-        first, second = pool.map(lambda at: at.buy(trials), (one, two))
-        assert first.others ^ second.others == {trial.key for trial in trials}
-        assert one.has(trials) == 6
-    assert api.submits == 2
-
-
-def test_two_runs_that_have_taken_what_the_other_waits_for_both_end(tmp_path: Path) -> None:
-    """A batch that has ended is let go at once: of two runs with a batch each, both have the answers of both."""
-    api = FakeApi()
-    trials = trials_of(MODEL, 6)
-    with (
-        with_api(tmp_path, api, settings=settings(size=3)) as one,
-        with_api(tmp_path, api, settings=settings(size=3)) as two,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        Bench(one.folder, one.ledger, one.book, replace(one.shop, settings=settings(size=3, wait=False))).buy(trials)
-        for at, entry in zip((one, two), one.entries(), strict=True):
-            assert at.book.take(entry.id)
-        runs = [pool.submit(at.buy, trials) for at in (one, two)]
-        wait(runs, timeout=30)
-        one.stop.asked = two.stop.asked = True  # whoever still waits is to end, and fail
-        assert [run.result().detached for run in runs] == [False, False]
-        assert one.has(trials) == 6
-    assert api.submits == 2
 
 
 def test_one_process_works_on_a_batch(tmp_path: Path) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching import FakeApi, FakeBatch, bench, done, model_of, settings, trials_of
+from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
 from runner.batch import desk
 from runner.batch.book import open_book
@@ -23,10 +23,11 @@ from runner.providers.batch_api import Item, Standing
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from runner.providers.batch_api import Ending, State
-    from runner.records import Model
+    from runner.batch.entry import Entry
+    from runner.providers.batch_api import State
+    from runner.records import Model, Trial
 
 MODEL = model_of("openai")
 
@@ -35,25 +36,54 @@ class Crash(BaseException):
     """Stands for a kill: nothing of the engine's looks at it."""
 
 
-def with_api(folder: Path, api: FakeApi, **more: Any) -> Any:
-    return bench(folder, more.pop("settings", settings()), api_of=lambda _model: api, **more)
-
-
-def running(batch: FakeBatch) -> Standing:
-    return Standing("running", "at work", 0, len(batch.lines))
-
-
 def over(batch: FakeBatch) -> Standing:
     return Standing("ended", "done", len(batch.lines), len(batch.lines))
-
-
-def item(line: dict[str, Any], ending: Ending, kind: str = "") -> Item:
-    return Item(line["id"], ending, None, json.dumps({"id": line["id"], "is": ending}).encode(), kind, ending)
 
 
 def asked(api: FakeApi, first: int = 0) -> Counter[str]:
     """How often each request was in a batch."""
     return Counter(line["body"]["messages"][0]["content"] for batch in api.batches[first:] for line in batch.lines)
+
+
+# ---- two runs, the same batches --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def two_runs(folder: Path, api: FakeApi) -> Iterator[tuple[Bench, Bench, list[Trial]]]:
+    """Two that are about to want six requests, which an earlier run left in two batches."""
+    trials = trials_of(MODEL, 6)
+    with with_api(folder, api, settings=settings(size=3, wait=False)) as earlier:
+        earlier.buy(trials)
+    with with_api(folder, api) as one, with_api(folder, api) as two:
+        yield one, two, trials
+        assert one.has(trials) == 6
+    assert api.submits == 2
+
+
+def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> None:
+    """Of two runs that wait for the same batches, each answer counts as the other's in exactly one."""
+    here: set[str] = set()
+
+    def noted(owner: str, _: Entry) -> None:
+        here.add(owner)
+
+    api = FakeApi(stands=lambda batch: over(batch) if len(here) == 2 else running(batch))
+    with two_runs(tmp_path, api) as (one, two, trials), ThreadPoolExecutor(2) as pool:
+        for at in (one, two):
+            at.shop = replace(at.shop, news=partial(noted, at.book.owner))
+        first, second = pool.map(lambda at: at.buy(trials), (one, two))
+        assert first.others ^ second.others == {trial.key for trial in trials}
+
+
+def test_two_runs_that_have_taken_what_the_other_waits_for_both_end(tmp_path: Path) -> None:
+    """A batch that has ended is let go at once: of two runs with a batch each, both have the answers of both."""
+    with two_runs(tmp_path, FakeApi()) as (one, two, trials), ThreadPoolExecutor(2) as pool:
+        for at, entry in zip((one, two), one.entries(), strict=True):
+            assert at.book.take(entry.id)
+        runs = [pool.submit(at.buy, trials) for at in (one, two)]
+        wait(runs, timeout=30)
+        one.stop.asked = two.stop.asked = True  # whoever still waits is to end, and fail
+        assert [run.result().detached for run in runs] == [False, False]
 
 
 # ---- one request, two batches ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [
@@ -229,23 +231,33 @@ def test_ctrl_c_leaves_batches_and_keeps_live_replies(shell: Shell) -> None:
     assert rows(newest(shell.folder, "run.json")) >= {"pending", "not_sent"}
 
 
+@contextmanager
+def interrupted_twice(begun: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C twice, a tenth of a second apart, once something has begun."""
+
+    def interrupt() -> None:
+        while not begun():
+            time.sleep(0.02)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def test_ctrl_c_twice_leaves_batches_too(shell: Shell) -> None:
     """Ctrl-C twice while a provider is slow to answer: the batches that run on are told, and collected later."""
     clock = Clock()
     with SimulatorThread(replace(SLOW, latency_s=0.7), clock=clock) as simulator:
         shell.options = models(shell.folder, simulator.base)
 
-        def interrupt() -> None:
-            while not simulator.count.requests.get("openai", {}).get("batches.retrieve"):
-                time.sleep(0.02)
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.1)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        said = shell.run("model=mini", *NATIVE, UNTRACKED, status=5)
-        thread.join()
+        with interrupted_twice(lambda: simulator.count.requests.get("openai", {}).get("batches.retrieve")):
+            said = shell.run("model=mini", *NATIVE, UNTRACKED, status=5)
         assert f"{TRIALS} requests wait in batches" in said
         assert (shell.newest()["status"], len(shell.newest()["batches"])) == ("SCHEDULED", 1)
         clock.now += 2 * 3600
@@ -260,17 +272,8 @@ def test_ctrl_c_twice_ends_a_collection(shell: Shell) -> None:
         shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
         before = sum(simulator.count.requests["openai"].values())
 
-        def interrupt() -> None:
-            while sum(simulator.count.requests["openai"].values()) == before:
-                time.sleep(0.02)
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.1)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        assert "interrupted" in shell.verb("collect", status=130)
-        thread.join()
+        with interrupted_twice(lambda: sum(simulator.count.requests["openai"].values()) > before):
+            assert "interrupted" in shell.verb("collect", status=130)
 
 
 def test_a_batch_costs_half(shell: Shell) -> None:
