@@ -95,13 +95,11 @@ class Gate:
         `ceiling` None: as many at once as all of them allow.
         """
         known = list(limits)
-        stated: list[tuple[Kind, Bucket]] = []
-        for kind, values in (
-            ("requests", [one.requests_per_minute for one in known if one.requests_per_minute is not None]),
-            ("tokens", [one.tokens_per_minute for one in known if one.tokens_per_minute is not None]),
-        ):
-            if values:
-                stated.append((kind, Bucket.stated(min(values), clock())))  # type: ignore[arg-type]
+        per_minute: dict[Kind, list[float]] = {
+            "requests": [one.requests_per_minute for one in known if one.requests_per_minute is not None],
+            "tokens": [one.tokens_per_minute for one in known if one.tokens_per_minute is not None],
+        }
+        stated = [(kind, Bucket.stated(min(values), clock())) for kind, values in per_minute.items() if values]
         at_once = sum(one.concurrency for one in known) if ceiling is None else ceiling
         return cls(ceiling=at_once, clock=clock, stated=stated)
 

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,20 +111,28 @@ def _split(override: str) -> tuple[str, str]:
 
 
 def _common(this: Launch) -> dict[str, Any]:
-    root = Path(__file__).resolve().parent.parent
     return {
         "version": RECORD_VERSION,
         "run": this.id,
         "command": this.command,
-        "git": _git(),
-        "lock_sha256": _file_hash(root / "requirements.lock"),
-        "python": platform.python_version(),
-        "packages": _versions(),
+        **_made_with(this.id, Path.cwd()),
         "requests_sent": this.purchase.requests_sent,
         "dispatch_requests_per_s": this.purchase.rate,
         "batches": sorted(set(this.purchase.pending.values())),
         "started": this.started.isoformat(timespec="milliseconds"),
         "time": (this.ended or datetime.now(this.started.tzinfo)).isoformat(timespec="milliseconds"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _made_with(_launch: str, _here: Path) -> dict[str, Any]:
+    """The code that a launch runs with, looked at once: a sweep may have hundreds of jobs."""
+    root = Path(__file__).resolve().parent.parent
+    return {
+        "git": _git(),
+        "lock_sha256": _file_hash(root / "requirements.lock"),
+        "python": platform.python_version(),
+        "packages": _versions(),
     }
 
 
