@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner import aggregate, logbook, report, runfile, stats, study, tables, transcript
 from runner.errors import ConfigError, TrackingError
-from runner.session import called_as, console, quoted, say_logged, say_next, short
+from runner.session import console, say_logged, say_next, say_not_logged, short
 from runner.tables import many
 from runner.tally import Tally
 
@@ -72,12 +72,7 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
         try:
             say_logged(shown, logbook.track(written.folder, where))
         except TrackingError as error:
-            shown.print(f"MLflow:  not logged: {error}", soft_wrap=True, markup=False)
-            shown.print(
-                f"         log it later: {called_as()} track {quoted(written.folder.resolve())}",
-                soft_wrap=True,
-                markup=False,
-            )
+            say_not_logged(shown, error, written.folder.resolve())
     say_next(shown, written.folder.resolve())
     return 3 if imported.unreadable else 0
 

@@ -202,8 +202,7 @@ class Session:
         try:
             say_logged(self.console, self._tracker.logged())
         except TrackingError as error:
-            self._say(f"MLflow:  not logged: {str(error).removeprefix('MLflow: ')}")
-            self._say(f"         log it later: {called_as()} track {short(folder)}")
+            say_not_logged(self.console, error, folder)
 
     def _status(self, folder: Path) -> int:
         command = self.launch.command
@@ -281,6 +280,12 @@ def quoted(path: Path) -> str:
 def say_next(shown: Console, folder: Path) -> None:
     """The command that a person mostly wants now."""
     shown.print(f"next:    {called_as()} stats {quoted(folder)}", soft_wrap=True, markup=False)
+
+
+def say_not_logged(shown: Console, error: TrackingError, folder: Path) -> None:
+    """Why a launch is not in MLflow, and how it gets there later."""
+    why, later = str(error).removeprefix("MLflow: "), f"{called_as()} track {quoted(folder)}"
+    shown.print(f"MLflow:  not logged: {why}\n         log it later: {later}", soft_wrap=True, markup=False)
 
 
 def say_logged(shown: Console, logged: LoggedRuns) -> None:
