@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import goals
 
 from runner.records import Text, Tracking
-from runner.tracking import CellRun, Launch, log
+from runner.reporting.tracking.store import CellRun, Launch, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The launcher `pooled`, where Hydra looks for it. The work is in runner/launcher.py; this imports nothing heavy."""
+"""The launcher `pooled`, where Hydra looks for it. The work is in runner/cli/launcher.py."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PooledLauncher(Launcher):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs as one; see runner.launcher.launch."""
-        from runner import launcher
+        """Run the jobs as one; see runner.cli.launcher.launch."""
+        from runner.cli import launcher
 
         return launcher.launch(self.task, self.context, self.config, job_overrides, initial_job_idx)
 

@@ -8,135 +8,35 @@ the same results.
 from __future__ import annotations
 
 import re
-import uuid
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner import aggregate, live, plan, purchase, transcript
+from runner.dispatch import live, purchase
+from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError
-from runner.estimate import estimate
-from runner.job import Asker, Job
-from runner.ledger import open_ledger
-from runner.purchase import Missing, Purchase
+from runner.ledger.answers import open_ledger
+from runner.plan.estimate import estimate
+from runner.plan.job import Asker
+from runner.plan.trials import count_of
 from runner.records import Failure, Problem
-from runner.rows import Reader
-from runner.tally import Tally
+from runner.results import files
+from runner.results.launch import PENDING, JobResult
+from runner.results.rows import Reader
+from runner.results.summary import write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
-    import pandas as pd
+    from runner.dispatch.purchase import Watcher
+    from runner.ledger.answers import Ledger
+    from runner.plan.job import Job
+    from runner.records import Answer, Model, Row, Trial
+    from runner.results.launch import Launch
 
-    from runner.ledger import Ledger
-    from runner.purchase import Watcher
-    from runner.records import Answer, Experiment, Model, Row, Trial
-
-__all__ = ["Counts", "Job", "JobResult", "Launch", "launch"]
-
-PENDING = "pending"
-"""Kind of a trial whose batch still runs."""
 KEYS_AT_A_TIME = 1_000
 """Keys looked up in the ledger at once."""
 ROWS_AT_A_TIME = 500
 """Answers read from the ledger at once."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened to a job's trials. Names as in run.json."""
-
-    trials: int = 0
-    scored: int = 0
-    unscorable: int = 0
-    failed: int = 0
-    from_ledger: int = 0
-    collapsed: int = 0
-    """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
-    price_usd: float | None = 0.0
-    """Spent in this launch; None where a price is unknown."""
-    saved_usd: float = 0.0
-    """What live would have cost more, as far as that is known."""
-
-    def add(self, row: Row) -> None:
-        """Count a row, except for `collapsed`, which the row does not know."""
-        self.trials += 1
-        setattr(self, row.outcome, getattr(self, row.outcome) + 1)
-        self.from_ledger += row.source == "ledger"
-        if row.source == "bought" and self.price_usd is not None:
-            self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd
-        if row.source == "bought":
-            self.saved_usd += row.saved_usd or 0.0
-
-
-@dataclass(slots=True)
-class JobResult:
-    """What a job came to, once its results are written or it has failed."""
-
-    index: int
-    folder: Path
-    overrides: tuple[str, ...]
-    experiment: Experiment | None
-    """None where its config could not be read."""
-    counts: Counts = field(default_factory=Counts)
-    tally: Tally = field(default_factory=Tally)
-    unread: Counter[str] = field(default_factory=Counter)
-    """Kinds of unscorable replies, and how many of each."""
-    lost: Counter[str] = field(default_factory=Counter)
-    """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
-    error: RunnerError | None = None
-    """Why it has no results; None where it has."""
-    _summary: pd.DataFrame | None = None
-
-    @classmethod
-    def of(cls, job: Job) -> JobResult:
-        """A job's result before anything has happened."""
-        return cls(job.index, job.folder, job.overrides, job.experiment)
-
-    def note(self, row: Row) -> None:
-        """Take up a row, but for `counts`."""
-        self.tally.add(row)
-        if row.problem is not None and row.outcome == "unscorable":
-            self.unread[row.problem.kind] += 1
-        elif row.problem is not None and row.outcome == "failed" and row.problem.kind != PENDING:
-            self.lost[row.problem.kind] += 1
-
-    def summary(self) -> pd.DataFrame:
-        """The table of summary.csv, made once its rows are written."""
-        if self._summary is None:
-            self._summary = aggregate.summary(self.tally)
-        return self._summary
-
-    def metrics(self) -> dict[str, float]:
-        """What MLflow shows for the whole job."""
-        return aggregate.total_metrics(self.tally)
-
-
-@dataclass(slots=True)
-class Launch:
-    """One start of the program: its jobs so far, and what was sent for them.
-
-    A sweep's jobs may come in several turns.
-    """
-
-    command: str
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    purchase: Purchase = field(default_factory=Purchase)
-    results: list[JobResult] = field(default_factory=list)
-    """One for each job, in order."""
-    seen: set[int] = field(default_factory=set)
-    """Keys of all trials so far, the first 128 bits: a later one with the same key is collapsed."""
-    ended: datetime | None = None
-    """When it had asked everything, where it is only written again; None: now."""
-
-    @property
-    def interrupted(self) -> bool:
-        """True if it was stopped before everything was asked: by a signal, or at the budget's end."""
-        return self.purchase.stop.asked
 
 
 def launch(
@@ -271,15 +171,15 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, Asker]], ledger:
     for result, asker in planned:
         _write(this, result, asker, ledger)
     for result, _ in planned:
-        aggregate.write_summary(result.summary(), result.folder / "summary.csv")
+        write_summary(result.summary(), result.folder / "summary.csv")
 
 
 def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
     reader = Reader(this.id, result.index, asker.experiment.prompt)
     prices = {model.name: model.prices for model in asker.experiment.models}
-    trials = plan.count_of(asker.experiment)
-    with transcript.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
+    trials = count_of(asker.experiment)
+    with files.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
         for trial, answer in _with_answers(asker.trials(), ledger):
             mark = _mark(trial.key)
             again = mark in this.seen

@@ -7,21 +7,21 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import jobs
-from runner.simulator.exchange import Answer, Provider, Refused, answer, dumped, known_key, named, route, whole
-from runner.simulator.jobs import Item
-from runner.simulator.messages import message_of, read
-from runner.simulator.reply import say, tokens_of
-from runner.simulator.world import digest
+from runner.simulator import batch_jobs
+from runner.simulator.answers import say, tokens_of
+from runner.simulator.anthropic_chat import message_of, read
+from runner.simulator.batch_jobs import Item
+from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, route, whole
+from runner.simulator.state import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.exchange import Call
-    from runner.simulator.jobs import Closed, Job
-    from runner.simulator.world import World
+    from runner.simulator.batch_jobs import Closed, Job
+    from runner.simulator.http import Call
+    from runner.simulator.state import World
 
 MAX_ITEMS = 100_000
 MAX_BYTES = 256 * 2**20
@@ -182,7 +182,7 @@ def _list(world: World, call: Call, _: Match[str]) -> Answer:
 
 def _status(world: World, job: Job) -> str:
     phase = world.observe(job)
-    if phase in jobs.ENDED:
+    if phase in batch_jobs.ENDED:
         return "ended"
     return "canceling" if phase == "cancelling" else "in_progress"
 
@@ -204,8 +204,8 @@ def shown(world: World, job: Job, origin: str) -> dict[str, Any]:
             "expired": tally.get("expired", 0),
         },
         "created_at": _time(job.created),
-        "expires_at": _time(jobs.closes(job, world.plan)),
-        "ended_at": _time(jobs.ended(job, world.plan)) if over else None,
+        "expires_at": _time(batch_jobs.closes(job, world.plan)),
+        "ended_at": _time(batch_jobs.ended(job, world.plan)) if over else None,
         "archived_at": None,
         "cancel_initiated_at": _time(job.cancel_at) if job.cancel_at is not None else None,
         "results_url": f"{origin}/anthropic/v1/messages/batches/{job.id}/results" if over else None,

@@ -1,17 +1,17 @@
-"""Which models the chat completion APIs serve, and what each refuses: data, for runner.simulator.chat to apply."""
+"""Which models the chat completion APIs serve, and what each refuses: data, for openai_chat to apply."""
 
 from __future__ import annotations
 
 import re
 
-from runner.simulator import chat
-from runner.simulator.chat import Dialect, Rules
+from runner.simulator import openai_chat
+from runner.simulator.openai_chat import Dialect, Rules
 
 _NO_STRUCTURE = frozenset({"text"})
 _SAMPLING = frozenset({"top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"})
 OPENAI = Dialect(
     "openai",
-    chat.OPENAI,
+    openai_chat.OPENAI,
     re.compile(r"(gpt-|o\d|chatgpt-|ft:).*"),
     (
         Rules(
@@ -40,7 +40,7 @@ OPENAI = Dialect(
 )
 GROQ = Dialect(
     "groq",
-    chat.GROQ,
+    openai_chat.GROQ,
     re.compile(r"(llama|openai/|meta-llama/|qwen|moonshotai/|gemma|mixtral|mistral|deepseek-r1|compound|groq/).*"),
     (
         Rules(re.compile(r"(openai/gpt-oss|moonshotai/|meta-llama/llama-4)")),
@@ -49,13 +49,13 @@ GROQ = Dialect(
 )
 KLUSTER = Dialect(
     "kluster",
-    chat.KLUSTER,
+    openai_chat.KLUSTER,
     re.compile(r"(klusterai|deepseek-ai|Qwen|google|meta-llama|mistralai)/.+"),
     (Rules(re.compile(""), formats=frozenset({"text", "json_object"})),),
 )
 DEEPSEEK = Dialect(
     "deepseek",
-    chat.DEEPSEEK,
+    openai_chat.DEEPSEEK,
     re.compile(r"deepseek-.+"),
     (
         Rules(re.compile(r"deepseek-(reasoner|v\d+-pro)"), formats=frozenset({"text", "json_object"}), reasons=True),
@@ -65,7 +65,7 @@ DEEPSEEK = Dialect(
 )
 XAI = Dialect(
     "xai",
-    chat.XAI,
+    openai_chat.XAI,
     re.compile(r"grok-.+"),
     (
         Rules(
@@ -77,7 +77,7 @@ XAI = Dialect(
 )
 MISTRAL = Dialect(
     "mistral",
-    chat.MISTRAL,
+    openai_chat.MISTRAL,
     re.compile(r"(open-)?(mistral|mixtral|ministral|codestral|magistral|pixtral|devstral|nemo).*"),
     (Rules(re.compile("magistral"), reasons=True),),
     max_temperature=1.5,

@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runner.simulator.exchange import Answer, Provider, Refused, answer, named, page, route, whole
+from runner.simulator.http import Answer, Provider, Refused, answer, named, page, route, whole
+from runner.simulator.state import StoredFile
 from runner.simulator.uploads import fetched, parts
-from runner.simulator.world import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from re import Match
 
-    from runner.simulator.exchange import Call
-    from runner.simulator.world import World
+    from runner.simulator.http import Call
+    from runner.simulator.state import World
 
 GCS = "gcs"
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")

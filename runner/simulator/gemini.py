@@ -10,22 +10,22 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import generate, jobs
-from runner.simulator.exchange import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.form import listing, mapping, text
-from runner.simulator.jobs import Item
-from runner.simulator.reply import say
+from runner.simulator import batch_jobs, gemini_chat
+from runner.simulator.answers import say
+from runner.simulator.batch_jobs import Item
+from runner.simulator.fields import listing, mapping, text
+from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
+from runner.simulator.state import NO_FILE, StoredFile, digest, result_file
 from runner.simulator.uploads import fetched
-from runner.simulator.world import NO_FILE, StoredFile, digest, result_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.exchange import Call
-    from runner.simulator.jobs import Closed, Job, Phase
-    from runner.simulator.world import World
+    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.http import Call
+    from runner.simulator.state import World
 
 API = "gemini"
 INLINE_BYTES = 20 * 2**20
@@ -69,19 +69,19 @@ def provider() -> Provider:
         route("GET", root + "/files/{id}", "files.retrieve", _file),
         route("DELETE", root + "/files/{id}", "files.delete", _delete_file),
     )
-    return Provider(API, ("/gemini",), routes, account, generate.refusal, "none", tokens=generate.tokens)
+    return Provider(API, ("/gemini",), routes, account, gemini_chat.refusal, "none", tokens=gemini_chat.tokens)
 
 
 def _generate(world: World, call: Call, match: Match[str]) -> Answer:
     account(call)
-    return answer(live(world, call.json(), generate.check_model(named(match, "model"))))
+    return answer(live(world, call.json(), gemini_chat.check_model(named(match, "model"))))
 
 
 def live(world: World, body: Mapping[str, Any], model: str) -> dict[str, Any]:
     """One live request, answered and counted as bought."""
-    ask, name = generate.read(body, model), digest(body)
+    ask, name = gemini_chat.read(body, model), digest(body)
     world.bought[name] += 1
-    return generate.response(
+    return gemini_chat.response(
         ask, say(ask, world.plan, world.nth(ask), world.turn("reply")), f"{name}{world.bought[name]}"
     )
 
@@ -175,17 +175,19 @@ def _shown_file(world: World, file: StoredFile) -> dict[str, Any]:
 
 
 def _create(world: World, call: Call, match: Match[str]) -> Answer:
-    owner, model = account(call), generate.check_model(named(match, "model"))
-    body = generate.known(call.json(), {"batch": mapping, "model": text}, "")
+    owner, model = account(call), gemini_chat.check_model(named(match, "model"))
+    body = gemini_chat.known(call.json(), {"batch": mapping, "model": text}, "")
     if "batch" not in body:
         raise Refused("bad_request", "batch is not specified", param="batch")
     table = {"displayName": text, "inputConfig": mapping, "priority": text, "model": text, "name": text}
-    batch = generate.known(body["batch"], table, "batch")
+    batch = gemini_chat.known(body["batch"], table, "batch")
     if not batch.get("displayName"):
         raise Refused(
             "bad_request", "* BatchGenerateContentRequest.batch.display_name: must not be empty", param="batch"
         )
-    source = generate.known(batch.get("inputConfig", {}), {"fileName": text, "requests": mapping}, "batch.input_config")
+    source = gemini_chat.known(
+        batch.get("inputConfig", {}), {"fileName": text, "requests": mapping}, "batch.input_config"
+    )
     if len(source) != 1:
         raise Refused("bad_request", "exactly one of file_name and requests must be set", param="batch.input_config")
     if "fileName" in source:
@@ -208,15 +210,15 @@ def _from_lines(world: World, file: StoredFile, model: str) -> Iterator[Item]:
             line = json.loads(raw)
         except ValueError as error:
             raise Refused("bad_request", f"line {index + 1} of the file is no JSON", param="file_name") from error
-        fields = generate.known(line, {"key": text, "request": mapping}, f"line {index + 1}")
+        fields = gemini_chat.known(line, {"key": text, "request": mapping}, f"line {index + 1}")
         yield _item(world, fields, fields.get("key", ""), None, model)
 
 
 def _inline(world: World, requests: Json, model: str) -> Iterator[Item]:
-    listed = generate.known(requests, {"requests": listing}, "batch.input_config.requests").get("requests", [])
+    listed = gemini_chat.known(requests, {"requests": listing}, "batch.input_config.requests").get("requests", [])
     for index, entry in enumerate(listed):
         where = f"batch.input_config.requests.requests[{index}]"
-        fields = generate.known(entry, {"request": mapping, "metadata": mapping}, where)
+        fields = gemini_chat.known(entry, {"request": mapping, "metadata": mapping}, where)
         note = fields.get("metadata")
         yield _item(world, fields, str((note or {}).get("key", index)), note, model)
 
@@ -226,7 +228,7 @@ def _item(world: World, fields: Mapping[str, Any], name: str, note: Json, model:
         raise Refused("bad_request", "a batch entry has no request", param="request")
     body = {key: value for key, value in fields["request"].items() if key != "model"}
     try:
-        nth = world.nth(generate.read(body, model))
+        nth = world.nth(gemini_chat.read(body, model))
     except Refused:
         nth = 1
     return Item(name, dumped(body), nth, note)
@@ -242,7 +244,7 @@ def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
 
 def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
     job = _job(world, call, match)
-    if world.observe(job) in jobs.ENDED:
+    if world.observe(job) in batch_jobs.ENDED:
         raise Refused("conflict", "The batch has ended and cannot be cancelled.")
     world.cancel(job)
     return answer({})
@@ -269,7 +271,7 @@ def _paged(call: Call, items: list[Any], default: int) -> tuple[list[Any], dict[
 def shown(world: World, job: Job) -> dict[str, Any]:
     """A batch as Gemini describes it: an operation whose metadata is the batch."""
     phase, total = world.observe(job), len(job.items)
-    over = phase in jobs.ENDED
+    over = phase in batch_jobs.ENDED
     metadata: dict[str, Json] = {
         "@type": f"{_TYPE}v1main.GenerateContentBatch",
         "name": f"batches/{job.id}",
@@ -284,7 +286,7 @@ def shown(world: World, job: Job) -> dict[str, Any]:
     operation: dict[str, Any] = {"name": f"batches/{job.id}", "metadata": metadata}
     if over:
         operation["done"] = True
-        metadata["endTime"] = time(jobs.ended(job, world.plan))
+        metadata["endTime"] = time(batch_jobs.ended(job, world.plan))
     if phase == "failed":
         operation["error"] = {"code": 3, "message": "The batch could not be validated."}
     elif phase == "completed":
@@ -335,11 +337,11 @@ def outcome(world: World, closed: Closed, model: str) -> tuple[bool, Json]:
     if closed.end == "error":
         return False, {"code": 13, "message": "Internal error encountered."}
     try:
-        ask = generate.read(json.loads(closed.item.body), model)
+        ask = gemini_chat.read(json.loads(closed.item.body), model)
     except Refused as refused:
         return False, {"code": 3, "message": refused.message}
     said = say(ask, world.plan, closed.item.nth, closed.number)
-    return True, generate.response(ask, said, f"{closed.job.id}-{closed.index}")
+    return True, gemini_chat.response(ask, said, f"{closed.job.id}-{closed.index}")
 
 
 def time(seconds: float) -> str:

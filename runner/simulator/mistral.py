@@ -6,23 +6,23 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import jobs
+from runner.simulator import batch_jobs
+from runner.simulator.batch_jobs import Item
 from runner.simulator.dialects import MISTRAL
-from runner.simulator.exchange import Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.jobs import Item
-from runner.simulator.lines import CHAT, STATUS, nth, result_line
+from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.openai import complete, live_tokens
+from runner.simulator.openai_lines import CHAT, STATUS, nth, result_line
+from runner.simulator.state import result_file
 from runner.simulator.uploads import Shelf
-from runner.simulator.world import result_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.exchange import Answer, Call
-    from runner.simulator.jobs import Closed, Job, Phase
-    from runner.simulator.world import StoredFile, World
+    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.http import Answer, Call
+    from runner.simulator.state import StoredFile, World
 
 MAX_ITEMS = 1_000_000
 MAX_INLINE = 10_000
@@ -156,7 +156,7 @@ def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
 
 def _delete(world: World, call: Call, match: Match[str]) -> Answer:
     job = _job(world, call, match)
-    if world.observe(job) not in jobs.ENDED:
+    if world.observe(job) not in batch_jobs.ENDED:
         raise Refused("bad_request", "A job that has not ended cannot be deleted.")
     world.delete(job)
     return answer({"id": job.id, "object": "batch", "deleted": True})
@@ -194,8 +194,8 @@ def _wanted(world: World, call: Call, job: Job) -> bool:
 def shown(world: World, job: Job) -> dict[str, Any]:
     """A job as Mistral describes it."""
     phase, plan = world.observe(job), world.plan
-    over = phase in jobs.ENDED
-    finished, wrong = jobs.done(job, plan, world.clock()), job.tally.get("errored", 0)
+    over = phase in batch_jobs.ENDED
+    finished, wrong = batch_jobs.done(job, plan, world.clock()), job.tally.get("errored", 0)
     begun = phase not in ("validating", "failed")
     return {
         "id": job.id,
@@ -210,8 +210,8 @@ def shown(world: World, job: Job) -> dict[str, Any]:
         "output_file": result_file(job, "output") if over and job.lines.get("output") else None,
         "error_file": result_file(job, "error") if over and job.lines.get("error") else None,
         "created_at": int(job.created),
-        "started_at": int(jobs.begins(job, plan)) if begun else None,
-        "completed_at": int(jobs.ended(job, plan)) if over else None,
+        "started_at": int(batch_jobs.begins(job, plan)) if begun else None,
+        "completed_at": int(batch_jobs.ended(job, plan)) if over else None,
         "total_requests": len(job.items),
         "completed_requests": finished,
         "succeeded_requests": finished - wrong,

@@ -9,24 +9,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.simulator import chat, jobs
+from runner.simulator import batch_jobs, openai_chat
+from runner.simulator.answers import say
+from runner.simulator.batch_jobs import Item
 from runner.simulator.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
-from runner.simulator.exchange import Provider, Refused, answer, dumped, known_key, named, route, whole
-from runner.simulator.jobs import Item
-from runner.simulator.lines import CHAT, STATUS, LineError, check_line, check_metadata, nth, refusal, result_line
-from runner.simulator.reply import say
+from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, route, whole
+from runner.simulator.openai_lines import CHAT, STATUS, LineError, check_line, check_metadata, nth, refusal, result_line
+from runner.simulator.state import StoredFile, digest, result_file
 from runner.simulator.uploads import Shelf
-from runner.simulator.world import StoredFile, digest, result_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.chat import Dialect
-    from runner.simulator.exchange import Answer, Call
-    from runner.simulator.jobs import Closed, Job, Phase
-    from runner.simulator.world import World
+    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.http import Answer, Call
+    from runner.simulator.openai_chat import Dialect
+    from runner.simulator.state import World
 
 _WRONG_KEY = "Incorrect API key provided: {}. You can find your API key in your account's settings."
 
@@ -51,18 +51,18 @@ def _deepseek_refusal(refused: Refused) -> Answer:
 def live_tokens(call: Call) -> int:
     """Tokens of a live chat request; none where it cannot be read."""
     try:
-        return chat.tokens(json.loads(call.body))
+        return openai_chat.tokens(json.loads(call.body))
     except (ValueError, AttributeError):
         return 0
 
 
 def complete(world: World, body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     """One live request, answered and counted as bought."""
-    ask = chat.read(body, dialect)
+    ask = openai_chat.read(body, dialect)
     name = digest(body)
     world.bought[name] += 1
     said = say(ask, world.plan, world.nth(ask), world.turn("reply"))
-    return chat.completion(ask, said, f"chatcmpl-{name}{world.bought[name]}", world.clock())
+    return openai_chat.completion(ask, said, f"chatcmpl-{name}{world.bought[name]}", world.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Batches:
             except ValueError:
                 errors.append(_error("invalid_json_line", "This line is not parseable as valid JSON.", number))
                 continue
-            tokens += chat.tokens(body)
+            tokens += openai_chat.tokens(body)
             items.append(Item(line["custom_id"], dumped(body), nth(world, body, self.dialect)))
         most = world.plan.max_items or self.max_items
         if len(items) > most:
@@ -197,7 +197,7 @@ class Batches:
     def cancel(self, world: World, call: Call, match: Match[str]) -> Answer:
         """Cancel what has not ended."""
         job = world.job(self.api, account(call), named(match, "id"))
-        if world.observe(job) in jobs.ENDED:
+        if world.observe(job) in batch_jobs.ENDED:
             status = self._status(world.observe(job))
             raise Refused("conflict", f"Cannot cancel a batch with status '{status}'.")
         world.cancel(job)
@@ -228,11 +228,11 @@ class Batches:
     def shown(self, world: World, job: Job) -> dict[str, Any]:
         """A batch as its provider describes it."""
         plan, phase = world.plan, world.observe(job)
-        over = jobs.ended(job, plan) if phase in jobs.ENDED else None
+        over = batch_jobs.ended(job, plan) if phase in batch_jobs.ENDED else None
         begun = phase not in ("validating", "failed")
         errors = job.errors or [_error("server_error", "The batch could not be validated.")]
         wrapped: Json = errors if self.errors == "list" else {"object": "list", "data": errors}
-        finished = jobs.done(job, plan, world.clock())
+        finished = batch_jobs.done(job, plan, world.clock())
         wrong = job.tally.get("errored", 0)
         return {
             "id": job.id,
@@ -245,9 +245,9 @@ class Batches:
             "output_file_id": self._result(job, phase, "output"),
             "error_file_id": self._result(job, phase, "error"),
             "created_at": self._time(job.created),
-            "in_progress_at": self._time(jobs.begins(job, plan)) if begun else None,
-            "expires_at": self._time(jobs.closes(job, plan)),
-            "finalizing_at": self._time(jobs.stops(job, plan)) if phase in ("finalizing", "completed") else None,
+            "in_progress_at": self._time(batch_jobs.begins(job, plan)) if begun else None,
+            "expires_at": self._time(batch_jobs.closes(job, plan)),
+            "finalizing_at": self._time(batch_jobs.stops(job, plan)) if phase in ("finalizing", "completed") else None,
             "completed_at": self._time(over) if phase == "completed" else None,
             "failed_at": self._time(over) if phase == "failed" else None,
             "expired_at": self._time(over) if phase == "expired" else None,
@@ -259,7 +259,7 @@ class Batches:
         }
 
     def _result(self, job: Job, phase: Phase, part: str) -> str | None:
-        return result_file(job, part) if phase in jobs.ENDED and job.lines.get(part) else None
+        return result_file(job, part) if phase in batch_jobs.ENDED and job.lines.get(part) else None
 
     def write(self, world: World, closed: Closed) -> tuple[str, str, bytes]:
         """An item's line in the output or the error file."""

@@ -9,8 +9,8 @@ from runner.simulator import anthropic, gcs, gemini, mistral, openai, vertex, xa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.simulator.exchange import Provider
-    from runner.simulator.world import Writer
+    from runner.simulator.http import Provider
+    from runner.simulator.state import Writer
 
 BASES: Mapping[str, str] = {
     "openai": "/openai/v1",

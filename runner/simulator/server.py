@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
-from runner.simulator.exchange import Answer, Call, Refused, answer
-from runner.simulator.memory import Memory
+from runner.simulator.faults import Dropped, Traffic, latency_s, retry_headers
+from runner.simulator.http import Answer, Call, Refused, answer
 from runner.simulator.plan import FaultPlan
 from runner.simulator.registry import WRITERS, providers
-from runner.simulator.traffic import Dropped, Traffic, latency_s, retry_headers
-from runner.simulator.world import World
+from runner.simulator.state import World
+from runner.simulator.storage import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from runner.simulator.exchange import Provider, Route
-    from runner.simulator.world import Count
+    from runner.simulator.http import Provider, Route
+    from runner.simulator.state import Count
 
 SWEEP_S = 0.02
 CHUNK = 200

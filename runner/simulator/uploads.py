@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator.exchange import Answer, Refused, Route, answer, named, route, whole
-from runner.simulator.world import StoredFile
+from runner.simulator.http import Answer, Refused, Route, answer, named, route, whole
+from runner.simulator.state import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from re import Match
 
-    from runner.simulator.exchange import Call
-    from runner.simulator.world import World
+    from runner.simulator.http import Call
+    from runner.simulator.state import World
 
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)\"?")
 _NAME = re.compile(r"\bname=\"([^\"]*)\"")

@@ -9,22 +9,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import generate, jobs
-from runner.simulator.exchange import Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.form import anything, mapping, text
+from runner.simulator import batch_jobs, gemini_chat
+from runner.simulator.batch_jobs import Item
+from runner.simulator.fields import anything, mapping, text
 from runner.simulator.gcs import GCS
 from runner.simulator.gemini import live, outcome, time
-from runner.simulator.jobs import Item
-from runner.simulator.world import NO_FILE
+from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
+from runner.simulator.state import NO_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.exchange import Answer, Call
-    from runner.simulator.jobs import Closed, Job, Phase
-    from runner.simulator.world import StoredFile, World
+    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.http import Answer, Call
+    from runner.simulator.state import StoredFile, World
 
 API = "vertex"
 MAX_ITEMS = 200_000
@@ -65,7 +65,7 @@ def refusal(refused: Refused) -> Answer:
     """An error as Google writes it; Vertex AI answers a missing token with 401."""
     if refused.kind == "key_missing":
         return answer({"error": {"code": 401, "message": refused.message, "status": "UNAUTHENTICATED"}}, 401)
-    return generate.refusal(refused)
+    return gemini_chat.refusal(refused)
 
 
 def provider() -> Provider:
@@ -80,24 +80,24 @@ def provider() -> Provider:
         route("POST", batches + "/{id}:cancel", "batches.cancel", _cancel),
         route("DELETE", batches + "/{id}", "batches.delete", _delete),
     )
-    return Provider(API, ("/vertex",), routes, _account, refusal, "none", tokens=generate.tokens)
+    return Provider(API, ("/vertex",), routes, _account, refusal, "none", tokens=gemini_chat.tokens)
 
 
 def _generate(world: World, call: Call, match: Match[str]) -> Answer:
     _account(call)
-    return answer(live(world, call.json(), generate.check_model(named(match, "model"))))
+    return answer(live(world, call.json(), gemini_chat.check_model(named(match, "model"))))
 
 
 def _create(world: World, call: Call, match: Match[str]) -> Answer:
     owner = _account(call)
-    body = generate.known(call.json(), _FIELDS, "batch_prediction_job")
+    body = gemini_chat.known(call.json(), _FIELDS, "batch_prediction_job")
     for name in ("displayName", "model", "inputConfig", "outputConfig"):
         if not body.get(name):
             raise Refused("bad_request", f"{name} is required", param=name)
-    model = generate.check_model(body["model"])
+    model = gemini_chat.check_model(body["model"])
     source = _config(body["inputConfig"], "instancesFormat", {"gcsSource": mapping, "bigquerySource": mapping})
     target = _config(body["outputConfig"], "predictionsFormat", {"gcsDestination": mapping})
-    uris = generate.known(source.get("gcsSource", {}), {"uris": anything}, "gcs_source").get("uris")
+    uris = gemini_chat.known(source.get("gcsSource", {}), {"uris": anything}, "gcs_source").get("uris")
     prefix = target.get("gcsDestination", {}).get("outputUriPrefix", "")
     if not prefix.startswith("gs://"):
         raise Refused("bad_request", "output_uri_prefix must start with gs://", param="output_config")
@@ -113,7 +113,7 @@ def _create(world: World, call: Call, match: Match[str]) -> Answer:
 
 
 def _config(config: Mapping[str, Any], form_name: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    fields = generate.known(config, {form_name: text, **table}, form_name)
+    fields = gemini_chat.known(config, {form_name: text, **table}, form_name)
     if fields.get(form_name) != "jsonl" or len(fields) != 2:
         raise Refused("bad_request", f"{form_name} must be jsonl, with one place in the storage", param=form_name)
     return fields
@@ -136,11 +136,11 @@ def _items(world: World, file: StoredFile, model: str) -> Iterator[Item]:
             line = json.loads(raw)
         except ValueError as error:
             raise Refused("bad_request", f"line {index + 1} of the input is no JSON") from error
-        request = generate.known(line, {"request": mapping}, "line").get("request")
+        request = gemini_chat.known(line, {"request": mapping}, "line").get("request")
         if request is None:
             raise Refused("bad_request", f"line {index + 1} of the input has no request")
         try:
-            nth = world.nth(generate.read(request, model))
+            nth = world.nth(gemini_chat.read(request, model))
         except Refused:
             nth = 1
         labels = request.get("labels")
@@ -163,7 +163,7 @@ def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
 
 def _delete(world: World, call: Call, match: Match[str]) -> Answer:
     job = _job(world, call, match)
-    if world.observe(job) not in jobs.ENDED:
+    if world.observe(job) not in batch_jobs.ENDED:
         raise Refused("conflict", "The job is still running. Cancel it before it is deleted.")
     world.delete(job)
     name = f"{job.facts['parent'][1:]}/operations/{job.id}"
@@ -185,7 +185,7 @@ def _list(world: World, call: Call, _: Match[str]) -> Answer:
 def shown(world: World, job: Job) -> dict[str, Any]:
     """A job as Vertex AI describes it."""
     phase, plan, facts = world.observe(job), world.plan, job.facts
-    over = phase in jobs.ENDED
+    over = phase in batch_jobs.ENDED
     state = "PARTIALLY_SUCCEEDED" if phase == "expired" and job.tally.get("succeeded") else _STATE[phase]
     shown: dict[str, Any] = {
         "name": f"{facts['parent'][1:]}/batchPredictionJobs/{job.id}",
@@ -200,9 +200,9 @@ def shown(world: World, job: Job) -> dict[str, Any]:
         "modelVersionId": "1",
     }
     if phase not in ("validating", "failed"):
-        shown["startTime"] = time(jobs.begins(job, plan))
+        shown["startTime"] = time(batch_jobs.begins(job, plan))
     if over:
-        shown["endTime"] = time(jobs.ended(job, plan))
+        shown["endTime"] = time(batch_jobs.ended(job, plan))
     if phase == "failed":
         shown["error"] = {"code": 3, "message": "The job could not be validated."}
     if over and job.lines.get("output"):
@@ -221,7 +221,7 @@ def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
     ok, result = outcome(world, closed, job.facts["plain_model"])
     line = {
         "status": "" if ok else f"{'Internal error' if closed.end == 'error' else 'Bad Request'}: {json.dumps(result)}",
-        "processed_time": time(jobs.begins(job, world.plan)),
+        "processed_time": time(batch_jobs.begins(job, world.plan)),
         "request": json.loads(closed.item.body),
         "response": result if ok else {},
     }

@@ -10,23 +10,23 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import jobs
+from runner.simulator import batch_jobs
+from runner.simulator.batch_jobs import Item
 from runner.simulator.dialects import XAI
-from runner.simulator.exchange import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.jobs import Item
-from runner.simulator.lines import STATUS, executed, nth
+from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.openai import complete, live_tokens
+from runner.simulator.openai_lines import STATUS, executed, nth
+from runner.simulator.state import NO_FILE, SETTLED_AT_ONCE
 from runner.simulator.uploads import Shelf
-from runner.simulator.world import NO_FILE, SETTLED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.exchange import Call
-    from runner.simulator.jobs import Closed, Job, Phase
-    from runner.simulator.world import StoredFile, World
+    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.http import Call
+    from runner.simulator.state import StoredFile, World
 
 WINDOW_H = 24.0
 ADD_BYTES = 25 * 2**20
@@ -173,7 +173,7 @@ def _progress(world: World, job: Job) -> Phase:
     """Where a batch stands, with the results of what is finished; many at once take more than one look."""
     phase = world.observe(job)
     if phase in ("running", "finalizing", "cancelling"):
-        finished = jobs.done(job, world.plan, world.clock())
+        finished = batch_jobs.done(job, world.plan, world.clock())
         world.settle(job, min(finished, job.settled + SETTLED_AT_ONCE))
     return phase
 
@@ -181,7 +181,7 @@ def _progress(world: World, job: Job) -> Phase:
 def _states(world: World, job: Job) -> Iterator[dict[str, Json]]:
     _progress(world, job)
     for index, item in enumerate(job.items):
-        end = jobs.end_of(job, world.plan, index) if index < job.settled else None
+        end = batch_jobs.end_of(job, world.plan, index) if index < job.settled else None
         state = _STATES.get(end or "", "STATE_PENDING")
         yield {"batch_request_id": item.id, "endpoint": "/v1/chat/completions", "state": state}
 
@@ -218,7 +218,7 @@ def shown(world: World, job: Job) -> dict[str, Any]:
         "batch_id": job.id,
         "name": job.facts["name"],
         "create_time": _time(job.created),
-        "expire_time": _time(jobs.closes(job, world.plan)),
+        "expire_time": _time(batch_jobs.closes(job, world.plan)),
         "create_api_key_id": "simulated",
         "cancel_time": _time(job.cancel_at) if job.cancel_at is not None else None,
         "cancel_by_xai_message": "The batch could not be validated." if failed else None,

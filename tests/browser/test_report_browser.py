@@ -14,8 +14,8 @@ import pytest
 import report_runs as runs
 from playwright.sync_api import expect, sync_playwright
 
-from runner import report
 from runner.records import Persona
+from runner.reporting import html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             folder / "failed", nothing, lambda trial: runs.without_score(trial, "failed", "refused", "no")
         ),
     }
-    return {name: report.write(path) for name, path in made.items()}
+    return {name: html.write(path) for name, path in made.items()}
 
 
 @dataclass(slots=True)
@@ -392,7 +392,7 @@ TIMED = """(change) => new Promise((done) => {
 
 def test_ten_thousand_trials_stay_fluid(browser: Browser, tmp_path: Path) -> None:
     """A page of 10,000 trials answers each action, the first search included, in under a second."""
-    path = report.write(runs.write_large_run(tmp_path / "run", 10_000))
+    path = html.write(runs.write_large_run(tmp_path / "run", 10_000))
     context = browser.new_context(bypass_csp=True)  # the timing itself is a script from outside
     page = context.new_page()
     page.goto(path.as_uri())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runner.codec import codec_for
 from runner.errors import FatalError
+from runner.providers.codec import codec_for
 from runner.records import Model, Reply, Tokens
 
 if TYPE_CHECKING:

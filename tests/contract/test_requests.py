@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from contract.recorder import Arrival, Recorder
 from hydra import compose, initialize_config_dir
 from pydantic import TypeAdapter
+from recorder import Arrival, Recorder
 
-from runner import schema
-from runner.capability import adapt
-from runner.codec import Codec, codec_for, prepare
-from runner.config import load
+from runner.config import schema
+from runner.config.load import load
+from runner.plan.capability import adapt
+from runner.providers.codec import Codec, codec_for, prepare
 from runner.records import Model, Prompt
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ import aiohttp
 import pytest
 from batching import FAST, bench, model_of, trials_of
 
-from runner.codec import Codec, codec_for
 from runner.errors import FatalError
-from runner.providers.batch_api import Account, Draft
-from runner.providers.batch_table import SERVICES
-from runner.providers.gcs import Storage
+from runner.providers.batch.api import Account, Draft
+from runner.providers.batch.gcs import Storage
+from runner.providers.batch.table import SERVICES
+from runner.providers.codec import Codec, codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

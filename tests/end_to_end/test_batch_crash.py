@@ -33,13 +33,14 @@ class Crasher:
     _process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        tests = Path(__file__).parents[1]
+        root = Path(__file__).parents[2]
+        support = root / "tests" / "support"
         self._process = subprocess.Popen(
-            [sys.executable, str(tests / "batch_crasher.py")],
+            [sys.executable, str(support / "batch_crasher.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
+            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{support}"},
         )
         assert self._line() == "ready"
         return self

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from commandline import load, newest, quick
 
-from runner.__main__ import main
-from runner.batch.book import open_book
+from runner.cli.main import main
+from runner.ledger.batches import open_book
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 

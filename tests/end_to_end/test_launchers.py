@@ -17,7 +17,7 @@ import yaml
 from commandline import configs, ended, load, runner, start, sweeps, wait_for
 from loopback import Provider, Turn, scores
 
-from runner.ledger import open_ledger
+from runner.ledger.answers import open_ledger
 from runner.process import parse
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_the_slurm_launcher_takes_the_task_to_another_machine(tmp_path: Path) ->
     assert composed["_target_"].endswith("SlurmLauncher")
     assert (composed["partition"], composed["timeout_min"]) == ("cpu", 30)
     assert composed["additional_parameters"] == {"wckey": "study"}
-    wrote = "import cloudpickle, sys; from runner.task import Task;"
+    wrote = "import cloudpickle, sys; from runner.cli.hydra_app import Task;"
     wrote += "sys.stdout.buffer.write(cloudpickle.dumps(Task('runner -m', lambda command: open(command))))"
     read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).command)"
     sent = subprocess.run([sys.executable, "-c", wrote], check=True, capture_output=True, timeout=60).stdout

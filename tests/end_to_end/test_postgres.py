@@ -17,7 +17,7 @@ from commandline import configs, ended, load, runner, start, sweeps, wait_for
 from loopback import Provider, Turn, scores
 from postgres import HOW, Postgres, programs
 
-from runner.ledger import open_ledger
+from runner.ledger.answers import open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def scalar(url: str, query: str) -> int:
 
 def test_a_server_keeps_what_a_file_keeps(url: str) -> None:
     """Every test of the ledger that needs no file passes on the server."""
-    tests = Path(__file__).parent.parent / "test_ledger.py"
+    tests = Path(__file__).parents[1] / "ledger" / "test_answers.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "server", str(tests)],
         env={**os.environ, "RUNNER_TEST_SERVER_URL": url},

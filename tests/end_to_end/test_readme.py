@@ -12,7 +12,7 @@ import pytest
 from commandline import configs, runner
 from loopback import Provider
 
-from runner.__main__ import main
+from runner.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

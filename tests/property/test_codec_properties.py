@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.codec import SERVICES, Codec, codec_for
+from runner.providers.codec import SERVICES, Codec, codec_for
 from runner.records import Model, Request
 
 WORDS = st.text(min_size=1).filter(str.strip)

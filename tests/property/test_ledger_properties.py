@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from runner.ledger import Ledger, open_ledger
+from runner.ledger.answers import Ledger, open_ledger
 from runner.records import Answer
 
 KEYS = st.sampled_from("abcdef")

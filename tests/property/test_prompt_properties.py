@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.prompt import PromptManager
+from runner.plan.prompt import PromptManager
 from runner.records import Persona, PromptTemplate, Question, Text
 
 ANY = st.text(min_size=1)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner import study
 from runner.errors import ConfigError
-from runner.study.head import read_head
-from runner.study.replies import UnreadableError, read_reply
+from runner.results import study
+from runner.results.study.head import read_head
+from runner.results.study.replies import UnreadableError, read_reply
 
 if TYPE_CHECKING:
     from runner.records import Row

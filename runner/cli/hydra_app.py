@@ -1,0 +1,168 @@
+"""The function that Hydra calls, and where the folder of a sweep is noted. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+
+from runner.config.hydra_errors import FOREIGN
+from runner.errors import BudgetError, LedgerError, RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from omegaconf import DictConfig
+
+    from runner.cli.arguments import Loudness
+    from runner.cli.session import Runs
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERRUPTED = 130
+
+
+class SweepFolder(Callback):
+    """Notes where a sweep's folder is: Hydra tells nobody else, and resolves its name once."""
+
+    noted: ClassVar[list[Path]] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra before the first job."""
+        self.noted[:] = [Path(str(config.hydra.sweep.dir)).resolve()]
+
+
+class Task:
+    """Runs one composed config. The launcher `pooled` takes its session instead, and runs all jobs in that."""
+
+    def __init__(self, command: str, make: Callable[[str, Loudness], Runs], loudness: Loudness = "usual") -> None:
+        self.command = command
+        self.loudness: Loudness = loudness
+        self._make: Callable[[str, Loudness], Runs] | None = make
+        self._session: Runs | None = None
+        self._failure: RunnerError | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a launcher takes to another process: a job there has a session of its own."""
+        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None, "_failure": None}
+
+    @property
+    def session(self) -> Runs:
+        """The session of this process, made when it is first needed."""
+        if self._session is None:
+            self._session = cast("Callable[[str, Loudness], Runs]", self._make)(self.command, self.loudness)
+        return self._session
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Run a job; the value of its objective, for whoever sweeps."""
+        from runner.cli import jobs
+
+        if HydraConfig.get().mode is RunMode.MULTIRUN:  # a launcher of Hydra's, which runs jobs one by one
+            return jobs.run_apart(cfg, self.command, self.loudness)
+        try:
+            return jobs.run(cfg, self.session)
+        except RunnerError as error:  # raised here, Hydra would print a line of its own
+            self._failure = error
+            return None
+
+    def finish(self, start: Callable[[], object]) -> int:
+        """Have Hydra run, then show and log what came of it; the exit status."""
+        SweepFolder.noted.clear()
+        failure: RunnerError | None = None
+        try:
+            try:
+                with self._terminable():
+                    start()
+            except RunnerError as error:
+                failure = error
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                if isinstance(error, FOREIGN) or not self._is_apart:
+                    raise
+                failure = _given_up(error, self.command)
+            return self._end(failure or self._failure)
+        finally:
+            if self._session is not None:
+                self._session.close()
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether a launcher of Hydra's runs the jobs of a sweep, each in a session of its own."""
+        return bool(SweepFolder.noted) and self._session is None
+
+    @contextmanager
+    def _terminable(self) -> Iterator[None]:
+        """SIGTERM ends a sweep that runs apart as Ctrl-C does: its launcher must end the processes that it started."""
+
+        def asked(number: int, _frame: FrameType | None) -> None:
+            if self._is_apart:
+                raise KeyboardInterrupt(number)
+            signal.signal(number, before)
+            os.kill(os.getpid(), number)
+
+        if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _end(self, failure: RunnerError | None) -> int:
+        sweep = SweepFolder.noted[0] if SweepFolder.noted else None
+        if sweep is not None and self._session is None:
+            from runner.cli import jobs
+
+            jobs.gather(self.session, sweep)
+            _take_up_unfinished(self.session, sweep, failure)
+            if failure is not None and failure.exit_status == EXIT_INTERRUPTED:
+                _stop(self.session)
+        has_results = self._session is not None and self._session.has_results
+        # An objective that no metric bears says nothing against the results.
+        is_late = sweep is not None or getattr(failure, "key", None) == "objective"
+        if failure is not None and not (is_late and has_results):
+            raise failure
+        status = self.session.finish(sweep) if has_results else 0
+        # What ended a sweep goes before what its jobs came to.
+        if failure is not None and (status == 0 or isinstance(failure, BudgetError | LedgerError)):
+            raise failure
+        return status
+
+
+def _given_up(error: BaseException, command: str) -> RunnerError:
+    """What a launcher of Hydra's ended with, in one line; all of it is shown with `hydra.verbose=true`."""
+    log.debug("the launcher ended", exc_info=error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        stopped = RunnerError("interrupted; what was answered is kept", advice=command)
+        stopped.exit_status = EXIT_INTERRUPTED
+        return stopped
+    first, *_ = str(error).strip().splitlines() or [""]
+    return RunnerError(f"the launcher gave up: {type(error).__name__}: {first}", advice=command)
+
+
+def _take_up_unfinished(session: Runs, sweep: Path, failure: RunnerError | None) -> None:
+    """A job that was begun and wrote no run.json is shown as failed: its process has ended, or still runs somewhere."""
+    from omegaconf import OmegaConf
+
+    for folder in (path.parent for path in sweep.glob("*/.hydra") if not (path.parent / "run.json").exists()):
+        job = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.job
+        overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{job.name}.log'}")
+        session.fail(int(job.num), folder, tuple(map(str, overrides)), why)
+
+
+def _stop(session: Runs) -> None:
+    """A sweep that was interrupted says so, and is KILLED in MLflow."""
+    from runner.cli.session import Session
+
+    if isinstance(session, Session):
+        session.launch.purchase.stop.asked = True

@@ -1,0 +1,1 @@
+"""What is seen while requests are out."""

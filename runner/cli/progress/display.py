@@ -1,0 +1,116 @@
+"""What a person sees while requests are out: one live display a sweep, or a line now and then where no one looks.
+
+counts   what the dispatching thread notes, in a microsecond an event
+board    counts -> a picture of the moment: rates, time left, dollars
+shown    a picture -> a display for a terminal, a line for a log
+
+Whatever takes time happens in a thread of its own, and takes no more than SHARE of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from runner.cli.progress import render
+from runner.cli.progress.board import Board
+from runner.cli.progress.counts import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from runner.cli.arguments import Loudness
+
+__all__ = ["Counts", "Progress", "is_watched"]
+
+LOOK_S = 0.4
+"""Seconds between two looks of the display."""
+SHARE = 0.03
+"""Most of the time that looking may take: looks come less often where one takes long."""
+LINES_S = ((60.0, 5.0), (600.0, 15.0), (float("inf"), 60.0))
+"""For a log: until so many seconds have gone by, a line every so many."""
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Shows a dispatch on a console while the context is open. What it gives is the live.Observer to be told."""
+
+    def __init__(
+        self, console: Console, loudness: Loudness = "usual", stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.console = console
+        self.loudness = loudness
+        self.counts = Counts(verbose=loudness == "verbose")
+        self.board = Board(self.counts, stopping)
+        self._live: Live | None = None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Counts:
+        if self.loudness != "quiet":
+            self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+            self._thread.start()
+        return self.counts
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        """Whatever goes wrong with a display must not cost a run its answers."""
+        try:
+            while not self._ended.wait(LOOK_S) and not self.counts.lanes:
+                pass
+            if self.counts.lanes:
+                self._watch() if is_watched(self.console) else self._write()
+                self._tell()
+                self._say(render.last_line(self.board.look()))
+        except Exception:
+            log.exception("the display of progress ended")
+
+    def _watch(self) -> None:
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(Text(""), console=self.console, auto_refresh=False, transient=True) as live:
+            pause_s = 0.0
+            while not self._ended.wait(pause_s):
+                began = time.perf_counter()
+                self._tell()
+                width, height = self.console.size
+                live.update(render.display(self.board.look(), width, height), refresh=True)
+                pause_s = max(LOOK_S, (time.perf_counter() - began) / SHARE)
+
+    def _write(self) -> None:
+        self._say(render.first_line(self.board.look()))
+        next_s = LINES_S[0][1]
+        while not self._ended.wait(LOOK_S):
+            self._tell()
+            picture = self.board.look()
+            if picture.elapsed_s >= next_s:
+                self._say(render.line(picture))
+                next_s = picture.elapsed_s + next(every for until, every in LINES_S if picture.elapsed_s < until)
+
+    def _tell(self) -> None:
+        while self.counts.told:
+            self._say(render.event(self.counts.told.popleft()))
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, markup=False)
+
+
+def is_watched(console: Console) -> bool:
+    """Whether someone looks at a terminal that can be drawn on: not a log, a pipe, CI or TERM=dumb."""
+    on_terminal = console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
+    return on_terminal and not os.environ.get("CI")

@@ -1,0 +1,252 @@
+"""`runner models`: every model in conf, what it takes and costs, and whether its provider has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from runner.cli.tables import console
+from runner.config import schema
+from runner.config.hydra_errors import FOREIGN, translate
+from runner.config.load import lacks_address, model_of
+from runner.config.pricing import batch_share
+from runner.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from runner.providers.listing import Found
+    from runner.records import Model
+
+EXIT_WRONG = 3
+LENGTHS = {"max_tokens": "max", "max_completion_tokens": "max_compl"}
+"""Parameters that bound a reply's length, as short as a table needs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One file of conf/model."""
+
+    name: str
+    model: Model | None
+    """None where the file leaves open what the user must say."""
+    needs: str = ""
+    """What that is."""
+    found: Found | None = None
+    """What its provider says; None where nobody asked."""
+
+
+def show(
+    conf: Path, further: Path | None, names: Sequence[str], overrides: Sequence[str], *, as_json: bool, check: bool
+) -> int:
+    """Print the table; 3 where `check` found something wrong. `further` is a config folder of the user's own."""
+    shown = gather(conf, further, names, overrides)
+    if check:
+        shown = checked(shown)
+    if as_json:
+        sys.stdout.write(json.dumps([as_data(one) for one in shown], ensure_ascii=False, indent=2) + "\n")
+    else:
+        _print(shown, check=check)
+    return EXIT_WRONG if any(_is_wrong(one) for one in shown) else 0
+
+
+def gather(conf: Path, further: Path | None, names: Sequence[str], overrides: Sequence[str]) -> list[Shown]:
+    """The models as a run would have them. ConfigError for a file that is wrong, or a name that is nowhere."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    if further is not None and not further.is_dir():
+        raise ConfigError(f"there is no folder '{further}'", where="command line", key="--config-dir")
+    search = [f"hydra.searchpath=[file://{further.resolve()}]"] if further is not None else []
+    schema.register()
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            known = loader.get_group_options("model", config_name="config", overrides=search)
+            for name in names:
+                if name not in known:
+                    message = f"there is no model '{name}'; {nearest(name, known)}"
+                    raise ConfigError(message, where="command line", key="model", advice="runner models")
+            chosen = list(names) or known
+            cfg = compose("config", overrides=[*search, f"model=[{','.join(chosen)}]", *overrides])
+    except FOREIGN as error:
+        raise translate(error, conf) from error
+    found = [_shown(cfg, name) for name in cfg.model]
+    return sorted(found, key=lambda one: (one.model is None, one.model.vendor if one.model else "", one.name))
+
+
+def _shown(cfg: Any, name: str) -> Shown:
+    from omegaconf import OmegaConf
+
+    node = cfg.model[name]
+    needs = ["id"] if OmegaConf.is_missing(node, "id") else []
+    if node.provider == "openai" and lacks_address(node):
+        needs.append("api_base")
+    if needs:
+        return Shown(name, None, " ".join(f"model.{name}.{key}=..." for key in needs))
+    return Shown(name, model_of(cfg, name))
+
+
+def checked(shown: Sequence[Shown]) -> list[Shown]:
+    """The same, each with what its provider's list says."""
+    from runner.providers import listing
+
+    found = iter(listing.check([one.model for one in shown if one.model is not None]))
+    return [Shown(one.name, one.model, one.needs, next(found) if one.model else None) for one in shown]
+
+
+def _is_wrong(one: Shown) -> bool:
+    """A withdrawn model that is not listed is as it should be."""
+    from runner.providers import listing
+
+    if one.found is None or one.model is None or one.found.state not in listing.WRONG:
+        return False
+    return not (one.found.state == "not listed" and one.model.retired)
+
+
+def key_is_set(model: Model, environment: Mapping[str, str] = os.environ) -> bool | None:
+    """Whether the model's key is in the environment; None where it needs none."""
+    return bool(environment.get(model.key_env)) if model.key_env else None
+
+
+def as_data(one: Shown) -> dict[str, Any]:
+    """One model for machines."""
+    if one.model is None:
+        return {"name": one.name, "needs": one.needs}
+    data = asdict(one.model)
+    prices = data.pop("prices")
+    share = batch_share(one.model) if one.model.capability.batch else None
+    live, source = {name: prices[name] for name in prices if name != "source"}, prices["source"]
+    data |= {
+        "key_set": key_is_set(one.model),
+        "prices": {"live": live, "batch": _batch_prices(one.model, share), "source": source},
+        "needs": None,
+    }
+    return data | ({"check": asdict(one.found)} if one.found is not None else {})
+
+
+def _batch_prices(model: Model, share: tuple[float, float] | None) -> dict[str, float] | None:
+    into, out = model.prices.input_usd_per_mtok, model.prices.output_usd_per_mtok
+    if share is None or into is None or out is None:
+        return None
+    return {"input_usd_per_mtok": round(into * share[0], 9), "output_usd_per_mtok": round(out * share[1], 9)}
+
+
+# ---- the terminal ---------------------------------------------------------------------------------------------------
+
+
+def _print(shown: Sequence[Shown], *, check: bool) -> None:
+    out = console()
+    for table in (render_capability(shown), render_prices(shown)):
+        out.print(table)
+    if check:
+        out.print(render_check(shown))
+    for line in remarks(shown):
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def render_capability(shown: Sequence[Shown]) -> Table:
+    """What each model takes, for a terminal of 80 columns."""
+    table = _table("What models take", ("system", "temper-\nature", "length", "seed", "structure", "batch\nAPI"))
+    for one in shown:
+        if (model := one.model) is None:
+            table.add_row(_named(one), "-")
+            continue
+        able = model.capability
+        temperature = f"0 to {able.temperature_max:g}" if able.temperature == "free" else able.temperature
+        length = LENGTHS.get(able.max_tokens, able.max_tokens)
+        seed = "yes" if able.seed else "no"
+        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or "-")
+    return table
+
+
+def render_prices(shown: Sequence[Shown]) -> Table:
+    """What each model costs, in US dollars a million tokens, and how hard it is driven."""
+    headers = ("live\nin/out", "by batch\nin/out", "from", "at\nonce", "at-\ntempts", "key")
+    table = _table("Prices (USD a million tokens), limits, keys", headers)
+    sources = _sources(shown)
+    for one in shown:
+        if (model := one.model) is None:
+            continue
+        batch = _batch_prices(model, batch_share(model)) if model.capability.batch else None
+        key = {None: "none needed", True: "set", False: "not set"}[key_is_set(model)]
+        table.add_row(
+            _named(one),
+            _pair(model.prices.input_usd_per_mtok, model.prices.output_usd_per_mtok),
+            _pair(*batch.values()) if batch else "?" if model.capability.batch else "-",
+            sources.get(model.prices.source, ""),
+            str(model.limits.concurrency),
+            str(model.limits.attempts),
+            key,
+        )
+    return table
+
+
+def render_check(shown: Sequence[Shown]) -> Table:
+    """What the providers' lists say."""
+    from rich.text import Text
+
+    table = _table("What the providers say", ("list", "remark"), "top")
+    for one in shown:
+        if (found := one.found) is None:
+            continue
+        said = f"near: {', '.join(found.nearest)}" if found.nearest else found.message
+        style = "red" if _is_wrong(one) else "green" if found.state in ("listed", "alias") else ""
+        table.add_row(_named(one), Text(found.state, style=style), Text(said))
+    return table
+
+
+def _table(title: str, headers: Sequence[str], vertical: Literal["top", "bottom"] = "bottom") -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.min_width = len(title)
+    table.add_column("model", no_wrap=True)
+    for header in headers:
+        table.add_column(Text(header), vertical=vertical, overflow="fold")
+    return table
+
+
+def _named(one: Shown) -> Any:
+    from rich.text import Text
+
+    retired = one.model is not None and one.model.retired
+    return Text(f"{one.name}{' †' if retired else ''}", style="dim" if retired else "")
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return "?" if first is None or second is None else f"{first:.4g}/{second:.4g}"
+
+
+def _sources(shown: Sequence[Shown]) -> dict[str, str]:
+    """A letter for each source of prices, in the order in which they come."""
+    named = (one.model.prices.source for one in shown if one.model is not None)
+    return {source: chr(ord("a") + place) for place, source in enumerate(dict.fromkeys(filter(None, named)))}
+
+
+def remarks(shown: Sequence[Shown]) -> Iterator[str]:
+    """What the tables have no room for: where prices are from, what was withdrawn, which keys are missing."""
+    models = [one.model for one in shown if one.model is not None]
+    yield f"length: {', '.join(f'{short} is {name}' for name, short in LENGTHS.items())}"
+    for source, letter in _sources(shown).items():
+        yield f"{letter}  {source}"
+    for model in models:
+        if model.retired:
+            yield f"†  {model.name}: {model.retired}"
+    for one in shown:
+        if one.model is None:
+            yield f"-  {one.name} is complete with {one.needs}"
+    missing = dict.fromkeys(model.key_env for model in models if key_is_set(model) is False)
+    if missing:
+        yield f"keys that are not set: {', '.join(str(name) for name in missing)}"
+        yield f"set one: export {next(iter(missing))}=..."
+    if models and all(one.found is None for one in shown):
+        yield "ask the providers whether they still serve them: runner models --check"

@@ -1,0 +1,109 @@
+"""`runner rehearse`: a whole run or sweep against simulated providers. No key, no price, the same files.
+
+It has a ledger and an MLflow experiment of its own, so that what was rehearsed is never taken for what was bought.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.cli.session import Session
+from runner.cli.tables import many
+from runner.errors import ConfigError
+from runner.ledger.batch_records import WAITING, Settled
+from runner.ledger.batches import open_book
+from runner.simulator import SimulatorThread, load_plan
+from runner.simulator.registry import BASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runner.cli.arguments import Loudness
+    from runner.errors import RunnerError
+    from runner.plan.job import Job
+    from runner.records import Experiment, Model
+    from runner.results.launch import JobResult
+
+KEY = "RUNNER_REHEARSAL_KEY"
+"""The environment variable that stands in for every model's key."""
+LEDGER = "sqlite:///outputs/rehearsal.db"
+ENDED = "this was a rehearsal: the batch ended with its simulated provider"
+UNSIMULATED = ("embedded",)
+"""Providers that are asked as they are."""
+
+
+class Rehearsal:
+    """A session whose models all answer on loopback."""
+
+    def __init__(self, command: str, plan: str, loudness: Loudness = "usual") -> None:
+        self._session = Session(command, loudness=loudness)
+        self._simulator = SimulatorThread(load_plan(plan))
+        self._simulator.__enter__()
+        os.environ[KEY] = "rehearsal"
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any job could be run."""
+        return self._session.has_results
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """Run jobs as one, on the simulated providers."""
+        return self._session.run([replace(job, experiment=self._redirected(job.experiment)) for job in jobs])
+
+    def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
+        """Take up a job whose config is wrong."""
+        self._session.fail(index, folder, overrides, error)
+
+    def finish(self, sweep: Path | None = None) -> int:
+        """Show the results and what the simulated providers counted; the exit status."""
+        status = self._session.finish(sweep)
+        count = self._simulator.count
+        sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
+        batches = sum(count.batches.values())
+        self._session.console.print(
+            f"rehearsed: {many(sent, 'call')} and {batches} batch{'' if batches == 1 else 'es'}, nothing was paid"
+        )
+        if self._session.launch.purchase.pending:
+            self._end_batches()
+            self._session.console.print(
+                "but its batches end here, with their simulated providers, where paid ones would run on. "
+                "To see them through: the same again, with batch.wait=true",
+                soft_wrap=True,
+            )
+        return status
+
+    def _end_batches(self) -> None:
+        """Nobody is to wait for them: what they were about to answer has ended."""
+        with open_book(LEDGER) as book:
+            for entry in book.entries(WAITING, self._session.launch.id):
+                open_items = [item.n for item in book.items(entry.id) if item.ending is None]
+                settled = [Settled(n, "lost", "lost", ENDED) for n in open_items]
+                book.change(entry.id, "closed", note=ENDED, settled=settled)
+
+    def close(self) -> None:
+        """End the simulated providers."""
+        self._session.close()
+        self._simulator.__exit__(None, None, None)
+
+    def _redirected(self, experiment: Experiment) -> Experiment:
+        return replace(
+            experiment,
+            models=tuple(map(self._redirect, experiment.models)),
+            ledger_url=LEDGER,
+            tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
+        )
+
+    def _redirect(self, model: Model) -> Model:
+        if model.provider in UNSIMULATED:
+            return model
+        service = model.capability.batch or model.provider
+        service = service if service in BASES else model.provider
+        if service not in BASES:
+            known = ", ".join(name for name in BASES if name != "gcs")
+            message = f"'{model.provider}' is not simulated; these are: {known}"
+            raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider")
+        bucket = model.batch_bucket or ("rehearsal" if service == "vertex" else None)
+        return replace(model, api_base=f"{self._simulator.base}{BASES[service]}", key_env=KEY, batch_bucket=bucket)

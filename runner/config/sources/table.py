@@ -1,0 +1,238 @@
+"""Tables of texts or personas: csv (UTF-8, first row names the columns), jsonl (an object a line), parquet.
+
+`columns` maps our field to their column. REQUIRED fields must be in the table (a name may be switched off: "" or null
+numbers the rows). Of the others, one that is mapped to its own name may be absent, unless a column is named so nearly
+alike that a slip of the pen is likelier. Row numbers in messages count the rows of data from 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from runner.config.sources.files import check_limit, plain_lines
+from runner.errors import ConfigError, nearest
+from runner.records import Persona, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+EXTENSIONS = (".csv", ".jsonl", ".parquet")
+TEXT_FIELDS = ("name", "content", "title", "author", "language", "temperature_shift")
+PERSONA_FIELDS = ("name", "description", "temperature")
+REQUIRED = ("name", "content", "description")
+MAX_TEMPERATURE = 2.0
+"""The highest temperature of any provider's API."""
+SLIP = 0.8
+"""How alike two names are (difflib's ratio) before one is taken for a misspelling of the other."""
+
+Row = dict[str, Any]
+"""Our field -> the cell as the file's format gives it."""
+
+
+class Table(NamedTuple):
+    """A file's column names, and its rows with those of the given columns that the row has."""
+
+    names: list[str]
+    rows: Callable[[list[str]], Iterator[Row]]
+
+
+def texts_from_table(
+    path: str | Path, columns: Mapping[str, str | None], *, limit: int | None, where: str
+) -> tuple[Text, ...]:
+    """A text for each row. ConfigError for a missing column, an empty content, an empty or repeated name, a bad shift.
+
+    An empty cell of the other fields is "" (0 for temperature_shift). `where` is the config file that named the table.
+    """
+    texts = []
+    for cells in _rows(Path(path), columns, TEXT_FIELDS, limit, where):
+        shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
+        content = cells.filled("content")
+        rest = {field: cells.string(field) for field in ("title", "author", "language")}
+        texts.append(Text(name=cells.name, content=content, temperature_shift=shift or 0.0, origin=str(path), **rest))
+    return tuple(texts)
+
+
+def personas_from_table(
+    path: str | Path, columns: Mapping[str, str | None], *, limit: int | None, where: str
+) -> tuple[Persona, ...]:
+    """A persona for each row, its description for every language. An empty temperature is None. Errors as for texts."""
+    return tuple(
+        Persona(cells.name, {"*": cells.filled("description")}, cells.number("temperature", 0, MAX_TEMPERATURE))
+        for cells in _rows(Path(path), columns, PERSONA_FIELDS, limit, where)
+    )
+
+
+class Cells(NamedTuple):
+    """One row's cells, by our fields, with where they stand for messages."""
+
+    cells: Row
+    name: str
+    file: Path
+    number_of_row: int
+
+    def string(self, field: str) -> str:
+        """A cell as text with plain line ends; "" where it is empty or absent."""
+        value = self.cells.get(field)
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            self.refuse(field, f"holds no text but {value!r}")
+        try:
+            str(value).encode()
+        except UnicodeEncodeError as error:
+            self.refuse(field, f"holds half a character (U+{ord(error.object[error.start]):04X})")
+        return plain_lines(str(value))
+
+    def filled(self, field: str) -> str:
+        """A cell that must hold words."""
+        value = self.string(field)
+        if not value.strip():
+            self.refuse(field, "is empty")
+        return value
+
+    def number(self, field: str, low: float, high: float) -> float | None:
+        """A number from low to high; None where the cell is empty or absent."""
+        value = self.cells.get(field)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not low <= number <= high:
+            self.refuse(field, f"must be a number from {low:g} to {high:g}; it is {value!r}")
+        return number
+
+    def refuse(self, field: str, message: str) -> NoReturn:
+        """Name the file, the row and our field."""
+        raise ConfigError(f"row {self.number_of_row}: {field} {message}", where=str(self.file), key=field)
+
+
+def _rows(
+    path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], limit: int | None, where: str
+) -> Iterator[Cells]:
+    """Each row's cells, named; the names are checked to be there and to differ."""
+    check_limit(limit, where)
+    path = path.expanduser()
+    table = _opened(path, where)
+    if not path.stat().st_size:
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
+    chosen = _chosen(columns, fields, table.names, path, where)
+    seen: dict[str, int] = {}
+    for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
+        cells = Cells({field: row.get(column) for field, column in chosen.items()}, f"row-{number}", path, number)
+        if "name" in chosen:
+            cells = cells._replace(name=cells.filled("name"))
+        first = seen.setdefault(cells.name, number)
+        if first != number:
+            cells.refuse("name", f"'{cells.name}' is taken by row {first}")
+        yield cells
+        if number == limit:
+            return
+    if not seen:
+        raise ConfigError("holds no row", where=str(path))
+
+
+def _chosen(
+    columns: Mapping[str, str | None], fields: tuple[str, ...], names: list[str], path: Path, where: str
+) -> dict[str, str]:
+    """Our field -> their column, for the columns that are there; refuses what is missing, with the nearest name."""
+    for field in columns:
+        if field not in fields:
+            raise ConfigError(f"is not a field: {nearest(field, fields)}", where=where, key=f"columns.{field}")
+    wanted = {field: columns.get(field, field if field in REQUIRED else None) for field in fields}
+    chosen = {field: column for field, column in wanted.items() if column and column in names}
+    for field, column in wanted.items():
+        if field in chosen or (not column and field not in REQUIRED[1:]):
+            continue
+        spare = [name for name in names if name not in chosen.values()]
+        if field not in REQUIRED and column == field and not get_close_matches(field, spare, n=1, cutoff=SLIP):
+            continue
+        message = f"'{path}' has no column '{column or ''}': {nearest(column or field, names)}"
+        if len(names) == 1 and (apart := re.search("[;\t|]", names[0])):
+            shown = "a tab" if apart[0] == "\t" else f"'{apart[0]}'"
+            message = f"'{path}' has one column, '{names[0]}': its cells are parted by {shown}; a csv's are by commas"
+        raise ConfigError(message, where=where, key=f"columns.{field}")
+    return chosen
+
+
+# ---- formats --------------------------------------------------------------------------------------------------------
+
+
+def _opened(path: Path, where: str) -> Table:
+    readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
+        raise ConfigError(message, where=where, key="path")
+    if not path.is_file():
+        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {path.parent}")
+    return read(path)
+
+
+def _csv(path: Path) -> Table:
+    names, *lines = _csv_lines(path) or [[]]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"two columns are named '{repeated[0]}'", where=str(path))
+    for number, line in enumerate(lines, start=1):
+        if len(line) > len(names):
+            message = f"row {number}: has {len(line)} cells for {len(names)} columns; is a comma not in quotes?"
+            raise ConfigError(message, where=str(path))
+    return Table(names, lambda _columns: (dict(zip(names, line, strict=False)) for line in lines))
+
+
+def _csv_lines(path: Path) -> list[list[str]]:
+    """The lines that are not blank. A cell may be a whole book, so csv's bound on cells is lifted meanwhile."""
+    bound = csv.field_size_limit(2**31 - 1)
+    try:
+        return [line for line in csv.reader(StringIO(_decoded(path), newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise ConfigError(f"cannot be read as csv: {error}", where=str(path)) from error
+    finally:
+        csv.field_size_limit(bound)
+
+
+def _jsonl(path: Path) -> Table:
+    rows = [
+        _object(line, number, path) for number, line in enumerate(_decoded(path).split("\n"), start=1) if line.strip()
+    ]
+    return Table(list(dict.fromkeys(name for row in rows for name in row)), lambda _columns: iter(rows))
+
+
+def _object(line: str, number: int, path: Path) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"line {number}: is not JSON: {error}", where=str(path)) from error
+    if not isinstance(row, dict):
+        raise ConfigError(f"line {number}: is not a JSON object", where=str(path))
+    return row
+
+
+def _parquet(path: Path) -> Table:
+    from pyarrow import ArrowException, parquet  # takes a third of a second, so for this format alone
+
+    try:
+        names = [str(name) for name in parquet.read_schema(path).names]
+    except ArrowException as error:
+        raise ConfigError(f"cannot be read as parquet: {error}", where=str(path)) from error
+    return Table(names, lambda columns: iter(parquet.read_table(path, columns=columns).to_pylist()))
+
+
+def _decoded(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
+        raise ConfigError(
+            message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {shlex.quote(str(path))}"
+        ) from error

@@ -1,0 +1,214 @@
+"""What is done with batches from any shell: how they stand, fetching what has ended, asking the rest to stop.
+
+Requests that a batch did not answer are not sent again from here: the run that wants them does that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.dispatch.batch.dispatch import Shop, at_work
+from runner.dispatch.batch.lifecycle import check_account
+from runner.dispatch.batch.polling import gives_up
+from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.errors import ConfigError, ProviderError, first_of
+from runner.ledger.batch_records import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import aiohttp
+    from rich.console import Group
+
+    from runner.dispatch.batch.lifecycle import Course
+    from runner.dispatch.batch.waiting import Asked, Waiting
+    from runner.ledger.batch_records import Entry
+    from runner.ledger.batches import Book
+
+SQLITE = "sqlite:///"
+BRIEF_S = 10.0
+"""Most seconds for a clean-up that nobody asked for."""
+LOOK_S = 60.0
+"""Most seconds for which a provider that does not answer is asked again: somebody sits and waits."""
+AT_ONCE = 16
+"""Batches that are looked at side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A batch, how its items ended so far, and what was found out about it just now."""
+
+    entry: Entry
+    endings: Mapping[str, int]
+    said: str = ""
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a ledger at a URL: looking must not make one."""
+    return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The batches of one run: those that it made, and those of other runs that it waits for."""
+
+    run: str
+    awaited: Collection[str] = ()
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether a batch is one of them."""
+        return entry.run == self.run or entry.id in self.awaited
+
+
+def status(book: Book, of: Of | None = None) -> list[Seen]:
+    """Every batch, or those of one run, as the book has them: no provider is asked."""
+    tally = book.tally()
+    return [
+        Seen(entry, tally.get(entry.id, {}), entry.note) for entry in book.entries() if of is None or of.holds(entry)
+    ]
+
+
+def collect(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
+    """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
+
+    LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
+    """
+    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=False))
+
+
+def cancel(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
+    """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
+    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=True))
+
+
+def clean(shop: Shop, stop: Asked) -> list[Seen]:
+    """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
+    entries = shop.book.entries(["collected"])
+    return asyncio.run(_each(shop, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+
+
+def _to_see(shop: Shop, of: Of | None) -> list[Entry]:
+    """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
+    entries = shop.book.entries([*OPEN, "collected", "unsent"])
+    mine = [entry for entry in entries if of is None or of.holds(entry)]
+    return [
+        entry
+        for entry in mine
+        if entry.state != "unsent" or shop.clock() < gives_up(entry, entry.settings or shop.settings)
+    ]
+
+
+def _briefly(entry: Entry) -> Entry:
+    limits = replace(entry.model.limits, attempts=1, total_s=BRIEF_S)
+    return replace(entry, model=replace(entry.model, limits=limits))
+
+
+async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
+    gate = asyncio.Semaphore(AT_ONCE)
+    said: dict[str, str] = {}
+
+    async def one(entry: Entry, http: aiohttp.ClientSession, waiting: Waiting) -> None:
+        async with gate:
+            said[entry.id] = await _handled(shop, entry, http, waiting, cancel=cancel)
+
+    try:
+        async with at_work(shop, stop) as (http, waiting), asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(one(entry, http, waiting))
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from errors
+    tally = await asyncio.to_thread(shop.book.tally)
+    return [Seen(shop.book.entry(entry.id), tally.get(entry.id, {}), said[entry.id]) for entry in entries]
+
+
+async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool) -> str:
+    """What came of looking at one batch, in words."""
+    # As its run would: what is to be kept at the provider is kept, and how long it is waited for holds.
+    shop = replace(shop, settings=replace(entry.settings or shop.settings, wait=False))
+    limits = replace(entry.model.limits, total_s=min(entry.model.limits.total_s, LOOK_S))
+    try:
+        course = shop.course(replace(entry.model, limits=limits), http, waiting)
+        check_account(entry, course.fingerprint, gives_up(entry, shop.settings))
+        if not await asyncio.to_thread(shop.book.take, entry.id):
+            return "another process is at work on it"
+        return await _looked_at(course, await asyncio.to_thread(shop.book.entry, entry.id), cancel=cancel)
+    except Unreachable as error:
+        return error.problem.message
+    except (ConfigError, ProviderError) as error:
+        return f"{error}" + (f" ({error.advice})" if error.advice else "")
+
+
+async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
+    try:
+        look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
+        entry = await look
+    except Left as left:
+        if course.waiting.over:
+            return "not looked at: interrupted"
+        entry = await asyncio.to_thread(course.book.entry, entry.id)
+        if not cancel or entry.sent is None:
+            return str(left) or "still running"
+        await course.cancel(entry)
+        return "asked to stop"
+    return entry.note or entry.state
+
+
+def render(seen: Sequence[Seen], now: float | None = None) -> Group:
+    """A table of batches for a terminal of 80 columns or more, and below it what is to be said of them.
+
+    `now` in seconds since 1970.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    moment = time.time() if now is None else now
+    table = Table(title="Batches", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("run\n  batch", no_wrap=True)
+    for header in ("model", "state"):
+        table.add_column(header, vertical="bottom", overflow="fold")
+    for header in ("done", "answered", "failed", "age"):
+        table.add_column(header, justify="right", vertical="bottom")
+    run = None
+    for one in seen:
+        if one.entry.run != run:
+            run = one.entry.run
+            table.add_row(Text(run, style="bold"))
+        table.add_row(*map(Text, _row(one, moment)))
+    said: dict[str, list[str]] = {}
+    for one in seen:
+        if one.said not in ("", one.entry.state):
+            said.setdefault(one.said, []).append(one.entry.id)
+    return Group(table, *(Text(f"{_named(ids)}: {words}") for words, ids in said.items()))
+
+
+def _named(ids: Sequence[str]) -> str:
+    """Batches of which the same is said: a line for each would hide everything else."""
+    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
+
+
+def _row(one: Seen, now: float) -> tuple[str, ...]:
+    entry, standing = one.entry, one.entry.standing
+    answered = one.endings.get("succeeded", 0)
+    is_running = entry.state == "sent" and standing is not None
+    return (
+        f"  {entry.id}",
+        entry.model.name,
+        standing.word if is_running and standing else entry.state,
+        f"{standing.done if standing else '-'}/{entry.count}",
+        str(answered),
+        str(sum(one.endings.values()) - answered),
+        _age(now - entry.created),
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,0 +1,67 @@
+"""What becomes of a request whose item has ended: a function of the ending alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, assert_never
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runner.ledger.batch_records import Booked, Ending
+    from runner.records import Batch
+
+Verdict = Literal["kept", "failed", "again", "live", "smaller", "later"]
+"""kept: answered. failed: ends without an answer. again: into the next batch. live: out live. smaller: again, in a
+batch of half the size. later: again, when the account's other batches have ended."""
+
+DROPPED_ATTEMPTS = 3
+"""Batches that fail as a whole for no stated reason before their items do: such a reason seldom goes away."""
+UNSTATED = frozenset({"", "server", "rate_limit", "timeout", "connection"})
+"""Kinds of a failed batch that say nothing about its items."""
+
+
+def verdict(item: Booked, ending: Ending, settings: Batch) -> Verdict:
+    """What becomes of the item's request."""
+    match ending:
+        case "succeeded":
+            return "kept"
+        case "failed" | "cancelled" | "lost":
+            return "failed"
+        case "retry" | "expired" | "missing" | "malformed":
+            return _again(item, settings, settings.attempts)
+        case "refused" | "dropped":
+            return _whole(item, ending, settings)
+        case _:
+            assert_never(ending)
+
+
+def _again(item: Booked, settings: Batch, attempts: int) -> Verdict:
+    if settings.fallback == "live":
+        return "live"
+    return "again" if item.attempt < attempts else "failed"
+
+
+def _whole(item: Booked, ending: Literal["refused", "dropped"], settings: Batch) -> Verdict:
+    """A batch that was not run at all."""
+    if item.kind == "too_large":
+        return "smaller"
+    if item.kind == "token_limit":
+        return "later" if item.attempt <= settings.attempts else "failed"
+    if item.kind not in UNSTATED:
+        return "failed"
+    if ending == "refused":  # as often as the retry policy allows, and for that long
+        return "live" if settings.fallback == "live" else "failed"
+    return _again(item, settings, min(DROPPED_ATTEMPTS, settings.attempts))
+
+
+def told_apart(items: Iterable[Booked], settings: Batch) -> dict[Verdict, list[Booked]]:
+    """A batch's items by what becomes of them; those that count as tried have their next attempt's number."""
+    found: dict[Verdict, list[Booked]] = defaultdict(list)
+    for item in items:
+        said = verdict(item, item.ending or "missing", settings)
+        if settings.mode == "off" and said in {"again", "smaller", "later"}:
+            said = "live"  # an earlier run's batch: this one makes none
+        found[said].append(replace(item, attempt=item.attempt + 1) if said == "again" else item)
+    return found

@@ -1,0 +1,345 @@
+"""One model's trials on their way through batches: packed, sent, followed, and told apart when a batch has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from runner.dispatch.batch.capacity import Room, most_bytes
+from runner.dispatch.batch.next_action import told_apart
+from runner.dispatch.batch.packing import Pack, most_items, repack
+from runner.dispatch.batch.polling import window_of
+from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.dispatch.observer import NOT_SENT
+from runner.dispatch.retry import Breaker
+from runner.errors import LedgerError, ProviderError
+from runner.ledger.batch_records import Entry, Settled, items_path
+from runner.records import Adapted, Failure, Problem, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.dispatch.batch.lifecycle import Course
+    from runner.dispatch.observer import Observer, Outcome, Wanted
+    from runner.ledger.batch_records import Booked
+    from runner.providers.codec import Codec
+    from runner.records import Answer, Rung, Trial
+
+SENDING = 4
+"""Batches of one model that are uploaded at the same time."""
+LOOK_AGAIN_S = 0.5
+"""Seconds between two looks at a batch that another process works on."""
+ROOM_S = 0.05
+"""Seconds between two looks whether there is room for another batch."""
+SHARE = 50
+"""Trials that are packed before other lanes get their turn."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """The run of one Wanted. `attached` are the keys that open batches hold already, with the batches' ids."""
+
+    wanted: Wanted
+    attached: Mapping[str, str]
+    run_id: str
+    codec: Codec
+    course: Course
+    observer: Observer
+    outcome: Outcome
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """Those that are neither answered nor failed, without their messages."""
+    breaker: Breaker = field(default_factory=Breaker)
+    _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
+    _room: Room = field(init=False)
+    _light: dict[Rung, Adapted] = field(default_factory=dict)
+    _fetched: set[str] = field(default_factory=set)
+    """Those of `attached` whose answers were fetched here."""
+    _holder: dict[str, str] = field(default_factory=dict)
+    """Key -> the one batch whose ending counts here; an older one may hold the key too, with its own ending."""
+
+    def __post_init__(self) -> None:
+        self._holder.update(self.attached)
+        self._room = Room(
+            most_bytes=most_bytes(self.wanted.model.limits),
+            settings=self.course.settings,
+            pauses=self.course.waiting,
+            again=self._relaunch,
+            refuse=lambda item: self._fail(item.key, item.problem, item.attempt),
+            begin=self._group.create_task,
+        )
+
+    async def run(self) -> None:
+        """Until every batch has ended, or nobody waits for them any longer."""
+        self.course.answered = self._answered
+        self.course.found = self._found
+        self.course.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
+        async with self._group:
+            await self._feed()
+            for batch in dict.fromkeys(self.attached.values()):
+                self._group.create_task(self._attach(batch))
+        self._room.give_up()
+
+    # ---- packing
+
+    async def _feed(self) -> None:
+        pack = self._pack()
+        for number, trial in enumerate(self.wanted.trials):
+            self.trials[trial.key] = self._lightened(trial)
+            if trial.key in self.attached:
+                continue
+            if (problem := self._closed()) is not None:
+                self._fail(trial.key, problem, 0)
+                continue
+            try:
+                body = self.codec.encode(trial.adapted.request)
+            except ProviderError as error:
+                self._fail(trial.key, Problem(error.kind, str(error)), 0)
+                continue
+            pack = await self._put(pack, trial.key, body)
+            if number % SHARE == 0:
+                await asyncio.sleep(0)
+        await self._launch(pack)
+
+    async def _put(self, pack: Pack, key: str, body: bytes) -> Pack:
+        line = self.course.api.line(pack.next_id, body, self.wanted.model)
+        if not pack.takes(line):
+            await self._launch(pack)
+            pack = self._pack()
+            line = self.course.api.line(pack.next_id, body, self.wanted.model)
+        try:
+            pack.add(key, 1, line)
+        except LedgerError:
+            pack.discard()
+            raise
+        if len(pack.items) < pack.most_items:
+            return pack
+        await self._launch(pack)
+        return self._pack()
+
+    def _pack(self) -> Pack:
+        limits = self.course.api.limits
+        return Pack(self.course.folder, most_items(self.course.settings, limits), self._room.bound(limits.n_bytes))
+
+    def _closed(self) -> Problem | None:
+        """Why nothing more is sent; None where it is."""
+        if self.course.waiting.over:
+            return Problem(NOT_SENT, "the run was interrupted before this request was sent")
+        if (stopped := self.breaker.open) is not None:
+            return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
+        return None
+
+    async def _launch(self, pack: Pack) -> None:
+        """Write a pack down and send it beside whatever else happens."""
+        if not pack.items:
+            return
+        problem = await self._await_room(pack)
+        await self._sending.acquire()
+        if (problem := problem or self._closed()) is not None:
+            self._sending.release()
+            self._room.held.pop(pack.id, None)
+            pack.discard()
+            for key, tried in pack.items:
+                self._fail(key, problem, tried - 1)
+            return
+        entry = await self._drafted(pack)
+        self._room.running += 1
+        self._group.create_task(self._send(entry, pack))
+
+    async def _await_room(self, pack: Pack) -> Problem | None:
+        """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
+        while not self._room.has(pack.n_bytes) and self._closed() is None:
+            if not self.course.settings.wait:
+                held = "the model's other batches hold all that limits.enqueued_tokens allows"
+                return Problem("token_limit", f"{held}: the same command sends this once they have ended")
+            await asyncio.sleep(ROOM_S)
+        self._room.held[pack.id] = pack.n_bytes
+        return None
+
+    async def _drafted(self, pack: Pack) -> Entry:
+        """File first, then the book: what the book names is there."""
+        course = self.course
+        await asyncio.to_thread(pack.seal)
+        course.step("packed")
+        entry = Entry(
+            id=pack.id,
+            run=self.run_id,
+            api=str(self.wanted.model.capability.batch),
+            model=self.wanted.model,
+            base=course.account.base,
+            account=course.fingerprint,
+            count=len(pack.items),
+            window_s=window_of(course.settings.window_s, course.api.limits.windows_s),
+            created=course.clock(),
+            settings=course.settings,
+        )
+        await asyncio.to_thread(course.book.draft, entry, pack.items)
+        self._holder.update((key, pack.id) for key, _ in pack.items)
+        course.step("drafted")
+        course.news(entry)
+        return entry
+
+    # ---- following
+
+    async def _send(self, entry: Entry, pack: Pack) -> None:
+        try:
+            try:
+                entry = await self.course.send(entry)
+            finally:
+                self._sending.release()
+            if entry.state == "sent":
+                self.breaker.record_success()
+                for key, _ in pack.items:
+                    self.observer.sent(self.trials[key])
+                self._room.go_on()
+            if entry.state == "sent" and not self.course.settings.wait:
+                await self._leave(entry)
+            else:
+                await self._follow(entry)
+        except Left:
+            await self._leave(entry)
+        self._room.gone()
+
+    async def _attach(self, batch: str) -> None:
+        self._room.running += 1
+        book = self.course.book
+        entry = await asyncio.to_thread(book.entry, batch)
+        self.course.news(entry)
+        try:
+            await self._take(batch)
+            entry = await asyncio.to_thread(book.entry, batch)
+            await self._follow(entry, was_lost=entry.state == "lost")
+        except Left:
+            await self._leave(entry)
+        self._room.gone()
+
+    async def _take(self, batch: str) -> None:
+        """Until no other process works on it; Left where that is not waited for."""
+        while not await asyncio.to_thread(self.course.book.take, batch):
+            if not self.course.settings.wait:
+                raise Left
+            await self.course.waiting.pause(LOOK_AGAIN_S)
+
+    async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
+        book = self.course.book
+        try:
+            entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            # At once: two runs, each with a batch that the other waits for, would wait for ever.
+            await asyncio.to_thread(book.release, entry.id)
+            self._room.held.pop(entry.id, None)
+            if entry.state != "refused":
+                self._room.go_on()
+        except Unreachable as away:
+            await asyncio.to_thread(book.release, entry.id)
+            self._room.held.pop(entry.id, None)
+            for item in await self._mine(entry):
+                self._fail(item.key, away.problem, item.attempt)
+            return
+        if was_lost and entry.state == "lost":
+            await self._give_up(entry)
+            await self._relaunch(entry, await self._mine(entry))
+        elif entry.state == "unsent":
+            await self._resend(entry)
+        else:
+            await self._tell_apart(entry)
+
+    async def _resend(self, entry: Entry) -> None:
+        """A batch that never arrived goes out as another, as often as a request may be in one."""
+        items = await self._mine(entry)
+        most = self.course.settings.attempts
+        for item in items:
+            if item.attempt >= most:
+                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+        again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
+        await self._relaunch(entry, again)
+
+    async def _give_up(self, entry: Entry) -> None:
+        """Its requests are about to be bought anew: let it not go on if that can be helped."""
+        try:
+            await self.course.cancel(entry)
+        except ProviderError:
+            return
+
+    async def _leave(self, entry: Entry) -> None:
+        self._room.left = True
+        self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
+
+    async def _mine(self, entry: Entry) -> list[Booked]:
+        """Those of a batch's items that are wanted from it here; it may hold another run's too."""
+        items = await asyncio.to_thread(self.course.book.items, entry.id)
+        return [item for item in items if item.key in self.trials and self._holder.get(item.key) == entry.id]
+
+    async def _tell_apart(self, entry: Entry) -> None:
+        """What becomes of each request of a batch that has ended."""
+        items = await self._mine(entry)
+        if entry.state == "refused" and items:
+            self.breaker.record_fatal(items[0].kind, entry.note)
+        groups = told_apart(items, self.course.settings)
+        for item in groups["failed"]:
+            self._fail(item.key, item.problem, item.attempt)
+        if any(item.kind == "token_limit" for item in groups["failed"]):
+            self._room.give_up()
+        for item in groups["kept"] + groups["live"]:
+            del self.trials[item.key]
+        kept = {item.key for item in groups["kept"] if item.key in self.attached}
+        self.outcome.others |= kept - self._fetched
+        self.outcome.live.update(item.key for item in groups["live"])
+        await self._relaunch(entry, groups["again"])
+        await self._halve(entry, groups["smaller"])
+        await self._room.later(entry, groups["later"])
+
+    async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
+        if len(items) == 1:
+            self._fail(items[0].key, items[0].problem, items[0].attempt)
+            items = ()
+        middle = (len(items) + 1) // 2
+        await self._relaunch(entry, items[:middle])
+        await self._relaunch(entry, items[middle:])
+
+    async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
+        """Send items of an ended batch again, in a new one, from the lines on disk."""
+        if not items:
+            return
+        if self.course.settings.mode == "off":
+            self.outcome.live.update(item.key for item in items)
+            for item in items:
+                del self.trials[item.key]
+            return
+        pack, folder = self._pack(), self.course.folder
+        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+            path = items_path(folder, entry.id)
+            message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
+            # Even if the batch counts as lost: nothing else holds these.
+            settled = [Settled(item.n, "missing", NOT_SENT, message) for item in torn]
+            await asyncio.to_thread(self.course.book.change, entry.id, settled=settled)
+            for item in torn:
+                self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
+        await self._launch(pack)
+
+    # ---- telling
+
+    def _found(self, entry: Entry) -> None:
+        """Its requests were sent after all: by this run, unless it is an earlier one's."""
+        if entry.run == self.run_id:
+            for trial in [trial for key, trial in self.trials.items() if self._holder.get(key) == entry.id]:
+                self.observer.sent(trial)
+
+    def _lightened(self, trial: Trial) -> Trial:
+        """The trial without what makes it large: tens of thousands are kept until their batches end."""
+        rung = trial.adapted.rung
+        light = self._light.setdefault(rung, Adapted(Request(self.wanted.model.id, (), {}), rung, {}, {}))
+        return replace(trial, adapted=light)
+
+    def _answered(self, key: str, answer: Answer) -> str | None:
+        if (trial := self.trials.get(key)) is None:
+            return None
+        if key in self.attached:
+            self._fetched.add(key)
+        self.observer.answered(trial, answer)
+        return self.run_id
+
+    def _fail(self, key: str, problem: Problem, attempts: int) -> None:
+        failure = Failure(key, problem, attempts)
+        self.outcome.failures[key] = failure
+        self.observer.failed(self.trials.pop(key), failure)

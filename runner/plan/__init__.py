@@ -1,0 +1,1 @@
+"""Experiment -> trials with keys, and what they would cost. Pure: sends nothing, opens nothing."""

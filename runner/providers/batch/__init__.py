@@ -1,0 +1,1 @@
+"""The providers' batch APIs, one module each."""

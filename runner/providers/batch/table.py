@@ -1,0 +1,106 @@
+"""The table of batch APIs: what a model's capability.batch may name, and where each is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.errors import ConfigError, nearest
+from runner.providers.batch.api import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runner.providers.batch.api import BatchApi
+    from runner.records import Model
+
+
+def _openai() -> BatchApi:
+    from runner.providers.batch.openai import OPENAI
+
+    return OPENAI
+
+
+def _groq() -> BatchApi:
+    from runner.providers.batch.openai import GROQ
+
+    return GROQ
+
+
+def _kluster() -> BatchApi:
+    from runner.providers.batch.openai import KLUSTER
+
+    return KLUSTER
+
+
+def _anthropic() -> BatchApi:
+    from runner.providers.batch.anthropic import AnthropicBatch
+
+    return AnthropicBatch()
+
+
+def _gemini() -> BatchApi:
+    from runner.providers.batch.gemini import GeminiBatch
+
+    return GeminiBatch()
+
+
+def _vertex() -> BatchApi:
+    from runner.providers.batch.vertex import VertexBatch
+
+    return VertexBatch()
+
+
+def _xai() -> BatchApi:
+    from runner.providers.batch.xai import XaiBatch
+
+    return XaiBatch()
+
+
+def _mistral() -> BatchApi:
+    from runner.providers.batch.mistral import MistralBatch
+
+    return MistralBatch()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One batch API."""
+
+    make: Callable[[], BatchApi]
+    base: str | None
+    """Its address where a model's api_base is null; None where every account has one of its own."""
+    key_is_account: bool = True
+    """Whether a batch belongs to its key. A token that changes by the hour belongs to no batch."""
+
+
+SERVICES: Mapping[str, Service] = {
+    "openai": Service(_openai, "https://api.openai.com/v1"),
+    "groq": Service(_groq, "https://api.groq.com/openai/v1"),
+    "kluster": Service(_kluster, "https://api.kluster.ai/v1"),
+    "anthropic": Service(_anthropic, "https://api.anthropic.com"),
+    "gemini": Service(_gemini, "https://generativelanguage.googleapis.com/v1beta"),
+    "vertex": Service(_vertex, None, key_is_account=False),
+    "xai": Service(_xai, "https://api.x.ai/v1"),
+    "mistral": Service(_mistral, "https://api.mistral.ai/v1"),
+}
+
+
+def service_of(model: Model) -> Service:
+    """The batch API that a model's file names. ConfigError where there is none of that name."""
+    name = str(model.capability.batch)
+    if name not in SERVICES:
+        message = f"no batch API is called '{name}'; {nearest(name, SERVICES)}"
+        raise ConfigError(message, where=f"model/{model.name}.yaml", key="capability.batch")
+    return SERVICES[name]
+
+
+def account_for(model: Model, api_key: str | None) -> Account:
+    """Address and key for a model's batches. ConfigError where an address must be stated and is not."""
+    base = model.api_base or service_of(model).base
+    if base is None:
+        example = "https://us-central1-aiplatform.googleapis.com/v1/projects/PROJECT/locations/us-central1"
+        message = "must name the project and the location"
+        advice = f"runner model.{model.name}.api_base={example}"
+        raise ConfigError(message, where=f"model/{model.name}.yaml", key="api_base", advice=advice)
+    return Account(base.rstrip("/"), api_key)

@@ -1,0 +1,218 @@
+"""Which models a provider says that it serves, asked of its own list; one list for all models that share a key.
+
+OpenAI and those that speak its format answer GET /models with all of them, Anthropic and Gemini in pages. A name that
+is in no list may still be served, as an alias: the provider is asked for it by name before it counts as missing.
+Sources: the providers' API references, and the SDKs of OpenAI, Anthropic, Google and Mistral.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
+
+from runner.errors import ProviderError, TransientError
+from runner.providers.batch.http import ask
+from runner.providers.codec import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import aiohttp
+
+    from runner.records import Json, Model
+
+State = Literal["listed", "alias", "not listed", "key refused", "not reachable", "key not set", "cannot be asked"]
+"""alias: in no list, but the provider knows it by name. cannot be asked: nobody knows where its list is."""
+WRONG: tuple[State, ...] = ("not listed", "key refused", "not reachable")
+"""States that a person should do something about."""
+
+WAIT_S = 20.0
+"""Most seconds for one answer."""
+MOST_PAGES = 50
+NEAREST = 3
+"""Names that are told where one is not listed."""
+ANTHROPIC_VERSION = "2023-06-01"
+NO_LIST = {
+    "embedded": "it runs in this process",
+    "vertex_ai": "Vertex AI lists models by project and location, not by key",
+}
+"""Providers that are spoken to, but not asked for a list, and why."""
+GEMINI = "https://generativelanguage.googleapis.com/v1beta"
+GEMINI_VERSIONS = ("v1", "v1beta", "v1alpha")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of asking for one model."""
+
+    state: State
+    nearest: tuple[str, ...] = ()
+    """Names in the list that are like it, where it is not listed."""
+    message: str = ""
+    """The provider's words, or why it was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a list is, and how to ask for it."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    format: Literal["openai", "anthropic", "gemini"]
+
+
+def check(models: Sequence[Model], environment: Mapping[str, str] = os.environ) -> list[Found]:
+    """Ask for each model, every list once and side by side; in the order of `models`."""
+    return asyncio.run(_check(models, environment))
+
+
+async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> list[Found]:
+    import aiohttp
+
+    asked = [source_of(model, environment) for model in models]
+    async with aiohttp.ClientSession() as http:
+        lists: dict[Source, asyncio.Task[tuple[str, ...]]] = {}
+        for source in asked:
+            if isinstance(source, Source) and source not in lists:
+                lists[source] = asyncio.create_task(_names(http, source))
+        await asyncio.gather(*lists.values(), return_exceptions=True)
+        return await asyncio.gather(
+            *(
+                _found(http, source, lists[source], model.id) if isinstance(source, Source) else _as_is(source)
+                for model, source in zip(models, asked, strict=True)
+            )
+        )
+
+
+async def _as_is(found: Found) -> Found:
+    return found
+
+
+def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
+    """Where a model's provider lists its models; what is known without asking where that cannot be asked."""
+    service = SERVICES.get(model.provider)
+    if service is None or model.provider in NO_LIST:
+        unknown = f"nobody here knows where '{model.provider}' lists its models"
+        return Found("cannot be asked", message=NO_LIST.get(model.provider, unknown))
+    key = environment.get(model.key_env, "") if model.key_env else ""
+    if model.key_env and not key:
+        return Found("key not set", message=f"export {model.key_env}=...")
+    base = (model.api_base or service.base or GEMINI).rstrip("/").removesuffix("/chat/completions")
+    return _at(base, service.format, model.provider, key)
+
+
+def _at(base: str, form: str, provider: str, key: str) -> Source:
+    match form:
+        case "anthropic":
+            headers = (("x-api-key", key), ("anthropic-version", ANTHROPIC_VERSION))
+            return Source(f"{base.removesuffix('/v1/messages')}/v1/models", headers, "anthropic")
+        case "gemini":
+            versioned = base if base.rpartition("/")[2] in GEMINI_VERSIONS else f"{base}/v1beta"
+            return Source(f"{versioned}/models", (("x-goog-api-key", key),), "gemini")
+        case _:
+            # DeepSeek's /beta is for completions; its list is documented beside it.
+            plain = base.removesuffix("/beta") if provider == "deepseek" else base
+            return Source(f"{plain}/models", (("Authorization", f"Bearer {key}"),) if key else (), "openai")
+
+
+# ---- asking ----------------------------------------------------------------------------------------------------------
+
+
+async def _found(
+    http: aiohttp.ClientSession, source: Source, listed: asyncio.Task[tuple[str, ...]], name: str
+) -> Found:
+    try:
+        names = listed.result()
+        if name in names:
+            return Found("listed")
+        if await _is_known(http, source, name):
+            return Found("alias", message="known by this name, though not in the list")
+    except ProviderError as error:
+        if error.kind == "key_refused":
+            return Found("key refused", message=str(error))
+        return Found("not reachable", message=f"{source.url}: {error}")
+    return Found("not listed", tuple(get_close_matches(name, names, n=NEAREST, cutoff=0.5)))
+
+
+async def _is_known(http: aiohttp.ClientSession, source: Source, name: str) -> bool:
+    """Whether the provider has a model of that name after all; any refusal is a no."""
+    try:
+        await _get(http, source, f"{source.url}/{name}", {})
+    except ProviderError as error:
+        if error.kind in ("not_found", "bad_request", "malformed"):
+            return False
+        raise
+    return True
+
+
+async def _names(http: aiohttp.ClientSession, source: Source) -> tuple[str, ...]:
+    """Every name in a list, page by page, aliases included."""
+    read, names = _READ[source.format], list[str]()
+    query = dict(_FIRST[source.format])
+    for _ in range(MOST_PAGES):
+        page = await _get(http, source, source.url, query)
+        names += (name for name in read.names(page) if name not in names)
+        mark = read.next(page)
+        if not mark:
+            break
+        query = {**_FIRST[source.format], **mark}
+    return tuple(names)
+
+
+async def _get(http: aiohttp.ClientSession, source: Source, url: str, query: Mapping[str, str]) -> Mapping[str, Json]:
+    try:
+        async with asyncio.timeout(WAIT_S):
+            return await ask(http, "GET", url, params=dict(query), headers=dict(source.headers))
+    except TimeoutError as error:
+        raise TransientError("timeout", f"no answer within {WAIT_S:g} s") from error
+
+
+# ---- the three formats -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a page is read."""
+
+    names: Callable[[Mapping[str, Json]], list[str]]
+    next: Callable[[Mapping[str, Json]], dict[str, str]]
+    """What the next page is asked with; empty after the last."""
+
+
+def _entries(page: Mapping[str, Json], *keys: str) -> list[Mapping[str, Json]]:
+    found: list[Json] = next((page[key] for key in keys if isinstance(page.get(key), list)), [])
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _by_id(page: Mapping[str, Json]) -> list[str]:
+    """By `id`, with the aliases that Mistral and xAI add to an entry."""
+    names: list[str] = []
+    for entry in _entries(page, "data", "models"):
+        names += [name for name in (entry.get("id"), *(entry.get("aliases") or ())) if isinstance(name, str)]
+    return names
+
+
+def _gemini_names(page: Mapping[str, Json]) -> list[str]:
+    return [str(entry.get("name", "")).removeprefix("models/") for entry in _entries(page, "models")]
+
+
+def _anthropic_next(page: Mapping[str, Json]) -> dict[str, str]:
+    last = page.get("last_id")
+    return {"after_id": last} if page.get("has_more") and isinstance(last, str) else {}
+
+
+def _gemini_next(page: Mapping[str, Json]) -> dict[str, str]:
+    token = page.get("nextPageToken")
+    return {"pageToken": token} if isinstance(token, str) and token else {}
+
+
+_READ = {
+    "openai": Reading(_by_id, lambda _page: {}),
+    "anthropic": Reading(_by_id, _anthropic_next),
+    "gemini": Reading(_gemini_names, _gemini_next),
+}
+_FIRST: dict[str, dict[str, str]] = {"openai": {}, "anthropic": {"limit": "1000"}, "gemini": {"pageSize": "1000"}}
+"""The largest page that each gives."""

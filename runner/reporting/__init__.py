@@ -1,0 +1,1 @@
+"""Rows -> numbers (stats), a page (html), runs in MLflow (tracking), comparisons."""

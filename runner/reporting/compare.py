@@ -1,0 +1,198 @@
+"""Two runs or more -> the settings in which they differ, and how much their scores do.
+
+Each run is set against the first. Scores are paired by what both have in common of text, persona and model, repetitions
+averaged first; the intervals are those of `stats`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.config.settings import ABSENT, differences, experiment_from, settings_of, shown
+from runner.errors import ConfigError
+from runner.reporting import stats
+from runner.results import files, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from rich.console import Group
+    from rich.table import Table
+
+    from runner.records import Json
+
+MATCHED = ("text", "persona", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that is not the same in all runs, with its value in each; ABSENT where a run has none."""
+
+    key: str
+    values: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What tells runs apart."""
+
+    names: tuple[str, ...]
+    """The runs, the first of which all others are set against."""
+    settings: tuple[Setting, ...]
+    scores: tuple[stats.PairedDifference, ...]
+    """`left` is a later run, `right` the first; differences are left minus right."""
+    unpaired: tuple[str, ...]
+    """Runs that share no text and persona with the first."""
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Compare runs with the first of them; a sweep's folder stands for its jobs that have results.
+
+    ConfigError where one is no run, or has no results.
+    """
+    jobs = list(dict.fromkeys(job for folder in folders for job in manifest.result_folders(folder)))
+    if len(jobs) < 2:
+        raise ConfigError("compares two runs or more", where="command line", advice="runner compare RUN RUN")
+    names = tuple(map(str, jobs))
+    first, *others = map(_table, jobs)
+    scores: list[stats.PairedDifference] = []
+    unpaired: list[str] = []
+    for name, other in zip(names[1:], others, strict=True):
+        found = _paired(other, first, (name, names[0]))
+        scores += found
+        if not any(each.pairs for each in found):
+            unpaired.append(name)
+    return Comparison(names, tuple(_settings(jobs)), tuple(scores), tuple(unpaired))
+
+
+def _paired(other: pd.DataFrame, first: pd.DataFrame, names: tuple[str, str]) -> tuple[stats.PairedDifference, ...]:
+    """By text and persona, and by model too where both have one in common; () where they share no text or persona."""
+    on = [column for column in MATCHED if set(first[column].unique()) & set(other[column].unique())]
+    return stats.paired(other, first, on=on, names=names) if {"text", "persona"} <= {*on} else ()
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    return stats.table(files.read_rows(folder / "results.jsonl"))
+
+
+def _settings(folders: Sequence[Path]) -> Iterator[Setting]:
+    """Settings in which any run differs from the first, in the first's order."""
+    every = [
+        settings_of(experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json")))
+        for folder in folders
+    ]
+    paths = dict.fromkeys(difference.path for other in every[1:] for difference in differences(every[0], other))
+    for path in paths:
+        yield Setting(".".join(path), tuple(_value(settings, path) for settings in every))
+
+
+def _value(settings: dict[tuple[str, ...], Json], path: tuple[str, ...]) -> Json:
+    """A setting's value; of a whole model, persona, text or prompt, whether it is there."""
+    if path in settings:
+        return settings[path]
+    return "there" if any(each[: len(path)] == path for each in settings) else ABSENT
+
+
+# ---- CSV ------------------------------------------------------------------------------------------------------------
+
+
+def settings_csv(found: Comparison) -> str:
+    """One line a setting: `setting`, then its value in each run, empty where a run has none."""
+    lines = ((each.key, *("" if value is ABSENT else value for value in each.values)) for each in found.settings)
+    return _csv(("setting", *found.names), lines)
+
+
+def scores_csv(found: Comparison) -> str:
+    """One line a run and question, at full precision; what is not defined is empty."""
+    header = (
+        "run", "against", "question", "paired_by", "pairs", "unpaired", "unpaired_against", "mean", "mean_against",
+        "difference", "low", "high", "effect_dz", "p", "p_holm",
+    )  # fmt: skip
+    return _csv(header, map(_score_line, found.scores))
+
+
+def _score_line(each: stats.PairedDifference) -> tuple[Json, ...]:
+    numbers = (
+        each.left_mean, each.right_mean, each.difference, each.interval.low, each.interval.high, each.effect, each.p,
+        each.p_holm,
+    )  # fmt: skip
+    counts = (each.pairs, each.unmatched_left, each.unmatched_right)
+    return (each.left, each.right, each.question, "+".join(each.on), *counts, *map(stats.known, numbers))
+
+
+def _csv(header: Iterable[str], lines: Iterable[Iterable[Json]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+# ---- the terminal ---------------------------------------------------------------------------------------------------
+
+
+def render_comparison(found: Comparison) -> Group:
+    """For a terminal: which run has which number, the settings that differ, the score differences."""
+    from rich.console import Group
+    from rich.text import Text
+
+    runs = {name: f"run {number}" for number, name in enumerate(found.names, 1)}
+    alone = [f"{runs[name]} shares no scored text and persona with run 1" for name in found.unpaired]
+    same = [] if found.settings else ["the settings are the same"]
+    tables = [
+        *([_setting_table(found, runs)] if found.settings else []),
+        *([_score_table(found, runs)] if found.scores else []),
+    ]
+    legend = (f"{number}: {name}" for name, number in runs.items())
+    return Group(*map(Text, (*legend, *same)), *tables, *map(Text, alone))
+
+
+def _setting_table(found: Comparison, runs: Mapping[str, str]) -> Table:
+    from rich.text import Text
+
+    drawn = _empty_table("Settings that differ", "setting")
+    for number in runs.values():
+        drawn.add_column(number, overflow="fold")
+    for each in found.settings:
+        first = each.values[0]
+        values = (shown(value, each.values[1] if value is first else first) for value in each.values)
+        drawn.add_row(Text(each.key), *map(Text, values))
+    return drawn
+
+
+def _score_table(found: Comparison, runs: Mapping[str, str]) -> Table:
+    shown = _empty_table("Scores against run 1, paired", "question")
+    for header in ("run", "pairs", "run 1", "mean", "difference", "95% interval", "p (Holm)"):
+        shown.add_column(header, justify="right")
+    for each in found.scores:
+        low, high = stats.known(each.interval.low), stats.known(each.interval.high)
+        shown.add_row(
+            each.question,
+            runs[each.left].removeprefix("run "),
+            str(each.pairs),
+            _number(each.right_mean, "{:.1f}"),
+            _number(each.left_mean, "{:.1f}"),
+            _number(each.difference, "{:+.1f}"),
+            "-" if low is None or high is None else f"{low:+.1f} to {high:+.1f}",
+            _number(each.p_holm, "{:.4f}"),
+        )
+    return shown
+
+
+def _empty_table(title: str, first: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown.add_column(first, overflow="fold")
+    return shown
+
+
+def _number(number: stats.Number, form: str) -> str:
+    value = stats.known(number)
+    return "-" if value is None else form.format(value)

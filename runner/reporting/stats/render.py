@@ -1,0 +1,223 @@
+"""Statistics as tables for a terminal, and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from runner.reporting.stats.values import Interval, PairedDifference, Statistics, Summary, Undefined, known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.table import Table
+
+    from runner.records import Json
+    from runner.reporting.stats.values import Number
+
+MAX_LINES = 40
+"""Most lines, or levels of several lines, of one table on a terminal; the rest is in the JSON."""
+WHOLE = frozenset((
+    "n", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)", "df", "F", "p", "eta²",
+    "partial eta²", "groups", "H", "units", "raters", "value",
+))  # fmt: skip
+"""Columns of numbers, which are not folded: names give way to them."""
+
+
+def to_json(statistics: Statistics) -> str:
+    """All numbers at full precision; one that does not exist is {"not_defined": reason}."""
+    return json.dumps(_plain(statistics), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, Undefined):
+        return {"not_defined": value.reason}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def render(statistics: Statistics) -> Iterator[Table]:
+    """Tables for a terminal of 80 columns or more, the widest view first. A dash stands where there is no number."""
+    for axis in dict.fromkeys(summary.axis for summary in statistics.summaries):
+        yield _summaries(axis, [summary for summary in statistics.summaries if summary.axis == axis])
+    for axis, differences in statistics.differences.items():
+        yield _differences(axis, differences)
+    if statistics.anovas:
+        yield _anovas(statistics)
+    if statistics.kruskal:
+        yield _kruskal(statistics)
+    if any(known(each.value) is not None for each in statistics.agreement):
+        yield _agreement(statistics)
+    if missing := list(_missing(statistics)):
+        yield _filled(_table("Not defined", ("what", "because")), missing)
+
+
+def _summaries(axis: str, found: list[Summary]) -> Table:
+    """A level's name and its share of unscorable replies stand once, beside its first question."""
+    columns = (axis, "question", "n", "mean", "sd", "median", "95% interval", "unscorable")
+    lines = [
+        (
+            "" if same else summary.level or "none sent",
+            summary.question,
+            f"{summary.n}",
+            _short(summary.mean),
+            _short(summary.sd),
+            _short(summary.median),
+            _range(summary.interval),
+            "" if same else _unscorable(summary),
+        )
+        for summary, same in zip(found, _repeats(found), strict=True)
+    ]
+    most = MAX_LINES * len({summary.question for summary in found})
+    return _cut(f"Scores by {axis}" if axis != "all" else "Scores", columns, lines, most)
+
+
+def _repeats(found: Sequence[Summary]) -> list[bool]:
+    """Whether each summary is of the level of the one before it."""
+    return [place > 0 and found[place - 1].level == one.level for place, one in enumerate(found)]
+
+
+def _differences(axis: str, found: tuple[PairedDifference, ...]) -> Table:
+    """The surest first."""
+    columns = ("question", "left - right", "pairs", "difference", "95% interval", "d_z", "p (Holm)")
+    lines = [
+        (
+            each.question,
+            f"{each.left or 'none sent'} - {each.right or 'none sent'}",
+            f"{each.pairs}",
+            _short(each.difference),
+            _range(each.interval),
+            _short(each.effect),
+            _p(each.p_holm),
+        )
+        for each in sorted(found, key=_by_p)
+    ]
+    return _cut(f"Paired differences between {axis}s", columns, lines)
+
+
+def _by_p(each: PairedDifference) -> tuple[float, float]:
+    p, effect = known(each.p_holm), known(each.effect)
+    return (2.0 if p is None else p, -abs(effect or 0.0))
+
+
+def _anovas(statistics: Statistics) -> Table:
+    columns = ("question", "effect", "df", "F", "p", "eta²", "partial eta²")
+    lines = [
+        (
+            anova.question,
+            term.name,
+            f"{_whole(term.df)}, {_whole(anova.residual_df)}",
+            _short(term.f),
+            _p(term.p),
+            _short(term.eta2, 4),
+            _short(term.eta2_partial, 4),
+        )
+        for anova in statistics.anovas
+        for term in anova.terms
+    ]
+    return _filled(_table("Analyses of variance (two factors: type II)", columns), lines)
+
+
+def _kruskal(statistics: Statistics) -> Table:
+    columns = ("question", "factor", "groups", "n", "H", "p", "eta²")
+    lines = [
+        (each.question, each.factor, f"{each.groups}", f"{each.n}", _short(each.h), _p(each.p), _short(each.eta2, 4))
+        for each in statistics.kruskal
+    ]
+    return _filled(_table("Kruskal-Wallis", columns), lines)
+
+
+def _agreement(statistics: Statistics) -> Table:
+    columns = ("question", "among", "measure", "units", "raters", "value")
+    lines = [
+        (each.question, each.among, each.measure, f"{each.units}", f"{each.raters}", _short(each.value, 3))
+        for each in statistics.agreement
+        if known(each.value) is not None
+    ]
+    return _filled(_table("Agreement", columns), lines)
+
+
+def _missing(statistics: Statistics) -> Iterator[tuple[str, str]]:
+    """Each reason once for what it concerns, with the questions where it does not hold for all of them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for skipped in statistics.skipped:
+        question = next((name for name in statistics.questions if f" of {name} by " in skipped.what), "")
+        found.setdefault((skipped.what.replace(f" of {question} by ", " by "), skipped.reason), []).append(question)
+    for each in statistics.agreement:
+        if isinstance(each.value, Undefined):
+            what = f"{each.measure} among {each.among}"
+            found.setdefault((what, each.value.reason), []).append(each.question)
+    for (what, reason), questions in found.items():
+        some = questions != [""] and set(questions) != set(statistics.questions)
+        yield (f"{what}: {', '.join(questions)}" if some else what), reason
+
+
+# ---- lines and numbers -----------------------------------------------------------------------------------------------
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.min_width = len(title)  # or rich folds the title over a narrow table
+    for column in columns:
+        least = 11 if column == "question" else None  # names of models have more places to break
+        justify: Literal["left", "right"] = "right" if column in WHOLE else "left"
+        shown.add_column(Text(column), overflow="fold", no_wrap=column in WHOLE, min_width=least, justify=justify)
+    return shown
+
+
+def _filled(shown: Table, lines: Iterable[tuple[str, ...]]) -> Table:
+    """The table with its lines; names in them are text, never markup."""
+    from rich.text import Text
+
+    for line in lines:
+        shown.add_row(*map(Text, line))
+    return shown
+
+
+def _cut(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]], most: int = MAX_LINES) -> Table:
+    shown = _filled(_table(title, columns), lines[:most])
+    if len(lines) > most:
+        shown.caption = f"{len(lines) - most} more lines with --json"
+        shown.caption_justify = "left"
+    return shown
+
+
+def _short(number: Number, digits: int = 2) -> str:
+    value = known(number)
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _whole(number: Number) -> str:
+    value = known(number)
+    return "-" if value is None else f"{value:g}"
+
+
+def _range(interval: Interval) -> str:
+    low, high = known(interval.low), known(interval.high)
+    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+
+
+def _p(number: Number) -> str:
+    value = known(number)
+    if value is None:
+        return "-"
+    return "< .0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _unscorable(summary: Summary) -> str:
+    """The share, and below it the most frequent reasons: "3.0%", "empty 2", "no_score 1"."""
+    share = known(summary.unscorable_share)
+    if share is None or not summary.reasons:
+        return "-" if share is None else "0%"
+    reasons = sorted(summary.reasons.items(), key=lambda found: -found[1])[:2]
+    return "\n".join((f"{share:.1%}", *(f"{kind} {count}" for kind, count in reasons)))

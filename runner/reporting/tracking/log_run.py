@@ -1,0 +1,204 @@
+"""A launch's folder -> its runs in MLflow, from what is written there alone: at any time, from any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runner.config.settings import experiment_from
+from runner.plan.job import Asker
+from runner.records import Text, Tracking
+from runner.reporting.tracking import plots, store, traces
+from runner.results import files, manifest, summary
+from runner.results.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from runner.records import Row
+
+OF_JOB = (".hydra", "results.jsonl", "errors.jsonl", "summary.csv", "experiment.json", "run.json", "report.html")
+OF_SWEEP = ("sweep.json", "summary.csv", "plots", "report.html")
+"""What of a folder is also an MLflow artifact."""
+TEXTS_IN_FULL = 100
+"""Names of models, personas or texts that a parameter lists one by one."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A job's folder, read."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+    """{} where its config could not be read."""
+    axes: Mapping[str, str]
+    """Swept override -> this job's value."""
+    tally: Tally
+
+
+def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Tally] | None = None) -> store.LoggedRuns:
+    """Log a launch's folder to MLflow, or what is missing of it there, and note the run ids in its files.
+
+    A job's folder of a sweep stands for the whole sweep. `where` replaces the run's own tracking settings; `counted`
+    are tallies by job's folder, of rows that then need not be read again. ConfigError where the folder is no run;
+    TrackingError where MLflow cannot be reached.
+    """
+    folder = manifest.launch_folder(folder)
+    launch_file = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
+    launch = manifest.load(folder, launch_file)
+    jobs = list(_jobs(folder, launch, counted or {}))
+    settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
+    if launch_file == "sweep.json":
+        plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
+    logged = store.log(_launch_of(folder, launch, jobs, settings), settings)
+    _note_ids(folder, launch_file, jobs, logged)
+    if settings.traces != "off":
+        with store.reported(launch["run"]):
+            traces.log(logged.uri, logged.experiment_id, _traced(jobs, logged, settings), list(logged.cells.values()))
+    return logged
+
+
+def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
+    """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
+    trials = sum(job.tally.rows for job in jobs)
+    for job in (job for job in jobs if job.tally.rows):
+        rows = files.read_rows(job.folder / "results.jsonl")
+        asked = Asker(experiment_from(job.experiment)).trials()
+        for row, trial in zip(rows, asked, strict=False):
+            if row.key == trial.key and traces.chosen(settings.traces, row, trials):
+                run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
+                yield traces.Traced(trial, row, run_id)
+
+
+def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, Tally]) -> Iterator[_Job]:
+    known = {path.resolve(): tally for path, tally in counted.items()}
+    for place, path in enumerate(manifest.job_folders(folder)):
+        run = manifest.load(path, "run.json")
+        experiment = manifest.load(path, "experiment.json") if run["name"] is not None else {}
+        axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
+        tally = known.get(path.resolve()) or Tally()
+        if run["error"] is None and not (path / "results.jsonl").is_file():
+            raise manifest.missing(path, "results.jsonl")
+        if run["error"] is None and not tally.rows:
+            tally = Tally.of(files.read_rows(path / "results.jsonl"))
+        yield _Job(path, run, experiment, axes, tally)
+
+
+def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: store.LoggedRuns) -> None:
+    ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
+    if launch_file == "sweep.json":
+        manifest.dump(folder / launch_file, {**manifest.load(folder, launch_file), "mlflow": ids})
+    for job in jobs:
+        names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.tally.first}
+        mine = {name: run_id for name, run_id in logged.cells.items() if name in names}
+        manifest.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
+
+
+def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> store.Launch:
+    run = jobs[0].run
+    tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
+    tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
+    texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
+    return store.Launch(
+        id=launch["run"],
+        name=launch["name"],
+        experiment=settings.experiment,
+        status=launch["status"],
+        params=_shared_params(launch, jobs),
+        metrics={**summary.total_metrics(*(job.tally for job in jobs)), **_counts(launch)},
+        tags={tag: value for tag, value in tags.items() if value},
+        folder=str(folder.resolve()),
+        note=_note(folder, launch, jobs),
+        cells=[cell for job in jobs for cell in _cells(job, many=len(jobs) > 1)],
+        artifacts=list(_artifacts(folder, jobs)),
+        texts=list(texts.values()),
+        start_ms=_milliseconds(launch["started"]),
+        end_ms=_milliseconds(launch["time"]),
+    )
+
+
+def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]:
+    """Files and folders, each with the artifact folder that it goes into."""
+    if len(jobs) == 1 and jobs[0].folder == folder:
+        yield from ((folder / name, "") for name in OF_JOB)
+        return
+    yield from ((folder / name, "") for name in OF_SWEEP)
+    for job in jobs:
+        yield from ((job.folder / name, str(job.folder.relative_to(folder))) for name in OF_JOB)
+
+
+def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
+    """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
+    lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    if len(jobs) > 1:
+        axes = list(launch["axes"])
+        lines += ["", f"| job | {' | '.join(axes)} | status | scored | failed |", "|---" * (len(axes) + 4) + "|"]
+        for job in jobs[:TEXTS_IN_FULL]:
+            values = [str(job.run["job"]), *job.axes.values(), job.run["status"], job.run["scored"], job.run["failed"]]
+            lines.append("| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |")
+    return "\n".join(lines)
+
+
+def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_Job]) -> dict[str, str]:
+    """What all jobs have in common, and the command line."""
+    shared: dict[str, str] = {}
+    for place, job in enumerate(job for job in jobs if job.experiment):
+        mine = _params_of(job.experiment)
+        shared = mine if place == 0 else {name: value for name, value in shared.items() if mine.get(name) == value}
+    axes = {f"sweep.{name}": ",".join(dict.fromkeys(values)) for name, values in launch.get("axes", {}).items()}
+    return {**shared, **axes, "command": launch["command"]}
+
+
+def _params_of(experiment: Mapping[str, Any]) -> dict[str, str]:
+    sampling = {f"sampling.{name}": str(value) for name, value in experiment["sampling"].items()}
+    names = {group: [item["name"] for item in experiment[group]] for group in ("models", "personas", "texts")}
+    listed = {
+        group: ",".join(items) if len(items) <= TEXTS_IN_FULL else f"{len(items)} {group}"
+        for group, items in names.items()
+    }
+    return {**listed, **sampling, "prompt": experiment["prompt"]["name"]}
+
+
+def _counts(run: Mapping[str, Any]) -> dict[str, float]:
+    names = (*manifest.COUNTED, "requests_sent")
+    rate = run["dispatch_requests_per_s"]
+    return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
+
+
+def _cells(job: _Job, *, many: bool) -> Iterator[store.CellRun]:
+    metrics = summary.cell_metrics(job.tally)
+    swept = {f"sweep.{name}": value for name, value in job.axes.items()}
+    for cell, row in job.tally.first.items():
+        yield store.CellRun(
+            name=_child_name(job, cell, many=many),
+            params={**_cell_params(row, job.experiment), **swept},
+            metrics=metrics[cell],
+            tags={"provider": row.provider, "vendor": row.vendor, store.FOLDER_TAG: str(job.folder.resolve())},
+            failed=metrics[cell].get("replies") == 0,
+        )
+
+
+def _child_name(job: _Job, cell: str, *, many: bool) -> str:
+    return f"{job.run['job']}/{cell}" if many else cell
+
+
+def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters flat: what was asked for, what was sent, and what was dropped, from the cell's first trial."""
+    return {
+        "model": row.model,
+        "model_id": row.model_id,
+        "persona": row.persona,
+        "prompt": experiment["prompt"]["name"],
+        "rung": row.rung,
+        "trials": str(experiment["sampling"]["trials"]),
+        **{f"requested.{name}": str(value) for name, value in row.requested.items()},
+        **{f"sent.{name}": str(value) for name, value in row.sent.items()},
+        **{f"dropped.{item.parameter}": item.reason for item in row.dropped},
+    }
+
+
+def _milliseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() * 1000)

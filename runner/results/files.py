@@ -1,0 +1,211 @@
+"""A run's files: results.jsonl, errors.jsonl, and the text of each reply (named and stored by reply_files).
+
+results.jsonl has a line for each trial, the fields in the order of records.Row; errors.jsonl one for each trial without
+a score. Both are written beside their names and renamed when the run is complete: a file under its own name is whole.
+
+A reply's text is in the format of the study that this project comes from (N. Shirahama, llm-literary-analysis): a head
+of metadata, a blank line, and the labelled answers; the reply as it came where it could not be read. The time is UTC;
+the model is the provider's own name for it; a reason that is missing has no line.
+
+All files are UTF-8, lines end in a line feed. Half a surrogate pair, which JSON and Python can hold and UTF-8 cannot,
+stays in the .jsonl files as JSON's own escape, and is written out as that escape in the text files. Names are kept as
+they are inside the files; what a file system may not take is replaced in file names only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from contextlib import ExitStack
+from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from runner import fastjson
+from runner.errors import RunnerError
+from runner.records import Dropped, Problem, Row, Tokens
+from runner.results.reply_files import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from runner.records import Json, Prices, PromptTemplate
+
+_AGAIN = "run the same command again: answers that were paid for are not bought twice"
+
+
+# ---- results.jsonl ---------------------------------------------------------------------------------------------------
+
+_FIELDS = tuple(field.name for field in fields(Row))
+_NAMES = frozenset(_FIELDS)
+_VALUES = attrgetter(*_FIELDS)
+_BREAKS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""In UTF-8, what some readers take for the end of a line though it may stand within a JSON text."""
+
+
+def row_to_json(row: Row) -> str:
+    """The row as one line, without its line break. Whole scores are written without a decimal point."""
+    return _row_line(row).decode()
+
+
+def _row_line(row: Row) -> bytes:
+    line = dict(zip(_FIELDS, _VALUES(row), strict=True))
+    line["scores"] = {question: _short(score) for question, score in row.scores.items()}
+    return _line(line)
+
+
+def row_from_json(line: str | bytes) -> Row:
+    """The row that a line holds; fields that a later version added are passed over. RunnerError where it is no row."""
+    try:
+        found: dict[str, Any] = fastjson.loads(line)
+        if found.keys() != _NAMES:
+            found = {name: value for name, value in found.items() if name in _NAMES}
+        found["scores"] = {name: None if score is None else float(score) for name, score in found["scores"].items()}
+        found["problem"] = Problem(**found["problem"]) if found["problem"] else None
+        found["dropped"] = tuple(Dropped(**dropped) for dropped in found["dropped"])
+        found["tokens"] = Tokens(**found["tokens"])
+        return Row(**found)
+    except ValueError as error:
+        raise RunnerError(f"not JSON, or cut off ({error})", advice=_AGAIN) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RunnerError(f"not a row of results ({type(error).__name__}: {error})", advice=_AGAIN) from error
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a results.jsonl, one at a time. RunnerError with file and line at the first that cannot be read."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        advice = f"ls -l {shlex.quote(str(path))}" if isinstance(error, PermissionError) else _AGAIN
+        raise RunnerError(f"{path}: {error.strerror or error}", advice=advice) from error
+    with file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = row_from_json(line)
+            except RunnerError as error:
+                raise RunnerError(f"{path}, line {number}: {error}", advice=_AGAIN) from error
+            yield row
+
+
+def _line(value: Mapping[str, Json]) -> bytes:
+    line = fastjson.dumps(value)
+    if b"\xe2\x80" not in line and b"\xc2\x85" not in line:
+        return line
+    return _BREAKS.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), line)
+
+
+def _short(number: float | None) -> float | int | None:
+    return int(number) if number is not None and number == int(number) else number
+
+
+# ---- a run's folder --------------------------------------------------------------------------------------------------
+
+
+class RunFolder:
+    """Writes a job's rows to its folder. A context manager.
+
+    At its end results.jsonl and errors.jsonl get their names; after an error they stay beside them, as `.part`. The
+    same rows in the same order get the same file names. `prices` are by the model's name in conf; a model without one
+    has no `pricing` in its replies. `trials` is how many rows will come, where that is known: see reply_files.store.
+    """
+
+    def __init__(
+        self, path: Path, prompt: PromptTemplate, prices: Mapping[str, Prices] | None = None, *, trials: int = 0
+    ) -> None:
+        self.path = path
+        self.prompt = prompt
+        self.prices = prices or {}
+        self.trials = trials
+        self._open = ExitStack()
+
+    def __enter__(self) -> RunFolder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._replies = self._open.enter_context(store(self.path / "replies", self.trials))
+        self._results = self._begin("results.jsonl")
+        self._errors = self._begin("errors.jsonl")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for file in (self._results, self._errors):
+                file.flush()
+                os.fsync(file.fileno())
+            for name in ("results.jsonl", "errors.jsonl"):
+                (self.path / f"{name}.part").replace(self.path / name)
+        self._open.__exit__(kind, error, trace)
+
+    def add(self, row: Row) -> None:
+        """Write one trial: its line, its line among the errors where it has no score, and its reply's file."""
+        self._results.write(_row_line(row) + b"\n")
+        if row.outcome != "scored":
+            self._errors.write(_error_line(row) + b"\n")
+        if row.reply is not None:
+            text = reply_text(row, self.prompt, self.prices.get(row.model))
+            self._replies.add(row, text.encode("utf-8", "backslashreplace"))
+
+    def _begin(self, name: str) -> BinaryIO:
+        return self._open.enter_context((self.path / f"{name}.part").open("wb"))
+
+
+def _error_line(row: Row) -> bytes:
+    names = ("key", "job", "cell", "text", "repetition", "outcome", "problem", "reply")
+    return _line({name: getattr(row, name) for name in names})
+
+
+# ---- a reply's file --------------------------------------------------------------------------------------------------
+
+
+def reply_text(row: Row, prompt: PromptTemplate, prices: Prices | None = None) -> str:
+    """What stands in a reply's file: metadata, a blank line, then the answers or the reply as it came."""
+    return f"{_head(row, prices)}\n{_answers(row, prompt) if row.outcome == 'scored' else row.reply or ''}\n"
+
+
+def _head(row: Row, prices: Prices | None) -> str:
+    """The metadata, in the study's order. `temperature` is the one that was sent."""
+    head = {
+        "timestamp": row.time[:19].replace("T", " ") if row.time else None,
+        "text": _on_one_line(row.text),
+        "model": _on_one_line(row.model_id),
+        "persona": _on_one_line(row.persona),
+        "temperature": row.sent.get("temperature"),
+        "trial": row.repetition,
+    }
+    return "".join(f"{name}: {value}\n" for name, value in head.items()) + _pricing(prices)
+
+
+@lru_cache
+def _pricing(prices: Prices | None) -> str:
+    """US dollars per million tokens, those that are known."""
+    if prices is None:
+        return ""
+    rates = {
+        "input": prices.input_usd_per_mtok,
+        "cached_input": prices.cached_usd_per_mtok,
+        "output": prices.output_usd_per_mtok,
+    }
+    known = {name: rate for name, rate in rates.items() if rate is not None}
+    return f"pricing: {json.dumps(known, indent=2)}\n" if known else ""
+
+
+def _answers(row: Row, prompt: PromptTemplate) -> str:
+    value, reason = ("数値", "理由") if prompt.language == "ja" else ("value", "reason")
+    blocks = []
+    for number, question in enumerate(prompt.questions, 1):
+        label = f"Q{number}. {question.label or question.name}"
+        lines = [f"{label}({value}): {_short(row.scores[question.name])}"]
+        if row.reasons[question.name]:
+            lines.append(f"{label}({reason}): {row.reasons[question.name]}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _on_one_line(name: str) -> str:
+    """The name as it is; in JSON's quotes where a line break in it would pass for more metadata."""
+    return name if len(name.splitlines()) <= 1 else json.dumps(name, ensure_ascii=False)

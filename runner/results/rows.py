@@ -1,0 +1,105 @@
+"""Trial and answer -> row: the reply decoded, read as scores, and priced. Nothing here sends or stores anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner import score
+from runner.config.pricing import price_of, saving_of
+from runner.errors import ProviderError
+from runner.providers.codec import Decoders
+from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
+
+if TYPE_CHECKING:
+    from runner.records import Answer, PromptTemplate, Reading, Source, Trial
+
+NO_REPLY = Reply(text=None, finish=None)
+"""Of a trial that failed."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Makes the rows of one job."""
+
+    run: str
+    job: int
+    prompt: PromptTemplate
+    decoders: Decoders = field(default_factory=Decoders)
+
+    def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
+        """The row of a trial that has an answer."""
+        reply, reading = self._read(trial, answer)
+        problem = None if isinstance(reading, Scored) else reading.problem
+        return self._row(
+            trial,
+            reply,
+            route=answer.route,
+            outcome="scored" if problem is None else "unscorable",
+            scores=reading.scores,
+            reasons=reading.reasons,
+            problem=problem,
+            attempts=answer.attempts,
+            latency_s=answer.latency_s,
+            price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
+            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route),
+            time=answer.time,
+            source=source,
+        )
+
+    def failed(self, trial: Trial, failure: Failure) -> Row:
+        """The row of a trial that has none."""
+        return self._row(
+            trial,
+            NO_REPLY,
+            route="live",
+            outcome="failed",
+            scores=self._nothing,
+            reasons=self._nothing,
+            problem=failure.problem,
+            attempts=failure.attempts,
+            latency_s=None,
+            price_usd=None,
+            saved_usd=None,
+            time=None,
+            source=None,
+        )
+
+    def _read(self, trial: Trial, answer: Answer) -> tuple[Reply, Reading]:
+        try:
+            reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
+        except ProviderError as error:
+            reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
+            return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
+        return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
+
+    @property
+    def _nothing(self) -> dict[str, None]:
+        """No score, or no reason, for any question."""
+        return {question.name: None for question in self.prompt.questions}
+
+    def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
+        """What a row says of its trial and reply, with what `ended` says of how it came to that."""
+        model, adapted = trial.cell.model, trial.adapted
+        return Row(
+            run=self.run,
+            job=self.job,
+            cell=trial.cell.name,
+            key=trial.key,
+            model=model.name,
+            model_id=model.id,
+            provider=model.provider,
+            vendor=model.vendor,
+            persona=trial.cell.persona.name,
+            text=trial.text.name,
+            repetition=trial.repetition,
+            reply=reply.text,
+            requested=adapted.requested,
+            sent=adapted.sent,
+            dropped=adapted.dropped,
+            rung=adapted.rung,
+            tokens=reply.tokens,
+            model_version=reply.model_version,
+            fingerprint=reply.fingerprint,
+            **ended,
+        )

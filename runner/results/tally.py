@@ -1,0 +1,114 @@
+"""Rows of results, counted: numbers and short codes only, no reply but each cell's first.
+
+100,000 rows cost a few megabytes. The tables of runner.results.summary are functions of tallies.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import nan
+from operator import attrgetter
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from runner.records import Row
+
+LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
+"""Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
+OF_CELL = tuple(name for name in LABELS if name != "text")
+"""Those that all trials of a cell and temperature share."""
+FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
+
+
+@dataclass(slots=True)
+class _Labels:
+    """A column of values that rows share, kept as four bytes a row."""
+
+    index: dict[Hashable, int] = field(default_factory=dict)
+    codes: array[int] = field(default_factory=lambda: array("i"))
+
+    def append(self, value: Hashable) -> None:
+        self.codes.append(self.index.setdefault(value, len(self.index)))
+
+
+@dataclass(slots=True)
+class Tally:
+    """Everything that the tables need of the rows added so far, in about eighty bytes a row."""
+
+    rows: int = 0
+    labels: _Labels = field(default_factory=_Labels)
+    """Each row's values of OF_CELL: hardly more than there are cells."""
+    texts: _Labels = field(default_factory=_Labels)
+    flags: bytearray = field(default_factory=bytearray)
+    """A bit for each of FLAGS."""
+    numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
+    """NaN where unknown."""
+    scores: dict[str, array[float]] = field(default_factory=dict)
+    """Question -> its score in each row, NaN where there is none."""
+    answers: array[int] = field(default_factory=lambda: array("q"))
+    """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
+    first: dict[str, Row] = field(default_factory=dict)
+    """Each cell's first row."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Self:
+        """A tally of all rows, which may be an iterator over a file."""
+        counted = cls()
+        for row in rows:
+            counted.add(row)
+        return counted
+
+    def add(self, row: Row) -> None:
+        """Count one trial."""
+        self.first.setdefault(row.cell, row)
+        self.labels.append(_labels_of(row))
+        self.texts.append(row.text)
+        self.flags.append(_flags_of(row))
+        for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
+            column.append(nan if number is None else number)
+        if row.scores.keys() != self.scores.keys():
+            for question in row.scores:
+                self.scores.setdefault(question, array("d", [nan]) * self.rows)
+        is_scored = row.outcome == "scored"
+        for question, column in self.scores.items():
+            score = row.scores.get(question) if is_scored else None
+            column.append(nan if score is None else score)
+        self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
+        self.rows += 1
+
+
+_LABELS_OF = attrgetter(*OF_CELL[:-1])
+
+
+def _labels_of(row: Row) -> tuple[Hashable, ...]:
+    """In the order of OF_CELL."""
+    temperature = row.sent.get("temperature")
+    return (*_LABELS_OF(row), "" if temperature is None else f"{temperature:g}")
+
+
+def _flags_of(row: Row) -> int:
+    """The bits of FLAGS, the first one lowest."""
+    replied, scored = row.outcome != "failed", row.outcome == "scored"
+    in_scale = scored or row.problem is None or row.problem.kind != "out_of_range"
+    metadata = bool(replied and row.model and row.persona and row.text and row.key) and _is_time(row.time)
+    reasoned = replied and bool(row.reasons) and all(reason and reason.strip() for reason in row.reasons.values())
+    bought = row.source == "bought"
+    return replied | scored << 1 | in_scale << 2 | metadata << 3 | reasoned << 4 | bought << 5
+
+
+def _is_time(time: str | None) -> bool:
+    try:
+        datetime.fromisoformat(time or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers_of(row: Row) -> tuple[float | None, ...]:
+    """In the order of NUMBERS."""
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)

@@ -1,0 +1,293 @@
+"""Live dispatch against a provider on loopback: what happens when it is slow, limited, silent or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import Provider, Turn
+
+from runner.dispatch import live
+from runner.dispatch.limiter import FIRST_ABREAST, GROWTH
+from runner.plan.trials import endpoint_of, key_of
+from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.records import Answer, Failure
+
+PERSONA = Persona("p", {"*": "someone"})
+QUICK = Limits(concurrency=4, attempts=5, total_s=30)
+
+
+def model(base: str, name: str = "m", limits: Limits = QUICK, key_env: str | None = None) -> Model:
+    return Model(name=name, id=name, provider="openai", vendor="test", api_base=base, limits=limits, key_env=key_env)
+
+
+def trials(of: Model, count: int, first: int = 0) -> Iterator[Trial]:
+    """As many different requests to one model."""
+    cell = Cell(f"{of.name}/p", of, PERSONA, Sampling())
+    for number in range(first, first + count):
+        request = Request(of.id, ({"role": "user", "content": f"text {number}"},), {"max_tokens": 10})
+        key = key_of(request, endpoint_of(of), 1)
+        yield Trial(cell, Text(f"t{number}", f"text {number}"), 1, Adapted(request, "prompt", {}, {}), key)
+
+
+@dataclass
+class Watching:
+    """An observer that keeps all that it is told."""
+
+    order: list[str] = field(default_factory=list)
+    """The model of each attempt that left."""
+    answers: list[Answer] = field(default_factory=list)
+    waits: list[tuple[str, str, float]] = field(default_factory=list)
+    stop: live.Stop = field(default_factory=live.Stop)
+    stop_after: int | None = None
+
+    def planned(self, model: Model, count: int) -> None:
+        """Not called by dispatch."""
+
+    def sent(self, trial: Trial) -> None:
+        """An attempt leaves."""
+        self.order.append(trial.cell.model.name)
+
+    def answered(self, trial: Trial, answer: Answer) -> None:
+        """Kept by `keep` already."""
+
+    def failed(self, trial: Trial, failure: Failure) -> None:
+        """Returned by dispatch as well."""
+
+    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+        """Another attempt follows."""
+        self.waits.append((model.name, kind, wait_s))
+        if self.stop_after is not None and len(self.waits) >= self.stop_after:
+            self.stop.asked = True
+
+
+def dispatch(seen: Watching, *lanes: tuple[Model, int]) -> dict[str, Failure]:
+    async def run() -> dict[str, Failure]:
+        queues = [(of, trials(of, count)) for of, count in lanes]
+        return await live.dispatch(queues, seen.answers.append, seen, seen.stop)
+
+    with asyncio.Runner(loop_factory=live.new_loop) as runner:
+        return runner.run(run())
+
+
+def kinds(failures: dict[str, Failure]) -> list[str]:
+    return [failure.problem.kind for failure in failures.values()]
+
+
+def test_every_request_is_answered_once() -> None:
+    """Each request is sent once and its answer kept once, as it came, with the time it took."""
+    with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:
+        seen = Watching()
+        assert dispatch(seen, (model(provider.url), 40)) == {}
+    assert provider.count == len(seen.answers) == len({answer.key for answer in seen.answers}) == 40
+    assert all(answer.latency_s >= 0.01 and answer.attempts == 1 for answer in seen.answers)
+
+
+def test_a_reply_of_nothing_is_asked_for_again() -> None:
+    """A 200 without a body, or with the empty lines that keep a connection open and no more, is no answer."""
+    bodies = iter([b"", b"\n\n\n", None])
+    with Provider(answer=lambda _: Turn(body=next(bodies))) as provider:
+        seen = Watching()
+        assert dispatch(seen, (model(provider.url), 1)) == {}
+    assert provider.count == 3
+    assert [(answer.attempts, answer.raw.strip() != b"") for answer in seen.answers] == [(3, True)]
+    assert [kind for _, kind, _ in seen.waits] == ["connection"] * 2
+
+
+def test_a_429_holds_up_every_model_of_its_account() -> None:
+    """Retry-After of one model's refusal holds for the account's other models, and for no other account's."""
+    arrived: list[tuple[float, str]] = []
+    refused = threading.Event()
+
+    def answer(body: dict[str, Any]) -> Turn:
+        arrived.append((time.monotonic(), body["model"]))
+        if body["model"] == "limited" and not refused.is_set():
+            refused.set()
+            return Turn(status=429, headers={"Retry-After": "1"})
+        return Turn(delay_s=0.05)
+
+    with Provider(answer=answer) as provider, Provider(answer=answer) as elsewhere:
+        one = replace(QUICK, concurrency=1)
+        seen = Watching()
+        lanes = [
+            (model(provider.url, "limited", one), 1),
+            (model(provider.url, "same", one), 4),
+            (model(elsewhere.url, "other", one), 4),
+        ]
+        assert dispatch(seen, *lanes) == {}
+    moments = {name: [at for at, its in arrived if its == name] for _, name in arrived}
+    start = moments["limited"][0]
+    assert moments["limited"][1] - start >= 0.95
+    assert moments["same"][-1] - start >= 0.95
+    assert moments["other"][-1] < min(moments["limited"][1], moments["same"][-1])
+    assert seen.waits[0][:2] == ("limited", "rate_limit")
+
+
+def test_models_of_one_account_share_its_stated_limit() -> None:
+    """requests_per_minute holds for all models of an account together: past the burst they wait."""
+    limits = replace(QUICK, concurrency=40, requests_per_minute=1200)
+    with Provider() as provider:
+        started = time.monotonic()
+        assert dispatch(Watching(), *((model(provider.url, name, limits), 40) for name in "ab")) == {}
+        # A burst of 60, then 19 a second.
+        assert time.monotonic() - started > 0.9
+
+
+def test_a_model_of_a_sweep_keeps_its_limit() -> None:
+    """A sweep over a model's settings asks it no more at once than one job does."""
+    with Provider(answer=lambda _: Turn(delay_s=0.02)) as provider:
+        one = model(provider.url, limits=replace(QUICK, concurrency=2))
+        lanes = [(replace(one, temperature=heat), trials(one, 10, first)) for first, heat in ((0, 0.1), (10, 0.9))]
+        seen = Watching()
+        with asyncio.Runner() as runner:
+            assert runner.run(live.dispatch(lanes, seen.answers.append, seen, seen.stop)) == {}
+    assert len(seen.answers) == 20
+    assert provider.most_in_flight == 2
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [replace(QUICK, first_byte_timeout_s=1.0), replace(QUICK, timeout_s=1.0)],
+    ids=["first byte", "total"],
+)
+def test_a_stalled_connection_never_holds_the_run(limits: Limits) -> None:
+    """A reply that stays away is given up after its time-out, and asked for again."""
+    stalled = threading.Event()
+
+    def answer(_body: dict[str, Any]) -> Turn:
+        if stalled.is_set():
+            return Turn()
+        stalled.set()
+        return Turn(delay_s=60)
+
+    with Provider(answer=answer) as provider:
+        seen, started = Watching(), time.monotonic()
+        assert dispatch(seen, (model(provider.url, limits=limits), 5)) == {}
+        assert time.monotonic() - started < 40
+    assert [kind for _, kind, _ in seen.waits] == ["timeout"]
+    assert len(seen.answers) == 5
+
+
+def test_the_message_of_a_time_out_names_its_setting() -> None:
+    """A trial that fails by a time-out says which of the three it was."""
+    once = replace(QUICK, attempts=1)
+    with Provider(answer=lambda _: Turn(delay_s=5)) as provider:
+        first = dispatch(Watching(), (model(provider.url, limits=replace(once, first_byte_timeout_s=0.1)), 1))
+        total = dispatch(Watching(), (model(provider.url, limits=replace(once, timeout_s=0.1)), 1))
+    assert "limits.first_byte_timeout_s" in next(iter(first.values())).problem.message
+    assert "limits.timeout_s" in next(iter(total.values())).problem.message
+    assert kinds(first) == kinds(total) == ["timeout"]
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is tried again, as often as attempts say, and then fails as what it is."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        failures = dispatch(Watching(), (model(base, limits=replace(QUICK, attempts=2)), 2))
+    assert kinds(failures) == ["connection"] * 2
+    assert [failure.attempts for failure in failures.values()] == [2, 2]
+
+
+def test_a_host_that_cannot_be_leaves_the_others_alone() -> None:
+    """A dot too many in an address, a model's own or one that a server redirects to, fails its trials alone."""
+    away = Turn(status=307, headers={"Location": "http://api..example/"})
+    once = replace(QUICK, attempts=1)
+    with Provider(answer=lambda body: away if body["model"] == "away" else Turn()) as provider:
+        bases = {"wrong": "http://127.0..1/v1", "away": provider.url, "good": provider.url}
+        seen = Watching()
+        failures = dispatch(seen, *((model(base, name, once), 2) for name, base in bases.items()))
+    assert kinds(failures) == ["connection"] * 4
+    assert {answer.model_id for answer in seen.answers} == {"good"}
+    assert len(seen.answers) == 2
+
+
+def test_a_stop_ends_every_wait() -> None:
+    """Asked to stop, a run does not sit out a Retry-After: what was refused is reported unsent at once, and why."""
+    with Provider(answer=lambda _: Turn("too fast", 429, {"Retry-After": "60"})) as provider:
+        seen, started = Watching(stop_after=1), time.monotonic()
+        failures = dispatch(seen, (model(provider.url), 30))
+        assert time.monotonic() - started < 20
+    assert set(kinds(failures)) == {live.NOT_SENT}
+    assert len(failures) == 30
+    assert provider.count < 30
+    for failure in failures.values():
+        said = "the last attempt: rate_limit: " in failure.problem.message and "too fast" in failure.problem.message
+        assert said == (failure.attempts > 0)
+
+
+def test_a_stop_lets_nobody_through_who_waits_for_a_turn() -> None:
+    """From the moment that a run is to stop, as at the end of its budget, no further request leaves."""
+
+    class Satisfied(Watching):
+        def answered(self, trial: Trial, answer: Answer) -> None:  # noqa: ARG002
+            """One is enough."""
+            self.stop.asked = True
+
+    with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:
+        seen = Satisfied()
+        failures = dispatch(seen, (model(provider.url, limits=replace(QUICK, concurrency=100)), 300))
+    assert provider.count == len(seen.answers) <= FIRST_ABREAST + GROWTH
+    assert len(failures) + len(seen.answers) == 300
+
+
+def test_a_model_that_refuses_everything_stops_alone() -> None:
+    """After the same fatal error in a row a model's trials stop, waiting ones too; its neighbour goes on."""
+
+    def answer(body: dict[str, Any]) -> Turn:
+        return Turn(status=400, content="no such thing") if body["model"] == "bad" else Turn()
+
+    with Provider(answer=answer) as provider:
+        seen = Watching()
+        failures = dispatch(seen, (model(provider.url, "bad"), 40), (model(provider.url, "good"), 40))
+    assert len(seen.answers) == 40
+    assert len(failures) == 40
+    assert set(kinds(failures)) == {"bad_request", live.STOPPED}
+    assert seen.order.count("bad") < 12
+
+
+def test_a_key_that_a_server_repeats_is_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a provider says of a refused key is told without the key."""
+    monkeypatch.setenv("REPEATED_API_KEY", "sk-not-for-reports")
+    with Provider(answer=lambda _body: Turn(status=401, content="no such key: sk-not-for-reports")) as provider:
+        failures = dispatch(Watching(), (model(provider.url, key_env="REPEATED_API_KEY"), 1))
+    (failure,) = failures.values()
+    assert failure.problem.kind == "key_refused"
+    assert "no such key: <REPEATED_API_KEY>" in failure.problem.message
+
+
+def test_models_get_their_turns() -> None:
+    """A model with many requests does not keep one with few from being answered."""
+    with Provider(answer=lambda _: Turn(delay_s=0.01)) as provider:
+        seen = Watching()
+        few = replace(QUICK, concurrency=2)
+        lanes = [(model(provider.url, "many"), 100), (model(provider.url, "few", few), 10)]
+        assert dispatch(seen, *lanes) == {}
+    last_of_few = len(seen.order) - seen.order[::-1].index("few")
+    assert last_of_few < 80
+
+
+def test_an_answer_that_cannot_be_kept_ends_the_run() -> None:
+    """When the ledger fails nothing more is bought: its error comes out of dispatch."""
+
+    class Full(Exception):  # noqa: N818  stands for any error of the ledger's
+        pass
+
+    def keep(_answer: Answer) -> None:
+        raise Full
+
+    async def run(of: Model) -> None:
+        await live.dispatch([(of, trials(of, 100))], keep, Watching(), live.Stop())
+
+    with Provider() as provider, pytest.raises(Full):
+        asyncio.run(run(model(provider.url)))
+    assert provider.count < 100
