@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import goals
 
 from runner.records import Text, Tracking
-from runner.reporting.tracking.store import CellRun, Launch, log
+from runner.reporting.tracking.store import CellRun, LoggedLaunch, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CELLS, NAIVE_CELLS, GOAL_S = 1000, 10, 120
 
 
-def launch(cells: int, experiment: str) -> Launch:
+def launch(cells: int, experiment: str) -> LoggedLaunch:
     """A launch of so many cells with distinct values."""
     names = [
         f"score/q{q}/{part}" for q in range(4) for part in ("mean", "sd", "n", *(f"text/t{t}/mean" for t in range(3)))
@@ -45,7 +45,9 @@ def launch(cells: int, experiment: str) -> Launch:
     ]
     now = time.time_ns() // 1_000_000
     texts = [Text(f"t{number}", f"text {number}", origin="here") for number in range(3)]
-    return Launch(f"bench-{experiment}", "bench", experiment, "FINISHED", {}, {}, {}, runs, (), texts, now, now + 1000)
+    return LoggedLaunch(
+        f"bench-{experiment}", "bench", experiment, "FINISHED", {}, {}, {}, runs, (), texts, now, now + 1000
+    )
 
 
 @contextmanager

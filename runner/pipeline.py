@@ -16,7 +16,7 @@ from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.plan.estimate import estimate
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.plan.trials import count_of
 from runner.records import Failure, Problem
 from runner.results import files
@@ -71,13 +71,13 @@ def _launch(
     this.purchase.budget_usd = min(limits, default=None)
     with open_ledger(jobs[0].experiment.ledger_url) as ledger:
         planned, missing = _plan(results, jobs, ledger)
-        askers = [asker for _, asker in planned]
-        _check_budget(this, askers, ledger)
+        plans = [plan for _, plan in planned]
+        _check_budget(this, plans, ledger)
         begins(this)
         _ask_again(this, missing)
         if missing.keys:
-            purchase.buy(askers, missing, ledger, observer, this.purchase)
-        purchase.clean_up(askers, missing.models, ledger, this.purchase.stop)
+            purchase.buy(plans, missing, ledger, observer, this.purchase)
+        purchase.clean_up(plans, missing.models, ledger, this.purchase.stop)
         del missing  # all that was bought is in the purchase
         _write_all(this, planned, ledger)
 
@@ -87,26 +87,26 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     results = [JobResult.of(job) for job in jobs]
     this.results += results
     with open_ledger(jobs[0].experiment.ledger_url) as ledger:
-        planned = [(result, Asker(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+        planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
         _write_all(this, planned, ledger)
     return results
 
 
 def _plan(
     results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger
-) -> tuple[list[tuple[JobResult, Asker]], Missing]:
+) -> tuple[list[tuple[JobResult, TrialPlan]], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
     models = purchase.models_of(job.experiment for job in jobs)
-    planned: list[tuple[JobResult, Asker]] = []
+    planned: list[tuple[JobResult, TrialPlan]] = []
     missing: dict[int, set[str]] = {}
     for result, job in zip(results, jobs, strict=True):
         try:
-            asker = Asker(job.experiment)
-            lacking = _lacking_of(asker, models, ledger)
+            plan = TrialPlan(job.experiment)
+            lacking = _lacking_of(plan, models, ledger)
         except ConfigError as error:
             result.error = error
             continue
-        planned.append((result, asker))
+        planned.append((result, plan))
         for index, keys in lacking.items():
             # Models that differ only in what is no part of a request, such as limits, want the same keys.
             for other in (at for at in missing if at != index and models[at].id == models[index].id):
@@ -118,12 +118,12 @@ def _plan(
     return planned, Missing(models, missing)
 
 
-def _lacking_of(asker: Asker, models: list[Model], ledger: Ledger) -> dict[int, set[str]]:
+def _lacking_of(plan: TrialPlan, models: list[Model], ledger: Ledger) -> dict[int, set[str]]:
     """Keys without an answer, by the index of their model.
 
     ConfigError where a trial cannot be rendered, or a model that must be asked has no API key.
     """
-    lacking = {models.index(model): _lacking(asker.trials(model), ledger) for model in asker.experiment.models}
+    lacking = {models.index(model): _lacking(plan.trials(model), ledger) for model in plan.experiment.models}
     asked = {index: keys for index, keys in lacking.items() if keys}
     for index in asked:
         purchase.check_key(models[index])
@@ -151,12 +151,12 @@ def _ask_again(this: Launch, missing: Missing) -> None:
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
-def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None:
+def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger) -> None:
     """BudgetError where what is missing would cost more than is left, or nobody knows what it would cost."""
     limit = this.purchase.budget_usd
     if limit is None:
         return
-    found = estimate(askers, ledger.lookup, purchase.open_keys(askers))
+    found = estimate(plans, ledger.lookup, purchase.open_keys(plans))
     advice = re.sub(r"^runner(?: rehearse)?", "runner plan", re.sub(r" --plan[ =]\S+", "", this.command))
     if found.live_usd is None:
         unpriced = ", ".join(found.unpriced)
@@ -166,21 +166,21 @@ def _check_budget(this: Launch, askers: Sequence[Asker], ledger: Ledger) -> None
         raise BudgetError(f"this would cost about ${whole:.4g}, above budget.max_usd of ${limit:.4g}", advice=advice)
 
 
-def _write_all(this: Launch, planned: Sequence[tuple[JobResult, Asker]], ledger: Ledger) -> None:
+def _write_all(this: Launch, planned: Sequence[tuple[JobResult, TrialPlan]], ledger: Ledger) -> None:
     """Write every job's rows, then what is computed from them."""
-    for result, asker in planned:
-        _write(this, result, asker, ledger)
+    for result, plan in planned:
+        _write(this, result, plan, ledger)
     for result, _ in planned:
         write_summary(result.summary(), result.folder / "summary.csv")
 
 
-def _write(this: Launch, result: JobResult, asker: Asker, ledger: Ledger) -> None:
+def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
-    reader = Reader(this.id, result.index, asker.experiment.prompt)
-    prices = {model.name: model.prices for model in asker.experiment.models}
-    trials = count_of(asker.experiment)
-    with files.RunFolder(result.folder, asker.experiment.prompt, prices, trials=trials) as folder:
-        for trial, answer in _with_answers(asker.trials(), ledger):
+    reader = Reader(this.id, result.index, plan.experiment.prompt)
+    prices = {model.name: model.prices for model in plan.experiment.models}
+    trials = count_of(plan.experiment)
+    with files.RunFolder(result.folder, plan.experiment.prompt, prices, trials=trials) as folder:
+        for trial, answer in _with_answers(plan.trials(), ledger):
             mark = _mark(trial.key)
             again = mark in this.seen
             row = _row(this, reader, trial, answer, again=again)

@@ -35,7 +35,7 @@ PLACE = "command line"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class CommandLine:
     """A command line for Hydra."""
 
     overrides: tuple[str, ...]
@@ -49,7 +49,7 @@ class Words:
         return [*self.overrides, *self.options]
 
 
-def sorted_out(words: Sequence[str]) -> Words:
+def sorted_out(words: Sequence[str]) -> CommandLine:
     """Sort a command line without its verb. ConfigError for an option that nobody knows, and for -q with -v."""
     overrides: list[str] = []
     options: list[str] = []
@@ -72,7 +72,7 @@ def sorted_out(words: Sequence[str]) -> Words:
             overrides.append(word)
     if len(asked) > 1:
         raise ConfigError("-q and -v exclude each other", where=PLACE)
-    return Words(tuple(overrides), tuple(options), next(iter(asked), "usual"))
+    return CommandLine(tuple(overrides), tuple(options), next(iter(asked), "usual"))
 
 
 def _takes(option: str, word: str) -> bool:

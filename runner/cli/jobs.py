@@ -150,15 +150,15 @@ def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Itera
 
     What another launch fetched, and so counts as bought, is not counted here again.
     """
-    from runner.ledger.batches import open_book
+    from runner.ledger.batches import open_batches
 
-    with open_book(job.experiment.ledger_url) as book:
-        items = [item for batch in batches for item in book.items(batch) if item.key in keys]
+    with open_batches(job.experiment.ledger_url) as store:
+        items = [item for batch in batches for item in store.items(batch) if item.key in keys]
         mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
         purchase.bought.update(item.key for item in mine)
         ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
         purchase.failures |= {key: Failure(key, item.problem, item.attempt) for key, item in ended.items()}
-        purchase.pending |= {key: batch for key, batch in book.open_keys().items() if key in keys - ended.keys()}
+        purchase.pending |= {key: batch for key, batch in store.open_keys().items() if key in keys - ended.keys()}
 
 
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from runner.cli.arguments import LOUDNESS, Words, sorted_out
+from runner.cli.arguments import LOUDNESS, CommandLine, sorted_out
 from runner.errors import ConfigError, RunnerError, close, nearest
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _fault_plan(words: list[str]) -> tuple[str, list[str]]:
     return words[place + 1], words[:place] + words[place + 2 :]
 
 
-def _compose(words: Words, command: str, make: Callable[[str, Loudness], Runs], *further: str) -> int:
+def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], Runs], *further: str) -> int:
     import hydra
 
     from runner.cli.hydra_app import Task

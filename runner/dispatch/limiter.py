@@ -1,4 +1,4 @@
-"""An account's gate: through it goes every live request to one provider with one key, whatever models they ask.
+"""An account's limiter: through it goes every live request to one provider with one key, whatever models they ask.
 
 It lets requests through in turn between the models, as many at once as goes well, and no faster than the account's
 limits: those of the config and those that the provider's headers tell. How many at once: a quarter of what the models
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runner.dispatch.rate_limits import Amount, Bucket, readings
+from runner.dispatch.rate_limits import Amount, TokenBucket, readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runner.dispatch.rate_limits import Kind, Reading
+    from runner.dispatch.rate_limits import Kind, LimitHeader
     from runner.errors import TransientError
     from runner.records import Limits
 
@@ -44,35 +44,35 @@ class Closed(Exception):  # noqa: N818  not an error: the run is stopping
 
 
 @dataclass(slots=True)
-class Pass:
+class Permit:
     """One request on its way."""
 
-    lane: str
+    model: str
     sent: float
-    """When it went through, on the gate's clock."""
+    """When it went through, on the limiter's clock."""
     amount: Amount
     charged: Amount
-    """What the gate had let through in all by then, this request included."""
+    """What the limiter had let through in all by then, this request included."""
     beside: Amount
     """What was on its way when it went: some of that may have come in after it."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Gate:
-    """The gate of one account. `ceiling` is how many requests its models allow at once, together."""
+class Limiter:
+    """The limiter of one account. `ceiling` is how many requests its models allow at once, together."""
 
     ceiling: int
     clock: Callable[[], float] = time.monotonic
-    stated: list[tuple[Kind, Bucket]] = field(default_factory=list)
+    stated: list[tuple[Kind, TokenBucket]] = field(default_factory=list)
     """The config's limits."""
-    told: dict[tuple[Kind, float], Bucket] = field(default_factory=dict)
+    told: dict[tuple[Kind, float], TokenBucket] = field(default_factory=dict)
     """The provider's, by kind and limit: models whose limits are equal are taken to share one."""
     in_flight: int = 0
     abreast: float = 0.0
     """How many requests are let through at once, now."""
-    _lanes: dict[str, deque[tuple[Amount, asyncio.Future[Pass]]]] = field(default_factory=dict)
+    _waiting: dict[str, deque[tuple[Amount, asyncio.Future[Permit]]]] = field(default_factory=dict)
     """Who waits, by model; the model whose turn it is stands first."""
-    _of_lane: dict[str, dict[Kind, float]] = field(default_factory=dict)
+    _of_model: dict[str, dict[Kind, float]] = field(default_factory=dict)
     """Which of the provider's limits hold for a model: those that its last reply told."""
     _charged: Amount = field(default_factory=Amount)
     _out: Amount = field(default_factory=Amount)
@@ -89,7 +89,7 @@ class Gate:
     @classmethod
     def of(
         cls, limits: Iterable[Limits], clock: Callable[[], float] = time.monotonic, *, ceiling: int | None = None
-    ) -> Gate:
+    ) -> Limiter:
         """For models with these limits. Of what several state of one account the smallest counts.
 
         `ceiling` None: as many at once as all of them allow.
@@ -99,20 +99,20 @@ class Gate:
             "requests": [one.requests_per_minute for one in known if one.requests_per_minute is not None],
             "tokens": [one.tokens_per_minute for one in known if one.tokens_per_minute is not None],
         }
-        stated = [(kind, Bucket.stated(min(values), clock())) for kind, values in per_minute.items() if values]
+        stated = [(kind, TokenBucket.stated(min(values), clock())) for kind, values in per_minute.items() if values]
         at_once = sum(one.concurrency for one in known) if ceiling is None else ceiling
         return cls(ceiling=at_once, clock=clock, stated=stated)
 
     # ---- going in
 
-    async def enter(self, lane: str, amount: Amount) -> Pass:
+    async def enter(self, model: str, amount: Amount) -> Permit:
         """Wait until a request may go. Closed where none may any longer."""
         if self._closed:
             raise Closed
-        if not self._lanes and self._wait_s(lane, amount) <= 0:
-            return self._let_through(lane, amount)
-        waiting: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._lanes.setdefault(lane, deque()).append((amount, waiting))
+        if not self._waiting and self._wait_s(model, amount) <= 0:
+            return self._let_through(model, amount)
+        waiting: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(model, deque()).append((amount, waiting))
         self._pump()
         try:
             return await waiting
@@ -124,31 +124,31 @@ class Gate:
     def close(self) -> None:
         """Let nothing more through, and send away who waits."""
         self._closed = True
-        for queue in self._lanes.values():
+        for queue in self._waiting.values():
             for _, waiting in queue:
                 if not waiting.done():
                     waiting.set_exception(Closed())
-        self._lanes.clear()
+        self._waiting.clear()
 
-    def _wait_s(self, lane: str, amount: Amount) -> float:
+    def _wait_s(self, model: str, amount: Amount) -> float:
         """Seconds until the next request of a model may go; infinite where it waits for another one to return."""
         if self.in_flight >= int(self.abreast):
             return float("inf")
         now = self.clock()
         waits = [self._paused_until - now]
-        waits += [bucket.wait_s(amount.of(kind), now) for kind, bucket in self._buckets(lane)]
+        waits += [bucket.wait_s(amount.of(kind), now) for kind, bucket in self._buckets(model)]
         return max(waits)
 
-    def _buckets(self, lane: str) -> list[tuple[Kind, Bucket]]:
-        told = self._of_lane.get(lane)
+    def _buckets(self, model: str) -> list[tuple[Kind, TokenBucket]]:
+        told = self._of_model.get(model)
         return self.stated if not told else [*self.stated, *((place[0], self.told[place]) for place in told.items())]
 
-    def _let_through(self, lane: str, amount: Amount) -> Pass:
+    def _let_through(self, model: str, amount: Amount) -> Permit:
         now = self.clock()
         self.in_flight += 1
-        for kind, bucket in self._buckets(lane):
+        for kind, bucket in self._buckets(model):
             bucket.take(amount.of(kind), now)
-        gone = Pass(lane, now, amount, self._charged + amount, self._out)
+        gone = Permit(model, now, amount, self._charged + amount, self._out)
         self._charged, self._out = gone.charged, self._out + amount
         return gone
 
@@ -158,27 +158,27 @@ class Gate:
             self._timer.cancel()
             self._timer = None
         shortest, passed_over = float("inf"), 0
-        while passed_over < len(self._lanes):
-            lane, queue = next(iter(self._lanes.items()))
+        while passed_over < len(self._waiting):
+            model, queue = next(iter(self._waiting.items()))
             while queue and queue[0][1].done():
                 queue.popleft()
-            wait_s = self._wait_s(lane, queue[0][0]) if queue else 0.0
-            del self._lanes[lane]  # to the end of the round
+            wait_s = self._wait_s(model, queue[0][0]) if queue else 0.0
+            del self._waiting[model]  # to the end of the round
             if queue and wait_s <= 0:
                 amount, waiting = queue.popleft()
-                waiting.set_result(self._let_through(lane, amount))
+                waiting.set_result(self._let_through(model, amount))
                 passed_over = 0
             else:
                 shortest = min(shortest, wait_s) if queue else shortest
                 passed_over += bool(queue)
             if queue:
-                self._lanes[lane] = queue
-        if self._lanes and shortest < float("inf"):
+                self._waiting[model] = queue
+        if self._waiting and shortest < float("inf"):
             self._timer = asyncio.get_running_loop().call_later(max(shortest, SHORTEST_S), self._pump)
 
     # ---- coming back
 
-    def answered(self, gone: Pass, headers: Mapping[str, str]) -> None:
+    def answered(self, gone: Permit, headers: Mapping[str, str]) -> None:
         """A reply came: the account is well."""
         self._trouble = 0
         if self.abreast < self.ceiling:
@@ -186,7 +186,7 @@ class Gate:
         self._read(gone, headers, refused=False)
         self.leave(gone)
 
-    def failed(self, gone: Pass, error: TransientError) -> None:
+    def failed(self, gone: Permit, error: TransientError) -> None:
         """An attempt failed that may be made again: slow down, and for how long."""
         now = self.clock()
         if error.kind == "rate_limit":
@@ -200,14 +200,14 @@ class Gate:
                 self._pause(now, FIRST_PAUSE_S * 2.0 ** min(self._trouble - TROUBLE, 10))
         self.leave(gone)
 
-    def leave(self, gone: Pass) -> None:
+    def leave(self, gone: Permit) -> None:
         """A request is no longer on its way, whatever came of it."""
         self.in_flight -= 1
         self._out -= gone.amount
-        if self._lanes:
+        if self._waiting:
             self._pump()
 
-    def _halve(self, gone: Pass, now: float) -> None:
+    def _halve(self, gone: Permit, now: float) -> None:
         """Once for all requests that were on their way together."""
         if gone.sent > self._halved:
             self.abreast = max(1.0, self.abreast / 2)
@@ -217,7 +217,7 @@ class Gate:
         pause_s = FIRST_PAUSE_S if wait_s is None else min(wait_s, LONGEST_PAUSE_S)
         self._paused_until = max(self._paused_until, now + pause_s)
 
-    def _read(self, gone: Pass, headers: Mapping[str, str], *, refused: bool) -> None:
+    def _read(self, gone: Permit, headers: Mapping[str, str], *, refused: bool) -> None:
         """Correct the provider's limits by what it says of them."""
         if not headers:
             return
@@ -227,18 +227,18 @@ class Gate:
             bucket = self.told.get(place)
             if bucket is None:
                 self._forget()
-                bucket = self.told[place] = Bucket(reading.limit, reading.per_s, reading.limit, now)
-            self._of_lane.setdefault(gone.lane, {})[reading.kind] = reading.limit
+                bucket = self.told[place] = TokenBucket(reading.limit, reading.per_s, reading.limit, now)
+            self._of_model.setdefault(gone.model, {})[reading.kind] = reading.limit
             bucket.per_s = reading.per_s
             bucket.believe(*self._bounds(gone, reading, now, refused=refused), now)
 
     def _forget(self) -> None:
         """Make room among the provider's limits: a server may name another one with each reply."""
         if len(self.told) >= MOST_TOLD:
-            held = {place for told in self._of_lane.values() for place in told.items()}
+            held = {place for told in self._of_model.values() for place in told.items()}
             self.told = {place: bucket for place, bucket in self.told.items() if place in held}
 
-    def _bounds(self, gone: Pass, reading: Reading, now: float, *, refused: bool) -> tuple[float, float]:
+    def _bounds(self, gone: Permit, reading: LimitHeader, now: float, *, refused: bool) -> tuple[float, float]:
         """The least and the most that remains now.
 
         What came in after the request has gone from what remained then: all that was sent after it, and perhaps what

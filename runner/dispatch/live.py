@@ -1,7 +1,7 @@
 """Live dispatch: trials -> answers in the ledger, or failures.
 
-A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the gate
-of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
+A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the
+limiter of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
 before anything else happens to it.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from runner.dispatch.limiter import Closed, Gate
+from runner.dispatch.limiter import Closed, Limiter
 from runner.dispatch.retry import Breaker, attempt
 from runner.dispatch.transport import Wire, sender
 from runner.errors import FatalError, ProviderError, TransientError, first_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.dispatch.limiter import Pass
+    from runner.dispatch.limiter import Permit
     from runner.dispatch.rate_limits import Amount
     from runner.dispatch.transport import Send
     from runner.providers.codec import Codec, Fallback
@@ -92,35 +92,35 @@ def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str
 
 
 async def dispatch(
-    lanes: Sequence[tuple[Model, Iterator[Trial]]], keep: Keep, observer: Observer, stop: Stop
+    model_queues: Sequence[tuple[Model, Iterator[Trial]]], keep: Keep, observer: Observer, stop: Stop
 ) -> dict[str, Failure]:
-    """Send every lane's trials, lanes side by side; returns the failures by key. Answers went to `keep`.
+    """Send every model's trials, models side by side; returns the failures by key. Answers went to `keep`.
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
     import aiohttp
 
     failures: dict[str, Failure] = {}
-    gates = _gates([model for model, _ in lanes])
+    limiters = _limiters([model for model, _ in model_queues])
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         ended = asyncio.Event()
-        watch = asyncio.create_task(_watch(stop, ended, gates))
+        watch = asyncio.create_task(_watch(stop, ended, limiters))
         try:
             async with asyncio.TaskGroup() as group:
-                for (model, queue), gate in zip(lanes, gates, strict=True):
-                    lane = _Lane(
+                for (model, queue), limiter in zip(model_queues, limiters, strict=True):
+                    model_queue = _ModelQueue(
                         model=model,
                         queue=queue,
                         session=session,
-                        gate=gate,
+                        limiter=limiter,
                         keep=keep,
                         observer=observer,
                         stop=stop,
                         ended=ended,
                         failures=failures,
                     )
-                    group.create_task(lane.run())
+                    group.create_task(model_queue.run())
         except BaseExceptionGroup as errors:
             raise first_of(errors) from errors
         finally:
@@ -138,8 +138,8 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _gates(models: Sequence[Model]) -> list[Gate]:
-    """The gate of each model: one for all that ask one provider at one address with one key."""
+def _limiters(models: Sequence[Model]) -> list[Limiter]:
+    """The limiter of each model: one for all that ask one provider at one address with one key."""
     accounts = [(model.provider, model.api_base, os.environ.get(model.key_env or "")) for model in models]
     sharing: dict[tuple[str, str | None, str | None], list[Model]] = {}
     for account, model in zip(accounts, models, strict=True):
@@ -148,29 +148,29 @@ def _gates(models: Sequence[Model]) -> list[Gate]:
     return [shared[account] for account in accounts]
 
 
-def _gate(models: Sequence[Model]) -> Gate:
+def _gate(models: Sequence[Model]) -> Limiter:
     """One account's. A sweep over a model's settings has it several times, and yet it is one model."""
     at_once = {model.name: model.limits.concurrency for model in models}
-    return Gate.of((model.limits for model in models), ceiling=sum(at_once.values()))
+    return Limiter.of((model.limits for model in models), ceiling=sum(at_once.values()))
 
 
-async def _watch(stop: Stop, ended: asyncio.Event, gates: Sequence[Gate]) -> None:
-    """Once the run is to stop: close every gate, and wake who waits for another attempt."""
+async def _watch(stop: Stop, ended: asyncio.Event, limiters: Sequence[Limiter]) -> None:
+    """Once the run is to stop: close every limiter, and wake who waits for another attempt."""
     while not stop.asked:  # noqa: ASYNC110  signal handlers set it, which can set no Event
         await asyncio.sleep(WATCH_S)
     ended.set()
-    for gate in gates:
-        gate.close()
+    for limiter in limiters:
+        limiter.close()
 
 
 @dataclass(slots=True, kw_only=True)
-class _Lane:
+class _ModelQueue:
     """One model's trials, its workers and its breaker."""
 
     model: Model
     queue: Iterator[Trial]
     session: aiohttp.ClientSession
-    gate: Gate
+    limiter: Limiter
     keep: Keep
     observer: Observer
     stop: Stop
@@ -231,7 +231,7 @@ class _Lane:
 
         try:
             wire = self._wire(trial.adapted, codec)
-            # The time at the gate is no fault of the request's: only what is spent beyond it counts.
+            # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
             raw, latency_s = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
         except ProviderError as error:
@@ -259,31 +259,31 @@ class _Lane:
             self._last = Wire.of(adapted, codec)
         return self._last
 
-    async def _through(self, amount: Amount, last: TransientError | None) -> Pass:
+    async def _through(self, amount: Amount, last: TransientError | None) -> Permit:
         """Through the account's gate. FatalError where the run was interrupted or the model stopped meanwhile."""
         try:
-            gone = await self.gate.enter(self.model.name, amount)
+            gone = await self.limiter.enter(self.model.name, amount)
         except Closed as error:
             raise _interrupted(last) from error
         if self.stop.asked:  # and the gate is not closed yet
-            self.gate.leave(gone)
+            self.limiter.leave(gone)
             raise _interrupted(last)
         if (stopped := self.breaker.open) is not None:
-            self.gate.leave(gone)
+            self.limiter.leave(gone)
             raise FatalError(STOPPED, f"stopped after repeated errors: {stopped.message}")
         return gone
 
-    async def _exchange(self, gone: Pass, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
+    async def _exchange(self, gone: Permit, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
         """One attempt; the gate is told how it went."""
         try:
             raw, headers = await exchange
         except TransientError as error:
-            self.gate.failed(gone, error)
+            self.limiter.failed(gone, error)
             raise
         except BaseException:
-            self.gate.leave(gone)
+            self.limiter.leave(gone)
             raise
-        self.gate.answered(gone, headers)
+        self.limiter.answered(gone, headers)
         return raw
 
     def _tell(self, kind: str, _attempt: int, wait_s: float) -> None:

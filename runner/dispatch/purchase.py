@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from runner.ledger.answers import Ledger
-    from runner.ledger.batch_records import Entry
-    from runner.ledger.batches import Book
-    from runner.plan.job import Asker
+    from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
+    from runner.plan.job import TrialPlan
     from runner.records import Answer, Batch, Experiment, Failure, Model, Trial
 
 LEASE_S = 60.0
@@ -45,7 +45,7 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 class Watcher(live.Observer, Protocol):
     """Who is told what happens, batches included."""
 
-    def batch(self, entry: Entry) -> None:
+    def batch(self, entry: BatchRecord) -> None:
         """Something about a batch has changed."""
 
 
@@ -116,7 +116,7 @@ def check_key(model: Model) -> None:
 class _Order:
     """What a launch is buying, and with what."""
 
-    askers: Sequence[Asker]
+    plans: Sequence[TrialPlan]
     models: Sequence[Model]
     reached: Mapping[int, Model]
     """By a model's index: it, at the address where it answers."""
@@ -126,14 +126,14 @@ class _Order:
     @property
     def batch(self) -> Batch:
         """How requests are grouped; jobs of one launch share their batches, so the first one's holds."""
-        return self.askers[0].experiment.batch
+        return self.plans[0].experiment.batch
 
     def trials(self, index: int, keys: set[str]) -> Iterator[Trial]:
         """The trials that go with the keys, each key once, in the order of the plan. Empties `keys` on its way."""
-        return _trials(self.askers, self.models[index], keys)
+        return _trials(self.plans, self.models[index], keys)
 
 
-def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Watcher, purchase: Purchase) -> None:
+def buy(plans: Sequence[TrialPlan], missing: Missing, ledger: Ledger, observer: Watcher, purchase: Purchase) -> None:
     """Send what is missing, and return when the answers are durable: ours, and those that others were buying.
 
     LedgerError where answers cannot be kept; everything else that happens is in `purchase`.
@@ -144,7 +144,7 @@ def buy(askers: Sequence[Asker], missing: Missing, ledger: Ledger, observer: Wat
         stack.callback(ledger.release, owner)
         reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
         stack.enter_context(renewing(ledger, owner))
-        order = _Order(askers, missing.models, reached, ledger, _Counting(purchase, observer))
+        order = _Order(plans, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
             observer.planned(model, len(missing.keys[index]))
         left = dict(missing.keys)
@@ -184,17 +184,17 @@ def _take_up(purchase: Purchase, asked: set[str], ledger: Ledger) -> None:
     purchase.bought = purchase.bought | got if purchase.bought else got
 
 
-def clean_up(askers: Sequence[Asker], models: Sequence[Model], ledger: Ledger, stop: live.Stop) -> None:
+def clean_up(plans: Sequence[TrialPlan], models: Sequence[Model], ledger: Ledger, stop: live.Stop) -> None:
     """Have deleted at the providers what batches left there when a crash came just before their clean-up."""
-    batch = askers[0].experiment.batch
+    batch = plans[0].experiment.batch
     if stop.asked or batch.mode == "off" or not batch.cleanup or not any(model.capability.batch for model in models):
         return
     from runner.dispatch.batch import control
-    from runner.dispatch.batch.dispatch import Shop
-    from runner.ledger.batches import open_book
+    from runner.dispatch.batch.dispatch import BatchContext
+    from runner.ledger.batches import open_batches
 
-    with open_book(askers[0].experiment.ledger_url) as book, interrupts(stop):
-        control.clean(Shop(book=book, ledger=ledger, folder=BATCHES, settings=batch), stop)
+    with open_batches(plans[0].experiment.ledger_url) as store, interrupts(stop):
+        control.clean(BatchContext(store=store, ledger=ledger, folder=BATCHES, settings=batch), stop)
 
 
 def _forget_the_dead(ledger: Ledger) -> None:
@@ -205,20 +205,20 @@ def _forget_the_dead(ledger: Ledger) -> None:
             ledger.release(owner)
 
 
-def open_keys(askers: Sequence[Asker]) -> Mapping[str, str]:
+def open_keys(plans: Sequence[TrialPlan]) -> Mapping[str, str]:
     """Every key that a batch in the ledger's database may still answer, with the batch's id."""
-    if not any(model.capability.batch for asker in askers for model in asker.experiment.models):
+    if not any(model.capability.batch for plan in plans for model in plan.experiment.models):
         return {}
-    from runner.ledger.batches import open_book
+    from runner.ledger.batches import open_batches
 
-    with open_book(askers[0].experiment.ledger_url) as book:
-        return book.open_keys()
+    with open_batches(plans[0].experiment.ledger_url) as store:
+        return store.open_keys()
 
 
-def _trials(askers: Sequence[Asker], model: Model, left: set[str]) -> Iterator[Trial]:
+def _trials(plans: Sequence[TrialPlan], model: Model, left: set[str]) -> Iterator[Trial]:
     """The trials that go with the keys, each key once, in the order of the plan."""
-    mine = (asker for asker in askers if model in asker.experiment.models)
-    for trial in (trial for asker in mine for trial in asker.trials(model)):
+    mine = (plan for plan in plans if model in plan.experiment.models)
+    for trial in (trial for plan in mine for trial in plan.trials(model)):
         if trial.key in left:
             left.discard(trial.key)
             yield trial
@@ -234,15 +234,15 @@ def _reach(model: Model, stack: ExitStack) -> Model:
 def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
     """Send what was claimed, by batches and live side by side."""
     purchase = order.counting.purchase
-    with _book_of(order) as book:
-        by_batch = {index: _for_batches(order, index, keys, book) for index, keys in mine.items()}
+    with _book_of(order) as store:
+        by_batch = {index: _for_batches(order, index, keys, store) for index, keys in mine.items()}
 
         async def run() -> None:
             task, loop = asyncio.current_task(), asyncio.get_running_loop()
             purchase.stop.drop = lambda: loop.call_soon_threadsafe(task.cancel) if task else None
             try:
                 live_now = {index: keys - by_batch[index] if by_batch[index] else keys for index, keys in mine.items()}
-                batched = _by_batches(order, by_batch, book)
+                batched = _by_batches(order, by_batch, store)
                 back, _ = await asyncio.gather(batched, _live(order, live_now))
                 await _live(order, {index: keys & back for index, keys in by_batch.items()})
             finally:
@@ -253,33 +253,33 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
                 loop.run(run())
         except asyncio.CancelledError:
             purchase.stop.asked = True
-            if book is not None:
-                _leave(purchase, by_batch, book)
+            if store is not None:
+                _leave(purchase, by_batch, store)
 
 
-def _leave(purchase: Purchase, keys: Mapping[int, set[str]], book: Book) -> None:
+def _leave(purchase: Purchase, keys: Mapping[int, set[str]], store: BatchStore) -> None:
     """Take up from the book what a dispatch that was dropped left in batches: they run on."""
-    held = book.open_keys()
+    held = store.open_keys()
     purchase.pending.update((key, held[key]) for some in keys.values() for key in some if key in held)
 
 
 @contextmanager
-def _book_of(order: _Order) -> Iterator[Book | None]:
+def _book_of(order: _Order) -> Iterator[BatchStore | None]:
     """The book of batches, where a model of the launch has a batch API."""
     if not any(model.capability.batch for model in order.reached.values()):
         yield None
         return
-    from runner.ledger.batches import open_book
+    from runner.ledger.batches import open_batches
 
-    with open_book(order.askers[0].experiment.ledger_url) as book:
-        yield book
+    with open_batches(order.plans[0].experiment.ledger_url) as store:
+        yield store
 
 
-def _for_batches(order: _Order, index: int, keys: set[str], book: Book | None) -> set[str]:
+def _for_batches(order: _Order, index: int, keys: set[str], store: BatchStore | None) -> set[str]:
     """Those of a model's keys that go by batch: all, or, when requests go live, those that an open batch holds."""
-    if book is None or order.reached[index].capability.batch is None:
+    if store is None or order.reached[index].capability.batch is None:
         return set()
-    return keys if order.batch.mode == "native" else keys & book.open_keys().keys()
+    return keys if order.batch.mode == "native" else keys & store.open_keys().keys()
 
 
 async def _live(order: _Order, keys: Mapping[int, set[str]]) -> None:
@@ -288,18 +288,18 @@ async def _live(order: _Order, keys: Mapping[int, set[str]]) -> None:
         await live.dispatch(lanes, order.ledger.put, order.counting, order.counting.purchase.stop)
 
 
-async def _by_batches(order: _Order, keys: Mapping[int, set[str]], book: Book | None) -> set[str]:
+async def _by_batches(order: _Order, keys: Mapping[int, set[str]], store: BatchStore | None) -> set[str]:
     """Buy by batches; the keys that are to be sent live after all."""
-    if book is None or not any(keys.values()):
+    if store is None or not any(keys.values()):
         return set()
-    from runner.dispatch.batch.dispatch import Shop, Wanted, dispatch
+    from runner.dispatch.batch.dispatch import BatchContext, Wanted, dispatch
 
     some = {index: its for index, its in keys.items() if its}
     wanted = [Wanted(order.reached[index], its, order.trials(index, set(its))) for index, its in some.items()]
     news = order.counting.observer.batch
-    shop = Shop(book=book, ledger=order.ledger, folder=BATCHES, settings=order.batch, news=news)
+    context = BatchContext(store=store, ledger=order.ledger, folder=BATCHES, settings=order.batch, news=news)
     purchase = order.counting.purchase
-    outcome = await dispatch(wanted, shop, order.counting, purchase.stop, run=purchase.run_id)
+    outcome = await dispatch(wanted, context, order.counting, purchase.stop, run=purchase.run_id)
     purchase.pending.update(outcome.pending)
     purchase.others |= outcome.others
     return outcome.live

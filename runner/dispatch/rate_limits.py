@@ -70,7 +70,7 @@ class Amount:
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """A limit that refills evenly. Amounts are requests or tokens; moments are seconds on one clock."""
 
     capacity: float
@@ -80,7 +80,7 @@ class Bucket:
     """When it had that level."""
 
     @classmethod
-    def stated(cls, per_minute: float, now: float) -> Bucket:
+    def stated(cls, per_minute: float, now: float) -> TokenBucket:
         """For a limit from the config: in no sixty seconds is more than it let through."""
         burst = max(1.0, per_minute * STATED_BURST)
         return cls(burst, max(per_minute - burst, per_minute / 2) / MINUTE_S, burst, now)
@@ -103,7 +103,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LimitHeader:
     """What a reply's headers say of one limit, as of when the request came in."""
 
     kind: Kind
@@ -121,7 +121,7 @@ class Reading:
         return used / self.whole_in_s
 
 
-def readings(headers: Mapping[str, str], now: datetime) -> list[Reading]:
+def readings(headers: Mapping[str, str], now: datetime) -> list[LimitHeader]:
     """Every limit that headers speak of; `headers` must ignore case, as aiohttp's do. Never raises."""
     found = []
     for dialect in _DIALECTS:
@@ -133,14 +133,14 @@ def readings(headers: Mapping[str, str], now: datetime) -> list[Reading]:
     return found
 
 
-def _reading(kind: Kind, limit: str, remaining: str, reset: str | None, now: datetime) -> Reading | None:
+def _reading(kind: Kind, limit: str, remaining: str, reset: str | None, now: datetime) -> LimitHeader | None:
     try:
         most, left = float(limit), float(remaining)
     except ValueError:
         return None
     if not (1 <= most < float("inf") and 0 <= left < float("inf")):
         return None
-    return Reading(kind, most, left, _until(reset, now))
+    return LimitHeader(kind, most, left, _until(reset, now))
 
 
 def _until(reset: str | None, now: datetime) -> float | None:

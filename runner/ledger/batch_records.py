@@ -43,7 +43,7 @@ its batch was given up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BatchRecord:
     """One batch."""
 
     id: str
@@ -90,7 +90,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Booked:
+class BatchItem:
     """One item of a batch."""
 
     n: int
@@ -112,7 +112,7 @@ class Booked:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ItemEnding:
     """An ending to be written down."""
 
     n: int

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from runner import process
 from runner.errors import LedgerError
-from runner.ledger.batch_records import LEASE_S, OPEN, Booked, Entry, Settled, State
+from runner.ledger.batch_records import LEASE_S, OPEN, BatchItem, BatchRecord, ItemEnding, State
 from runner.ledger.database import connect, explained
 from runner.providers.batch.api import Sent, Standing
 from runner.records import Batch, Capability, Limits, Model, Prices
@@ -70,7 +70,7 @@ _ITEM = sa.Table(
 )
 _LATER = (_BATCH.c.settings, _ITEM.c.buyer)
 """Columns that were added later; a program that does not know of them leaves them empty."""
-_ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
+_ENTRY_FIELDS = tuple(field.name for field in fields(BatchRecord))
 _SETTLE = (
     sa.update(_ITEM)
     .where(_ITEM.c.batch == sa.bindparam("of"), _ITEM.c.n == sa.bindparam("at"))
@@ -80,7 +80,7 @@ _SETTLE = (
 )
 
 
-def open_book(url: str) -> Book:
+def open_batches(url: str) -> BatchStore:
     """The book in the ledger's database at a URL, made where there is none yet."""
     engine, place = connect(url)
     with explained(place):
@@ -89,11 +89,11 @@ def open_book(url: str) -> Book:
         except BaseException:
             engine.dispose()
             raise
-    return Book(engine, place)
+    return BatchStore(engine, place)
 
 
-class Book:
-    """Batches and their items. Made by `open_book`; safe to use from several threads."""
+class BatchStore:
+    """Batches and their items. Made by `open_batches`; safe to use from several threads."""
 
     def __init__(self, engine: sa.Engine, place: str) -> None:
         self.place = place
@@ -102,7 +102,7 @@ class Book:
         self._engine = engine
         self._writes = engine.execution_options(immediate=True)
 
-    def draft(self, entry: Entry, items: Sequence[tuple[str, int]]) -> None:
+    def draft(self, entry: BatchRecord, items: Sequence[tuple[str, int]]) -> None:
         """Write a batch down before it is sent, with key and attempt of each item; taken at once."""
         row = _row(entry) | {"owner": self.owner, "until": time.time() + LEASE_S}
         with explained(self.place), self._writes.begin() as connection:
@@ -112,7 +112,7 @@ class Book:
             for part in _parts(rows):
                 connection.execute(_ITEM.insert(), part)
 
-    def entry(self, batch: str) -> Entry:
+    def entry(self, batch: str) -> BatchRecord:
         """A batch by its id; LedgerError where there is none."""
         with explained(self.place), self._engine.connect() as connection:
             row = connection.execute(sa.select(_BATCH).where(_BATCH.c.id == batch)).mappings().first()
@@ -120,7 +120,7 @@ class Book:
             raise LedgerError(f"{self.place} has no batch {batch}", advice="runner status")
         return _entry(row)
 
-    def entries(self, states: Iterable[State] | None = None, run: str | None = None) -> list[Entry]:
+    def entries(self, states: Iterable[State] | None = None, run: str | None = None) -> list[BatchRecord]:
         """Batches in the order in which they were drafted; those in some states, or of one run."""
         query = sa.select(_BATCH).order_by(_BATCH.c.created, _BATCH.c.id)
         if states is not None:
@@ -137,7 +137,7 @@ class Book:
         with explained(self.place), self._engine.connect() as connection:
             return {key: batch for key, batch in connection.execute(query.order_by(_BATCH.c.created))}  # noqa: C416  rows are not pairs to mypy
 
-    def items(self, batch: str) -> list[Booked]:
+    def items(self, batch: str) -> list[BatchItem]:
         """A batch's items in order."""
         columns = (
             _ITEM.c.n,
@@ -150,7 +150,7 @@ class Book:
         )
         query = sa.select(*columns).where(_ITEM.c.batch == batch).order_by(_ITEM.c.n)
         with explained(self.place), self._engine.connect() as connection:
-            return [Booked(*row) for row in connection.execute(query)]
+            return [BatchItem(*row) for row in connection.execute(query)]
 
     def tally(self) -> dict[str, dict[str, int]]:
         """For each batch, how many of its items ended in which way."""
@@ -170,8 +170,8 @@ class Book:
         sent: Sent | None = None,
         standing: Standing | None = None,
         note: str | None = None,
-        settled: Sequence[Settled] = (),
-    ) -> Entry:
+        settled: Sequence[ItemEnding] = (),
+    ) -> BatchRecord:
         """Write down what has changed, all of it or nothing; the batch as it is now."""
         given = {"state": state, "sent": _dumped(sent), "standing": _dumped(standing), "note": note}
         values = {name: value for name, value in given.items() if value is not None}
@@ -249,7 +249,7 @@ def _parts(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield part
 
 
-def _bound(batch: str, settled: Settled) -> dict[str, Any]:
+def _bound(batch: str, settled: ItemEnding) -> dict[str, Any]:
     return {
         "of": batch,
         "at": settled.n,
@@ -267,18 +267,18 @@ def _dumped(value: Model | Sent | Standing | Batch | None) -> str | None:
     return None if value is None else json.dumps(asdict(value), ensure_ascii=False)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: BatchRecord) -> dict[str, Any]:
     plain = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
     return plain | {name: _dumped(plain[name]) for name in ("model", "sent", "standing", "settings")}
 
 
-def _entry(row: Mapping[Any, Any]) -> Entry:
+def _entry(row: Mapping[Any, Any]) -> BatchRecord:
     plain = {name: row[name] for name in _ENTRY_FIELDS}
     plain["model"] = _model(json.loads(plain["model"]))
     plain["sent"] = _loaded(Sent, plain["sent"])
     plain["standing"] = _loaded(Standing, plain["standing"])
     plain["settings"] = _loaded(Batch, plain["settings"])
-    return Entry(**plain)
+    return BatchRecord(**plain)
 
 
 def _loaded(kind: Callable[..., R], text: str | None) -> R | None:

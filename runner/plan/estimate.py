@@ -29,7 +29,7 @@ from runner.plan import tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from runner.plan.job import Asker
+    from runner.plan.job import TrialPlan
     from runner.records import Adapted, Experiment, Model, PromptTemplate, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
@@ -155,18 +155,18 @@ class Estimate:
         )
 
 
-def estimate(askers: Sequence[Asker], lookup: Lookup, waiting: Container[str] = ()) -> Estimate:
+def estimate(plans: Sequence[TrialPlan], lookup: Lookup, waiting: Container[str] = ()) -> Estimate:
     """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does.
 
     `waiting` are keys that open batches hold, as Book.open_keys has them.
     """
-    book = _Book(waiting)
-    for asker in askers:
-        for model in asker.experiment.models:
-            _price_model(book, asker, model, lookup)
+    book = _Ledgered(waiting)
+    for plan in plans:
+        for model in plan.experiment.models:
+            _price_model(book, plan, model, lookup)
     droppings = (Dropping(*what, count) for what, count in book.dropped.items())
-    live = sent_live(asker.experiment for asker in askers)
-    return Estimate(len(askers), tuple(book.lines.values()), tuple(droppings), live)
+    live = sent_live(plan.experiment for plan in plans)
+    return Estimate(len(plans), tuple(book.lines.values()), tuple(droppings), live)
 
 
 def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class _Book:
+class _Ledgered:
     """What is known after the trials so far."""
 
     waiting: Container[str]
@@ -205,14 +205,14 @@ class _Book:
         return self.counted[place]
 
 
-def _price_model(book: _Book, asker: Asker, model: Model, lookup: Lookup) -> None:
+def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup) -> None:
     """Add one model of one job to its line."""
     line = book.line(model)
-    line.cells += len(asker.experiment.personas)
-    reply = book.tokens(line.tokenizer, longest_reply(asker.experiment.prompt))
+    line.cells += len(plan.experiment.personas)
+    reply = book.tokens(line.tokenizer, longest_reply(plan.experiment.prompt))
     requests = input_tokens = output_tokens = 0
     last: tuple[Adapted, int] | None = None
-    for trial in _missing(book, line, asker.trials(model), lookup):
+    for trial in _missing(book, line, plan.trials(model), lookup):
         # Repetitions follow one another and share what is sent.
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
@@ -227,7 +227,7 @@ def _price_model(book: _Book, asker: Asker, model: Model, lookup: Lookup) -> Non
     _pay(line, model, input_tokens, output_tokens)
 
 
-def _missing(book: _Book, line: Line, trials: Iterator[Trial], lookup: Lookup) -> Iterator[Trial]:
+def _missing(book: _Ledgered, line: Line, trials: Iterator[Trial], lookup: Lookup) -> Iterator[Trial]:
     """Those trials that would be bought; all of them counted."""
     while chunk := list(islice(trials, ASKED)):
         line.trials += len(chunk)
@@ -250,7 +250,7 @@ def _missing(book: _Book, line: Line, trials: Iterator[Trial], lookup: Lookup) -
                 yield trial
 
 
-def _input_tokens(book: _Book, tokenizer: str, adapted: Adapted) -> int:
+def _input_tokens(book: _Ledgered, tokenizer: str, adapted: Adapted) -> int:
     request = adapted.request
     shape = [request.params[name] for name in ("response_format", "tools") if name in request.params]
     texts = [message["content"] for message in request.messages]

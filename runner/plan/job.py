@@ -26,7 +26,7 @@ class Job:
     overrides: tuple[str, ...] = ()
 
 
-class Asker:
+class TrialPlan:
     """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered."""
 
     def __init__(self, experiment: Experiment) -> None:

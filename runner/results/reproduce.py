@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import load, schema, settings
 from runner.errors import ConfigError, RunnerError
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.results import manifest
 from runner.results.verify import Change, Checked, check_rows
 
@@ -180,7 +180,7 @@ def _compare_here(
         differing = settings.differences(settings.settings_of(experiment), settings.settings_of(now))
         found.since += [_change(_file_of(item, cfg, experiment, now), item) for item in differing]
         keys = found.checked.keys
-        trials = Asker(now).trials()
+        trials = TrialPlan(now).trials()
         found.same_here = sum(
             keys.get((trial.cell.name, trial.text.name, trial.repetition)) == trial.key for trial in trials
         )

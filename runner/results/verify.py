@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from runner import score
 from runner.config import settings
 from runner.errors import ConfigError, RunnerError
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import Reply
 from runner.results import files
 from runner.results.rows import Reader
@@ -74,7 +74,7 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     path = folder / RESULTS
     starts, found.changes = _index(path)
     reader = Reader("", 0, experiment.prompt)
-    trials = Asker(experiment).trials()
+    trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
             kept = {answer.key: answer for answer in answers([trial.key for trial in chunk])} if answers else {}

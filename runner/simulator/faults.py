@@ -22,7 +22,7 @@ class Dropped(Exception):  # noqa: N818  it is a fault of the wire, not of this 
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """Tokens that refill evenly, at most a minute's worth of them."""
 
     per_minute: int
@@ -44,7 +44,7 @@ class Traffic:
     """The state of the quotas, by provider and key."""
 
     plan: FaultPlan
-    buckets: dict[tuple[str, str, str], Bucket] = field(default_factory=dict)
+    buckets: dict[tuple[str, str, str], TokenBucket] = field(default_factory=dict)
 
     def admit(self, world: World, provider: Provider, route: Route, call: Call) -> dict[str, str]:
         """Let a request pass, with the headers that tell of quotas; Refused or Dropped where it does not."""
@@ -66,10 +66,10 @@ class Traffic:
 
     def _take(self, now: float, provider: Provider, call: Call) -> dict[str, str]:
         account = provider.account(call)
-        wanted: list[tuple[str, Bucket, float]] = []
+        wanted: list[tuple[str, TokenBucket, float]] = []
         for name, limit in (("requests", self.plan.rpm), ("tokens", self.plan.tpm)):
             if limit:
-                bucket = self.buckets.setdefault((provider.name, account, name), Bucket(limit, limit, now))
+                bucket = self.buckets.setdefault((provider.name, account, name), TokenBucket(limit, limit, now))
                 bucket.fill(now)
                 wanted.append((name, bucket, 1 if name == "requests" else provider.tokens(call)))
         wait_s = max(bucket.wait_s(amount) for _, bucket, amount in wanted)
@@ -85,7 +85,7 @@ class Traffic:
         return headers
 
 
-def _told(provider: Provider, buckets: list[tuple[str, Bucket, float]], now: float) -> dict[str, str]:
+def _told(provider: Provider, buckets: list[tuple[str, TokenBucket, float]], now: float) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, bucket, _ in buckets:
         full_s = bucket.wait_s(bucket.per_minute)

@@ -12,7 +12,7 @@ from runner.cli.progress import render
 from runner.cli.progress.board import Board, Picture
 from runner.cli.progress.counts import Counts
 from runner.cli.progress.display import Progress, is_watched
-from runner.ledger.batch_records import Entry
+from runner.ledger.batch_records import BatchRecord
 from runner.providers.batch.api import Sent, Standing
 from runner.records import (
     Adapted,
@@ -130,8 +130,8 @@ def test_a_line_of_a_log() -> None:
     assert render.line(scene.board.look()).endswith("nothing more is sent")
 
 
-def entry(name: str, age_s: float, standing: Standing | None = None) -> Entry:
-    made = Entry(name, "run", "openai", model(), "https://b", "account", 12, 86_400, 1_000.0 - age_s)
+def entry(name: str, age_s: float, standing: Standing | None = None) -> BatchRecord:
+    made = BatchRecord(name, "run", "openai", model(), "https://b", "account", 12, 86_400, 1_000.0 - age_s)
     return made if standing is None else replace(made, state="sent", sent=Sent("batch_1"), standing=standing)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.config import schema, settings
 from runner.plan import trials
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import (
     Batch,
     Capability,
@@ -246,7 +246,7 @@ def records_below(owner: type) -> set[type]:
 
 
 def keys(experiment: Experiment) -> list[str]:
-    return [trial.key for trial in Asker(experiment).trials()]
+    return [trial.key for trial in TrialPlan(experiment).trials()]
 
 
 # ---- the table is complete ------------------------------------------------------------------------------------------

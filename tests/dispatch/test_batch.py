@@ -14,7 +14,7 @@ from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, run
 from runner.dispatch.batch import control
 from runner.dispatch.live import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
-from runner.ledger.batches import open_book
+from runner.ledger.batches import open_batches
 from runner.providers.batch.api import Item, Limits, Standing
 
 if TYPE_CHECKING:
@@ -79,12 +79,12 @@ def test_lanes_go_side_by_side(tmp_path: Path) -> None:
     """Two models' requests go into batches of their own, and a model without a key takes nobody down."""
     other = replace(model_of("openai"), name="other", id="gpt-4o")
     keyless = replace(model_of("openai"), name="keyless", key_env="OTHER_API_KEY")
-    lanes = [trials_of(model, 3) for model in (MODEL, other, keyless)]
+    queues = [trials_of(model, 3) for model in (MODEL, other, keyless)]
     api = FakeApi()
     with with_api(tmp_path, api) as at:
-        outcome = at.buy(*lanes)
+        outcome = at.buy(*queues)
         assert sorted(sizes(api)) == [3, 3]
-        assert at.has(lanes[0] + lanes[1]) == 6
+        assert at.has(queues[0] + queues[1]) == 6
         assert {failure.problem.kind for failure in outcome.failures.values()} <= {"key_refused"}
 
 
@@ -296,15 +296,15 @@ def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
     api = Ticking(on_submit=lost_answer(1), takes=lambda _: True, finds=False, stands=stops_or(slow(0)))
     with with_api(tmp_path, api, clock=lambda: now[0]) as at:
         at.buy(trials_of(MODEL, 3))
-        (seen,) = control.collect(at.shop, Stop())
+        (seen,) = control.collect(at.context, Stop())
         assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
         api.finds = True
-        (seen,) = control.collect(at.shop, Stop())
+        (seen,) = control.collect(at.context, Stop())
         assert api.batches[0].cancelled
         assert (seen.entry.state, "sent again" in seen.said) == ("closed", True)
         now[0] += 30 * 86_400
-        at.book.change(seen.entry.id, "unsent")
-        assert control.collect(at.shop, Stop()) == []
+        at.store.change(seen.entry.id, "unsent")
+        assert control.collect(at.context, Stop()) == []
 
 
 def test_a_batch_that_never_arrives_ends(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_a_token_limit_without_waiting_leaves_the_rest(tmp_path: Path) -> None:
         assert len(first.pending) == 8
         assert {failure.problem.kind for failure in first.failures.values()} == {"token_limit"}
         assert len(first.failures) == 24
-        later = Bench(at.folder, at.ledger, at.book, replace(at.shop, settings=settings(size=16)))
+        later = Bench(at.folder, at.ledger, at.store, replace(at.context, settings=settings(size=16)))
         assert later.buy(trials).failures == {}
         assert later.has(trials) == 32
 
@@ -486,8 +486,8 @@ def test_a_stop_leaves_what_runs_and_sends_nothing_more(tmp_path: Path) -> None:
         assert len(outcome.pending) + len(outcome.failures) == 20
         api.stands = slow(0)
         at.stop = Stop()
-        again = replace(at.shop, step=lambda _: None)
-        rest = Bench(at.folder, at.ledger, at.book, again)
+        again = replace(at.context, step=lambda _: None)
+        rest = Bench(at.folder, at.ledger, at.store, again)
         assert rest.buy(trials).failures == {}
         assert rest.has(trials) == 20
     assert sum(sizes(api)) == 20
@@ -507,7 +507,7 @@ def test_another_key_is_told_whose_batch_it_is(tmp_path: Path) -> None:
         at.buy(trials_of(MODEL, 6))
     assert api.submits == 1
     with with_api(tmp_path, api, environment={"BATCH_API_KEY": "key-2"}) as at:
-        (seen,) = control.collect(at.shop, Stop())
+        (seen,) = control.collect(at.context, Stop())
         assert "belongs to another account" in seen.said
 
 
@@ -536,11 +536,11 @@ def test_a_lost_batch_that_still_runs_is_cancelled_and_bought_anew(tmp_path: Pat
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(grace="1s"), clock=lambda: now[0]) as at:
         now[0] += 0
-        first = replace(at.shop, settings=settings(wait=False))
-        assert Bench(at.folder, at.ledger, at.book, first).buy(trials).detached
+        first = replace(at.context, settings=settings(wait=False))
+        assert Bench(at.folder, at.ledger, at.store, first).buy(trials).detached
         now[0] += 2 * 86_400
         assert {failure.problem.kind for failure in at.buy(trials).failures.values()} == {"lost"}
-        again = Bench(at.folder, at.ledger, at.book, at.shop)
+        again = Bench(at.folder, at.ledger, at.store, at.context)
         assert again.buy(trials).failures == {}
         assert (at.has(trials), api.submits, api.batches[0].cancelled) == (3, 2, True)
 
@@ -617,10 +617,10 @@ def test_clean_up_can_be_left_out_or_fail(tmp_path: Path) -> None:
     with with_api(tmp_path / "stuck", stuck) as at:
         assert at.buy(trials_of(MODEL, 3)).failures == {}
         assert at.entries()[0].state == "collected"
-        assert [each.entry.state for each in control.clean(at.shop, Stop())] == ["collected"]
+        assert [each.entry.state for each in control.clean(at.context, Stop())] == ["collected"]
         stuck.stuck = False
-        assert [each.said for each in control.clean(at.shop, Stop())] == ["closed"]
-        assert control.clean(at.shop, Stop()) == []
+        assert [each.said for each in control.clean(at.context, Stop())] == ["closed"]
+        assert control.clean(at.context, Stop()) == []
         assert (stuck.batches[0].cleaned, at.entries()[0].state) == (True, "closed")
 
 
@@ -636,7 +636,7 @@ def test_answers_that_cannot_be_kept_end_the_run(tmp_path: Path) -> None:
 
     api = FakeApi()
     with with_api(tmp_path, api) as at:
-        full = Bench(at.folder, at.ledger, at.book, replace(at.shop, ledger=Full()))
+        full = Bench(at.folder, at.ledger, at.store, replace(at.context, ledger=Full()))
         with pytest.raises(LedgerError, match="no room"):
             full.buy(trials_of(MODEL, 3))
         assert at.entries()[0].state == "ended"
@@ -664,7 +664,7 @@ def test_no_room_on_the_disk_ends_the_run(tmp_path: Path, when: str) -> None:
         place.unlink()
         if when == "fetched":
             (tmp_path / "moved").rename(place)
-        again = Bench(at.folder, at.ledger, at.book, replace(at.shop, step=lambda _: None))
+        again = Bench(at.folder, at.ledger, at.store, replace(at.context, step=lambda _: None))
         assert again.buy(trials_of(MODEL, 3)).failures == {}
         assert (at.has(trials_of(MODEL, 3)), api.submits) == (3, 1)
 
@@ -678,12 +678,12 @@ def test_collect_fetches_what_has_ended(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 6)
     with with_api(tmp_path, api, settings=settings(size=3, wait=False)) as at:
         at.buy(trials)
-        seen = control.collect(at.shop, Stop())
+        seen = control.collect(at.context, Stop())
         assert [(each.entry.state, each.said) for each in seen] == [("closed", "closed"), ("sent", "still running")]
         assert seen[0].endings == {"succeeded": 3}
         assert at.has(trials) == 3
-        assert control.collect(at.shop, Stop(), control.Of("another")) == []
-        (other,) = control.collect(at.shop, Stop(), control.Of("another", [seen[1].entry.id]))
+        assert control.collect(at.context, Stop(), control.RunFilter("another")) == []
+        (other,) = control.collect(at.context, Stop(), control.RunFilter("another", [seen[1].entry.id]))
         assert other.entry.id == seen[1].entry.id
 
 
@@ -696,8 +696,10 @@ def test_cancel_asks_what_still_runs_to_stop(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials)
-        assert [each.said for each in control.cancel(at.shop, Stop(), control.Of("run-1"))] == ["asked to stop"]
-        (seen,) = control.collect(at.shop, Stop())
+        assert [each.said for each in control.cancel(at.context, Stop(), control.RunFilter("run-1"))] == [
+            "asked to stop"
+        ]
+        (seen,) = control.collect(at.context, Stop())
         assert (seen.entry.state, seen.endings) == ("closed", {"succeeded": 1, "cancelled": 2})
         assert at.has(trials) == 1
 
@@ -709,7 +711,7 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
     trials = trials_of(MODEL, 6)
     with with_api(tmp_path, FakeApi(), settings=settings(size=3)) as at:
         at.buy(trials)
-        seen = control.status(at.book, control.Of("run-1"))
+        seen = control.status(at.store, control.RunFilter("run-1"))
         assert [each.endings for each in seen] == [{"succeeded": 3}] * 2
         seen[1] = replace(seen[1], said="as long a remark as any, " * 5)
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
@@ -728,7 +730,7 @@ def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
 
     with with_api(tmp_path, FakeApi(), settings=settings(size=1)) as at:
         at.buy(trials_of(MODEL, 4))
-        seen = [replace(one, said="KEY is not set") for one in control.status(at.book, control.Of("run-1"))]
+        seen = [replace(one, said="KEY is not set") for one in control.status(at.store, control.RunFilter("run-1"))]
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
             console.print(control.render(seen))
@@ -743,16 +745,16 @@ def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials_of(MODEL, 1))
         batch = at.entries()[0].id
-        with open_book(f"sqlite:///{tmp_path}/ledger.db") as other:
-            assert at.book.take(batch)
-            assert at.book.take(batch)
+        with open_batches(f"sqlite:///{tmp_path}/ledger.db") as other:
+            assert at.store.take(batch)
+            assert at.store.take(batch)
             assert not other.take(batch)
-            assert [each.said for each in control.collect(replace(at.shop, book=other), Stop())] == [
+            assert [each.said for each in control.collect(replace(at.context, store=other), Stop())] == [
                 "another process is at work on it"
             ]
-            elsewhere = Bench(at.folder, at.ledger, other, replace(at.shop, book=other))
+            elsewhere = Bench(at.folder, at.ledger, other, replace(at.context, store=other))
             assert elsewhere.buy(trials_of(MODEL, 1)).detached
             assert api.batches[0].looks == 0
-            at.book.release()
+            at.store.release()
             assert other.take(batch)
     assert api.submits == 1

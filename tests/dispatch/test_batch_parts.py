@@ -22,12 +22,12 @@ from runner import process
 from runner.cli.main import conf_dir
 from runner.config import schema
 from runner.config.load import load
-from runner.dispatch.batch.next_action import told_apart, verdict
+from runner.dispatch.batch.next_action import by_next_action, next_action
 from runner.dispatch.batch.packing import Pack, lines_of, new_id, renamed, repack
 from runner.dispatch.batch.polling import gives_up, waits, window_of
 from runner.errors import ConfigError, FatalError, LedgerError
-from runner.ledger.batch_records import Booked, Entry, Settled, item_id, place_of
-from runner.ledger.batches import Book, open_book
+from runner.ledger.batch_records import BatchItem, BatchRecord, ItemEnding, item_id, place_of
+from runner.ledger.batches import BatchStore, open_batches
 from runner.providers.accounts import account_of, fingerprint
 from runner.providers.batch.api import Sent, Standing
 from runner.records import Batch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runner.dispatch.batch.next_action import Verdict
     from runner.ledger.batch_records import Ending
 
-ENTRY = Entry(
+ENTRY = BatchRecord(
     id="b0",
     run="run-1",
     api="openai",
@@ -85,7 +85,7 @@ class Case:
     """How an item ended, and what becomes of its request."""
 
     ending: Ending
-    verdict: Verdict
+    next_action: Verdict
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
@@ -122,10 +122,10 @@ CASES = (
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ending}-{case.kind}-{case.attempt}-{case.fallback}")
 def test_verdicts(case: Case) -> None:
     """An ending, its kind, the attempts so far and the fallback decide what becomes of a request; nothing else does."""
-    item = Booked(0, "k", case.attempt, case.ending, case.kind)
-    assert verdict(item, case.ending, settings(fallback=case.fallback)) == case.verdict
-    (found,) = told_apart([item], settings(fallback=case.fallback))[case.verdict]
-    assert found.attempt == case.attempt + (case.verdict == "again")
+    item = BatchItem(0, "k", case.attempt, case.ending, case.kind)
+    assert next_action(item, case.ending, settings(fallback=case.fallback)) == case.next_action
+    (found,) = by_next_action([item], settings(fallback=case.fallback))[case.next_action]
+    assert found.attempt == case.attempt + (case.next_action == "again")
 
 
 # ---- ids and packs --------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_a_line_goes_again_under_another_id(tmp_path: Path) -> None:
         first.add(f"k{number}", 1, b'{"id":"%b","body":{"n":%d}}' % (first.next_id.encode(), number))
     first.seal()
     again = Pack(tmp_path, 9, 10**6, id="bagain")
-    assert repack(again, tmp_path, "bfirst", [Booked(11, "k11", 2), Booked(1, "k1", 2)]) == []
+    assert repack(again, tmp_path, "bfirst", [BatchItem(11, "k11", 2), BatchItem(1, "k1", 2)]) == []
     again.seal()
     assert again.items == [("k1", 2), ("k11", 2)]
     assert [line for _, line in lines_of(tmp_path, "bagain", [0, 1])] == [
@@ -191,7 +191,7 @@ def test_a_line_goes_again_under_another_id(tmp_path: Path) -> None:
         b'{"id":"bagain-1","body":{"n":11}}',
     ]
     assert renamed(b'{"id":"b-1"}', "b-1", "c-2") == b'{"id":"c-2"}'
-    assert repack(again, tmp_path, "bnever", [Booked(0, "k", 1)]) == [Booked(0, "k", 1)]
+    assert repack(again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == [BatchItem(0, "k", 1)]
 
 
 # ---- the book -------------------------------------------------------------------------------------------------------
@@ -216,92 +216,94 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def book(url: str) -> Iterator[Book]:
-    with open_book(url) as made:
+def store(url: str) -> Iterator[BatchStore]:
+    with open_batches(url) as made:
         yield made
 
 
-def test_a_batch_is_as_it_was_written(book: Book) -> None:
+def test_a_batch_is_as_it_was_written(store: BatchStore) -> None:
     """Every field of a batch, what the provider said, and every item's ending are read back as they were."""
-    book.draft(ENTRY, ITEMS)
-    assert book.entry("b0") == ENTRY
+    store.draft(ENTRY, ITEMS)
+    assert store.entry("b0") == ENTRY
     sent, standing = Sent("p", ("f1", "f2")), Standing("expired", "gone", 1, 3, ("r",), "too late", "server")
-    now = book.change("b0", "ended", sent=sent, standing=standing, settled=[Settled(1, "failed", "quota", "no money")])
+    now = store.change(
+        "b0", "ended", sent=sent, standing=standing, settled=[ItemEnding(1, "failed", "quota", "no money")]
+    )
     assert now == replace(ENTRY, state="ended", sent=sent, standing=standing)
-    assert book.items("b0") == [
-        Booked(0, "k0", 1),
-        Booked(1, "k1", 1, "failed", "quota", "no money"),
-        Booked(2, "k2", 4),
+    assert store.items("b0") == [
+        BatchItem(0, "k0", 1),
+        BatchItem(1, "k1", 1, "failed", "quota", "no money"),
+        BatchItem(2, "k2", 4),
     ]
-    assert book.tally() == {"b0": {"failed": 1}}
-    assert book.entries(["ended"]) == [now]
-    assert book.entries(["sent"]) == book.entries(run="run-2") == []
+    assert store.tally() == {"b0": {"failed": 1}}
+    assert store.entries(["ended"]) == [now]
+    assert store.entries(["sent"]) == store.entries(run="run-2") == []
 
 
-def test_open_keys_are_those_that_a_batch_may_still_answer(book: Book) -> None:
+def test_open_keys_are_those_that_a_batch_may_still_answer(store: BatchStore) -> None:
     """Items without an ending in open batches, and those of lost ones; the newest batch that holds a key counts."""
-    book.draft(ENTRY, ITEMS)
-    assert book.open_keys() == {"k0": "b0", "k1": "b0", "k2": "b0"}
-    book.change("b0", "lost", settled=[Settled(0, "lost"), Settled(1, "succeeded"), Settled(2, "failed")])
-    assert book.open_keys() == {"k0": "b0"}
-    book.draft(replace(ENTRY, id="b1", created=2000.0), [("k0", 2)])
-    assert book.open_keys() == {"k0": "b1"}
-    book.change("b1", "collected")
-    book.change("b0", "closed")
-    assert book.open_keys() == {}
+    store.draft(ENTRY, ITEMS)
+    assert store.open_keys() == {"k0": "b0", "k1": "b0", "k2": "b0"}
+    store.change("b0", "lost", settled=[ItemEnding(0, "lost"), ItemEnding(1, "succeeded"), ItemEnding(2, "failed")])
+    assert store.open_keys() == {"k0": "b0"}
+    store.draft(replace(ENTRY, id="b1", created=2000.0), [("k0", 2)])
+    assert store.open_keys() == {"k0": "b1"}
+    store.change("b1", "collected")
+    store.change("b0", "closed")
+    assert store.open_keys() == {}
 
 
-def test_fifty_thousand_items_are_one_batch(book: Book) -> None:
+def test_fifty_thousand_items_are_one_batch(store: BatchStore) -> None:
     """The largest batch goes into the book and comes back."""
-    book.draft(replace(ENTRY, count=50_000), [(f"key-{number}", 1) for number in range(50_000)])
-    book.change("b0", settled=[Settled(number, "succeeded") for number in range(50_000)])
-    assert book.tally() == {"b0": {"succeeded": 50_000}}
+    store.draft(replace(ENTRY, count=50_000), [(f"key-{number}", 1) for number in range(50_000)])
+    store.change("b0", settled=[ItemEnding(number, "succeeded") for number in range(50_000)])
+    assert store.tally() == {"b0": {"succeeded": 50_000}}
 
 
-def test_a_dead_process_keeps_nobody_off(book: Book, url: str) -> None:
+def test_a_dead_process_keeps_nobody_off(store: BatchStore, url: str) -> None:
     """What a process that was killed had taken is free at once; what one that lives has taken is not."""
-    book.draft(ENTRY, ITEMS)
+    store.draft(ENTRY, ITEMS)
     script = (
-        "import os, signal, sys; from runner.ledger.batches import open_book; book = open_book(sys.argv[1]);"
+        "import os, signal, sys; from runner.ledger.batches import open_batches; book = open_batches(sys.argv[1]);"
         "assert book.take('b0'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    book.release()
+    store.release()
     ended = subprocess.run([sys.executable, "-c", script, url], check=False, timeout=60)
     assert ended.returncode == -9
-    with open_book(url) as other:
+    with open_batches(url) as other:
         assert other.take("b0")
-        assert not book.take("b0")
+        assert not store.take("b0")
         other.release("b0")
-        assert book.take("b0")
-        book.renew()
+        assert store.take("b0")
+        store.renew()
         assert not other.take("b0")
-    assert process.parse(book.owner) is not None
+    assert process.parse(store.owner) is not None
 
 
 def test_what_is_not_there_and_what_is_too_new(url: str) -> None:
     """An unknown batch, and a book of another version, are said so."""
-    with open_book(url) as book:
+    with open_batches(url) as store:
         with pytest.raises(LedgerError, match="no batch b9"):
-            book.entry("b9")
-        assert not book.take("b9")
+            store.entry("b9")
+        assert not store.take("b9")
     execute(url, "UPDATE batch_version SET version = 99")
     with pytest.raises(LedgerError, match="another version"):
-        open_book(url)
+        open_batches(url)
 
 
-def test_fields_of_a_later_version_are_passed_over(book: Book, url: str) -> None:
+def test_fields_of_a_later_version_are_passed_over(store: BatchStore, url: str) -> None:
     """A model that another version of the program wrote down is still read."""
-    book.draft(ENTRY, ITEMS)
+    store.draft(ENTRY, ITEMS)
     execute(url, """UPDATE batch SET model = replace(model, '{"name"', '{"colour": "green", "name"')""")
-    assert book.entry("b0") == ENTRY
+    assert store.entry("b0") == ENTRY
 
 
-def test_a_book_of_an_older_version_is_read(book: Book, url: str) -> None:
+def test_a_book_of_an_older_version_is_read(store: BatchStore, url: str) -> None:
     """A book made before batches kept their run's settings is taken up, with what it holds."""
-    book.draft(ENTRY, ITEMS)
+    store.draft(ENTRY, ITEMS)
     execute(url, "ALTER TABLE batch DROP COLUMN settings")
     execute(url, "ALTER TABLE batch_item DROP COLUMN buyer")
-    with open_book(url) as again:
+    with open_batches(url) as again:
         assert again.entry("b0") == ENTRY
         again.draft(replace(ENTRY, id="b1", settings=settings(cleanup=False)), ITEMS)
         assert again.entry("b1").settings == settings(cleanup=False)

@@ -74,8 +74,8 @@ def test_cancel_and_collect(name: str, tmp_path: Path) -> None:
     with SimulatorThread(FaultPlan(batch_s=60)) as simulator, bench(tmp_path, settings(wait=False)) as at:
         trials = trials_of(model_of(name, simulator.base), 3)
         assert at.buy(trials).detached
-        assert [seen.said for seen in control.cancel(at.shop, Stop())] == ["asked to stop"]
-        (seen,) = control.collect(at.shop, Stop())
+        assert [seen.said for seen in control.cancel(at.context, Stop())] == ["asked to stop"]
+        (seen,) = control.collect(at.context, Stop())
         assert (seen.entry.state, seen.endings) == ("closed", {"cancelled": 3})
-        assert not at.book.open_keys()
+        assert not at.store.open_keys()
         assert simulator.count.bought_again == 0

@@ -18,14 +18,14 @@ from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, run
 from runner.dispatch.batch import control
 from runner.dispatch.live import Stop
 from runner.errors import ConfigError, FatalError, TransientError
-from runner.ledger.batches import open_book
+from runner.ledger.batches import open_batches
 from runner.providers.batch.api import Item, Standing
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runner.ledger.batch_records import Entry
+    from runner.ledger.batch_records import BatchRecord
     from runner.providers.batch.api import State
     from runner.records import Model, Trial
 
@@ -64,13 +64,13 @@ def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> No
     """Of two runs that wait for the same batches, each answer counts as the other's in exactly one."""
     here: set[str] = set()
 
-    def noted(owner: str, _: Entry) -> None:
+    def noted(owner: str, _: BatchRecord) -> None:
         here.add(owner)
 
     api = FakeApi(stands=lambda batch: over(batch) if len(here) == 2 else running(batch))
     with two_runs(tmp_path, api) as (one, two, trials), ThreadPoolExecutor(2) as pool:
         for at in (one, two):
-            at.shop = replace(at.shop, news=partial(noted, at.book.owner))
+            at.context = replace(at.context, news=partial(noted, at.store.owner))
         first, second = pool.map(lambda at: at.buy(trials), (one, two))
         assert first.others ^ second.others == {trial.key for trial in trials}
 
@@ -79,7 +79,7 @@ def test_two_runs_that_have_taken_what_the_other_waits_for_both_end(tmp_path: Pa
     """A batch that has ended is let go at once: of two runs with a batch each, both have the answers of both."""
     with two_runs(tmp_path, FakeApi()) as (one, two, trials), ThreadPoolExecutor(2) as pool:
         for at, entry in zip((one, two), one.entries(), strict=True):
-            assert at.book.take(entry.id)
+            assert at.store.take(entry.id)
         runs = [pool.submit(at.buy, trials) for at in (one, two)]
         wait(runs, timeout=30)
         one.stop.asked = two.stop.asked = True  # whoever still waits is to end, and fail
@@ -143,7 +143,7 @@ def test_a_batch_that_has_ended_is_let_go_at_once(tmp_path: Path) -> None:
     with (
         with_api(tmp_path, api, settings=settings(size=2, wait=False)) as left,
         with_api(tmp_path, api) as at,
-        open_book(f"sqlite:///{tmp_path}/ledger.db") as other,
+        open_batches(f"sqlite:///{tmp_path}/ledger.db") as other,
         ThreadPoolExecutor(1) as pool,
     ):
         left.buy(trials)
@@ -233,11 +233,11 @@ def test_with_batches_off_nothing_goes_into_another(state: str, tmp_path: Path) 
         at.buy(trials)
         (entry,) = at.entries()
         if state == "unsent":
-            at.book.change(entry.id, "drafted")
+            at.store.change(entry.id, "drafted")
             api.finds = False
         if state == "lost":
             late_s = 10 * 86_400.0
-            at.book.change(entry.id, "lost")
+            at.store.change(entry.id, "lost")
     if state in {"sent", "failed", "too_large", "token_limit"}:
         ends: State = "ended" if state == "sent" else "failed"
         api.stands = lambda _: Standing(ends, "done", 4, 4, message="no", kind=kind)
@@ -263,16 +263,18 @@ def test_what_cannot_be_looked_at_is_not_said_to_run(tmp_path: Path) -> None:
         at.buy(trials)
         (entry,) = at.entries()
         api.stands = fails
-        assert [seen.said for seen in control.collect(at.shop, Stop())] == ["cannot be looked at now: no route to it"]
-        assert [seen.said for seen in control.cancel(at.shop, Stop(asked=True))] == ["not looked at: interrupted"]
+        assert [seen.said for seen in control.collect(at.context, Stop())] == [
+            "cannot be looked at now: no route to it"
+        ]
+        assert [seen.said for seen in control.cancel(at.context, Stop(asked=True))] == ["not looked at: interrupted"]
         assert not api.batches[0].cancelled
-        assert [seen.said for seen in control.cancel(at.shop, Stop())] == ["asked to stop"]
-        at.book.change(entry.id, "drafted")
+        assert [seen.said for seen in control.cancel(at.context, Stop())] == ["asked to stop"]
+        at.store.change(entry.id, "drafted")
     api.find = unsure  # type: ignore[method-assign, assignment]
     with bench(tmp_path, settings(), api_of=lambda _: api) as at:
         forget_id(tmp_path)
         for look in (control.collect, control.cancel):
-            (seen,) = look(at.shop, Stop())
+            (seen,) = look(at.context, Stop())
             assert seen.said == "nobody can tell whether it was sent: one that runs may be ours"
 
 
@@ -316,7 +318,7 @@ def test_a_key_that_a_batchs_provider_repeats_is_kept_nowhere(changes: dict[str,
     api, trials = FakeApi(**changes), trials_of(MODEL, 2)
     with with_api(tmp_path, api, environment={"BATCH_API_KEY": KEY}) as at:
         failures = at.buy(trials).failures
-        seen = control.collect(at.shop, Stop())
+        seen = control.collect(at.context, Stop())
     assert {"<BATCH_API_KEY>" in each.problem.message for each in failures.values()} == {True}
     said = " ".join(each.said for each in seen)
     database = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
@@ -334,9 +336,9 @@ def test_collect_keeps_to_the_settings_of_the_run(tmp_path: Path) -> None:
         at.buy(trials)
     with with_api(tmp_path, api, clock=lambda: time.time() + late_s[0]) as at:
         late_s[0] = 10 * 86_400.0
-        assert [seen.entry.state for seen in control.collect(at.shop, Stop())] == ["sent"]
+        assert [seen.entry.state for seen in control.collect(at.context, Stop())] == ["sent"]
         api.stands = over
-        assert [seen.entry.state for seen in control.collect(at.shop, Stop())] == ["closed"]
+        assert [seen.entry.state for seen in control.collect(at.context, Stop())] == ["closed"]
         assert at.has(trials) == 2
     assert not api.batches[0].cleaned
 
@@ -352,7 +354,7 @@ def test_nobody_waits_long_for_a_look(tmp_path: Path) -> None:
     api, model = FakeApi(stands=running), replace(MODEL, limits=replace(MODEL.limits, total_s=900.0))
     with bench(tmp_path, settings(wait=False), api_of=api_of) as at:
         at.buy(trials_of(model, 2))
-        control.collect(at.shop, Stop())
+        control.collect(at.context, Stop())
     assert patience == [900.0, control.LOOK_S]
 
 

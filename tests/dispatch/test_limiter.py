@@ -11,7 +11,7 @@ import virtual_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.dispatch.limiter import MOST_TOLD, Closed, Gate
+from runner.dispatch.limiter import MOST_TOLD, Closed, Limiter
 from runner.dispatch.rate_limits import Amount
 from runner.errors import TransientError
 from runner.records import Limits
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from runner.dispatch.limiter import Pass
+    from runner.dispatch.limiter import Permit
 
 ONE = Amount(1, 100, 100)
 LATENCY_S = 1.0
 
 
-def gate(*limits: Limits) -> Gate:
-    return Gate.of(limits, clock=virtual_time.now)
+def limiter(*limits: Limits) -> Limiter:
+    return Limiter.of(limits, clock=virtual_time.now)
 
 
-async def ask(at: Gate, lane: str = "m", amount: Amount = ONE, latency_s: float = LATENCY_S) -> float:
+async def ask(at: Limiter, model: str = "m", amount: Amount = ONE, latency_s: float = LATENCY_S) -> float:
     """One request that is answered; when it was let through."""
-    gone = await at.enter(lane, amount)
+    gone = await at.enter(model, amount)
     await asyncio.sleep(latency_s)
     at.answered(gone, {})
     return gone.sent
 
 
-def sent(count: int, make: Callable[[], Gate], **words: float) -> list[float]:
+def sent(count: int, make: Callable[[], Limiter], **words: float) -> list[float]:
     """When each of so many requests that all come at once is let through."""
 
     async def main() -> list[float]:
@@ -50,7 +50,7 @@ def sent(count: int, make: Callable[[], Gate], **words: float) -> list[float]:
 
 def test_the_number_at_once_grows_while_all_is_well() -> None:
     """A quarter of the ceiling goes at first, the whole of it once the first replies are in, and never more."""
-    moments = Counter(sent(1200, lambda: gate(Limits(concurrency=200))))
+    moments = Counter(sent(1200, lambda: limiter(Limits(concurrency=200))))
     assert moments[0.0] == 50
     assert moments[1.0] == 150
     assert max(moments.values()) == 200
@@ -58,14 +58,14 @@ def test_the_number_at_once_grows_while_all_is_well() -> None:
 
 def test_a_small_ceiling_is_used_at_once() -> None:
     """Where the models allow few requests at once, all of those go at the start."""
-    assert Counter(sent(6, lambda: gate(Limits(concurrency=3))))[0.0] == 3
+    assert Counter(sent(6, lambda: limiter(Limits(concurrency=3))))[0.0] == 3
 
 
 def test_a_429_halves_the_number_once_for_a_round() -> None:
     """Refusals of requests that were on their way together halve the number once, and it grows back slowly."""
 
     async def main() -> tuple[float, float, float]:
-        at = gate(Limits(concurrency=8))
+        at = limiter(Limits(concurrency=8))
         gone = [await at.enter("m", ONE) for _ in range(8)]
         await asyncio.sleep(1)
         for one in gone:
@@ -85,7 +85,7 @@ def test_errors_in_a_row_pause_everything(kind: str, in_a_row: int) -> None:
     """After some errors of the server without a reply between them nothing goes for a while."""
 
     async def main() -> list[float]:
-        at = gate(Limits(concurrency=4))
+        at = limiter(Limits(concurrency=4))
         waits = []
         for _ in range(in_a_row):
             start = virtual_time.now()
@@ -104,7 +104,7 @@ def test_a_reply_between_errors_keeps_things_going() -> None:
     """Errors that come now and then among replies pause nobody."""
 
     async def main() -> float:
-        at = gate(Limits(concurrency=4))
+        at = limiter(Limits(concurrency=4))
         for _ in range(10):
             at.failed(await at.enter("m", ONE), TransientError("server", "trouble", status=503))
             at.failed(await at.enter("m", ONE), TransientError("server", "trouble", status=503))
@@ -116,7 +116,7 @@ def test_a_reply_between_errors_keeps_things_going() -> None:
 
 def test_a_stated_limit_spreads_requests() -> None:
     """requests_per_minute from the config: a small burst, then evenly, near the limit and never above it."""
-    moments = sent(1200, lambda: gate(Limits(concurrency=50, requests_per_minute=600)), latency_s=0.1)
+    moments = sent(1200, lambda: limiter(Limits(concurrency=50, requests_per_minute=600)), latency_s=0.1)
     for first in moments[::50]:
         assert sum(1 for moment in moments if first <= moment < first + 60) <= 600
     assert 1200 / moments[-1] * 60 > 0.95 * 600
@@ -126,15 +126,15 @@ def test_the_smallest_limit_of_an_account_holds_for_all() -> None:
     """Of what two models of one account state, the smaller one counts, and counts both models' requests."""
 
     async def main() -> list[float]:
-        at = gate(Limits(concurrency=20, requests_per_minute=60), Limits(concurrency=20, requests_per_minute=6000))
-        return sorted(await asyncio.gather(*(ask(at, lane) for lane in ("a", "b") for _ in range(30))))
+        at = limiter(Limits(concurrency=20, requests_per_minute=60), Limits(concurrency=20, requests_per_minute=6000))
+        return sorted(await asyncio.gather(*(ask(at, model) for model in ("a", "b") for _ in range(30))))
 
     assert 50 < virtual_time.run(main())[-1] < 65
 
 
 def test_a_token_limit_counts_what_a_reply_may_have() -> None:
     """tokens_per_minute counts a request's own tokens and the most that its reply may have."""
-    moments = sent(60, lambda: gate(Limits(concurrency=60, tokens_per_minute=12_000)), latency_s=0.01)
+    moments = sent(60, lambda: limiter(Limits(concurrency=60, tokens_per_minute=12_000)), latency_s=0.01)
     assert 50 < moments[-1] < 65
 
 
@@ -142,11 +142,11 @@ def test_models_take_turns() -> None:
     """A model with few requests is not kept waiting behind another's many."""
 
     async def main() -> list[str]:
-        at, order = gate(Limits(concurrency=1)), []
+        at, order = limiter(Limits(concurrency=1)), []
 
-        async def one(lane: str) -> None:
-            gone = await at.enter(lane, ONE)
-            order.append(lane)
+        async def one(model: str) -> None:
+            gone = await at.enter(model, ONE)
+            order.append(model)
             await asyncio.sleep(1)
             at.answered(gone, {})
 
@@ -186,10 +186,10 @@ class Server:
         return TransientError("rate_limit", "slow down", status=429, retry_after_s=wait_s, headers=told)
 
 
-async def persist(at: Gate, server: Server, latency_s: float) -> None:
+async def persist(at: Limiter, server: Server, latency_s: float) -> None:
     """Ask until there is a reply, as a worker does."""
     while True:
-        gone: Pass = await at.enter("m", ONE)
+        gone: Permit = await at.enter("m", ONE)
         await asyncio.sleep(latency_s / 2)
         said = server.ask()
         await asyncio.sleep(latency_s / 2)
@@ -206,7 +206,7 @@ def test_what_headers_tell_is_used_up_and_kept(level: float, latency_s: float) -
     """A provider's own count is used to more than nine tenths, and hardly any request is refused."""
 
     async def main() -> tuple[float, int]:
-        at, server = gate(Limits(concurrency=200)), Server(600, level)
+        at, server = limiter(Limits(concurrency=200)), Server(600, level)
         await _all(persist(at, server, latency_s) for _ in range(1200))
         return virtual_time.now(), server.refused
 
@@ -224,9 +224,9 @@ def test_models_whose_limits_differ_have_limits_of_their_own() -> None:
     """A model that has used up its own limit does not hold up another one of the account."""
 
     async def main() -> tuple[float, float]:
-        at = gate(Limits(concurrency=10), Limits(concurrency=10))
-        for lane, limit, left in (("small", "60", "0"), ("large", "6000", "5999")):
-            gone = await at.enter(lane, ONE)
+        at = limiter(Limits(concurrency=10), Limits(concurrency=10))
+        for model, limit, left in (("small", "60", "0"), ("large", "6000", "5999")):
+            gone = await at.enter(model, ONE)
             told = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": left}
             at.answered(gone, {**told, "x-ratelimit-reset-requests": "60s" if left == "0" else "1s"})
         large = await ask(at, "large")
@@ -241,7 +241,7 @@ def test_a_limit_that_changes_with_each_reply_fills_no_memory() -> None:
     """Of a thousand limits that a server names one after another few are kept, and the last one holds."""
 
     async def main() -> tuple[int, float]:
-        at = gate(Limits(concurrency=10))
+        at = limiter(Limits(concurrency=10))
         for limit in range(1_000, 0, -1):
             gone = await at.enter("m", ONE)
             told = {"x-ratelimit-limit-requests": str(limit), "x-ratelimit-remaining-requests": str(limit - 1)}
@@ -274,7 +274,7 @@ def test_headers_that_cannot_be_true_hold_nobody_up(limit: str, left: str, reset
     """Whatever headers say, the next request goes within a minute, and nothing is raised over a reply that came."""
 
     async def main() -> float:
-        at = gate(Limits(concurrency=1))
+        at = limiter(Limits(concurrency=1))
         told = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": left}
         told |= {} if reset is None else {"x-ratelimit-reset-requests": reset}
         at.answered(await at.enter("m", ONE), told)
@@ -287,7 +287,7 @@ def test_a_closed_gate_sends_everyone_away() -> None:
     """Who waits and who comes later is told at once that nothing more goes through."""
 
     async def main() -> list[str]:
-        at = gate(Limits(concurrency=1))
+        at = limiter(Limits(concurrency=1))
         await at.enter("m", ONE)
         waiting = [asyncio.create_task(_refused(at.enter("m", ONE))) for _ in range(3)]
         await asyncio.sleep(0)
@@ -297,7 +297,7 @@ def test_a_closed_gate_sends_everyone_away() -> None:
     assert virtual_time.run(main()) == ["closed"] * 4
 
 
-async def _refused(entering: Awaitable[Pass]) -> str:
+async def _refused(entering: Awaitable[Permit]) -> str:
     try:
         await entering
     except Closed:
@@ -309,7 +309,7 @@ def test_who_gives_up_waiting_leaves_no_gap() -> None:
     """A request that is cancelled at the gate takes up no place, before or after its turn has come."""
 
     async def main() -> int:
-        at = gate(Limits(concurrency=1))
+        at = limiter(Limits(concurrency=1))
         first = await at.enter("m", ONE)
         given_up = asyncio.create_task(at.enter("m", ONE))
         await asyncio.sleep(0)
@@ -322,7 +322,7 @@ def test_who_gives_up_waiting_leaves_no_gap() -> None:
     assert virtual_time.run(main()) == 1
 
 
-async def _somehow(at: Gate, chance: Random) -> None:
+async def _somehow(at: Limiter, chance: Random) -> None:
     """One request, as often as it takes, whatever becomes of its attempts."""
     for attempt in range(1, 8):
         gone = await at.enter(chance.choice("abc"), Amount(1, chance.choice([0, 100, 3000]), chance.choice([0, 1000])))
@@ -358,7 +358,7 @@ def test_every_place_comes_back(chance: Random, requests: float | None, tokens: 
 
     async def main() -> int:
         stated = Limits(concurrency=chance.choice([1, 8]), requests_per_minute=requests, tokens_per_minute=tokens)
-        at = gate(stated, Limits(concurrency=2))
+        at = limiter(stated, Limits(concurrency=2))
         asked = [asyncio.create_task(_somehow(at, chance)) for _ in range(20)]
         for one in asked[::4]:
             await asyncio.sleep(chance.choice([0, 0.005, 1, 10]))

@@ -22,8 +22,8 @@ from runner.cli.jobs import gather, reproduce, rescore
 from runner.cli.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
 from runner.dispatch import live, purchase
 from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError
-from runner.ledger.batch_records import Entry
-from runner.ledger.batches import open_book
+from runner.ledger.batch_records import BatchRecord
+from runner.ledger.batches import open_batches
 from runner.plan.job import Job
 from runner.records import (
     Batch,
@@ -229,9 +229,9 @@ def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> N
         (first,) = run(this, tmp_path, one)
     waiting, *failing = this.purchase.failures
     of = replace(one.models[0], capability=Capability(structure="schema", batch="openai"))
-    entry = Entry("b1", this.id, "openai", of, provider.url, "account", 1, 86400, time.time(), "sent")
-    with open_book(one.ledger_url) as book:
-        book.draft(entry, [(waiting, 1)])
+    entry = BatchRecord("b1", this.id, "openai", of, provider.url, "account", 1, 86400, time.time(), "sent")
+    with open_batches(one.ledger_url) as store:
+        store.draft(entry, [(waiting, 1)])
     del this.purchase.failures[waiting]
     this.purchase.pending[waiting] = "b1"
     job = Job(0, one, first.folder)

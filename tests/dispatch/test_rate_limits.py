@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.dispatch.rate_limits import Amount, Bucket, Reading, readings
+from runner.dispatch.rate_limits import Amount, LimitHeader, TokenBucket, readings
 
 NOW = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ class Case:
 
     name: str
     headers: dict[str, str]
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[LimitHeader] = field(default_factory=list)
 
 
 OPENAI = {
@@ -33,7 +33,7 @@ OPENAI = {
 }
 CASES = [
     Case("none", {"content-type": "application/json"}),
-    Case("OpenAI", OPENAI, [Reading("requests", 500, 499, 0.12), Reading("tokens", 30000, 29000, 2)]),
+    Case("OpenAI", OPENAI, [LimitHeader("requests", 500, 499, 0.12), LimitHeader("tokens", 30000, 29000, 2)]),
     Case(
         "Groq, a limit a day",
         {
@@ -41,7 +41,7 @@ CASES = [
             "x-ratelimit-remaining-requests": "14370",
             "x-ratelimit-reset-requests": "2m59.56s",
         },
-        [Reading("requests", 14400, 14370, 179.56)],
+        [LimitHeader("requests", 14400, 14370, 179.56)],
     ),
     Case(
         "hours and minutes",
@@ -50,12 +50,12 @@ CASES = [
             "x-ratelimit-remaining-requests": "0",
             "x-ratelimit-reset-requests": "1h2m3s",
         },
-        [Reading("requests", 10, 0, 3723)],
+        [LimitHeader("requests", 10, 0, 3723)],
     ),
     Case(
         "no reset",
         {"x-ratelimit-limit-requests": "480", "x-ratelimit-remaining-requests": "479"},
-        [Reading("requests", 480, 479, None)],
+        [LimitHeader("requests", 480, 479, None)],
     ),
     Case(
         "plain seconds",
@@ -64,7 +64,7 @@ CASES = [
             "x-ratelimit-remaining-tokens": "50",
             "x-ratelimit-reset-tokens": "30",
         },
-        [Reading("tokens", 100, 50, 30)],
+        [LimitHeader("tokens", 100, 50, 30)],
     ),
     Case(
         "Anthropic",
@@ -76,7 +76,7 @@ CASES = [
             "anthropic-ratelimit-output-tokens-remaining": "4000",
             "anthropic-ratelimit-output-tokens-reset": "2026-11-27T12:00:15Z",
         },
-        [Reading("requests", 50, 49, 30), Reading("output-tokens", 8000, 4000, 15)],
+        [LimitHeader("requests", 50, 49, 30), LimitHeader("output-tokens", 8000, 4000, 15)],
     ),
     Case(
         "numbers that are none",
@@ -89,7 +89,7 @@ CASES = [
             "x-ratelimit-remaining-requests": "1",
             "x-ratelimit-reset-requests": "soon",
         },
-        [Reading("requests", 10, 1, None)],
+        [LimitHeader("requests", 10, 1, None)],
     ),
     Case("a limit of nothing", {"x-ratelimit-limit-requests": "0", "x-ratelimit-remaining-requests": "0"}),
 ]
@@ -113,18 +113,18 @@ class Speed:
     """A reading and how fast its bucket refills."""
 
     name: str
-    reading: Reading
+    reading: LimitHeader
     per_s: float
 
 
 @pytest.mark.parametrize(
     "speed",
     [
-        Speed("empty", Reading("requests", 600, 0, 60), 10),
-        Speed("a limit a day", Reading("requests", 14400, 14370, 180), 30 / 180),
-        Speed("untouched", Reading("requests", 600, 600, 0), 10),
-        Speed("rounded too roughly", Reading("requests", 60000, 59999, 0.001), 1000),
-        Speed("no reset", Reading("requests", 480, 100, None), 8),
+        Speed("empty", LimitHeader("requests", 600, 0, 60), 10),
+        Speed("a limit a day", LimitHeader("requests", 14400, 14370, 180), 30 / 180),
+        Speed("untouched", LimitHeader("requests", 600, 600, 0), 10),
+        Speed("rounded too roughly", LimitHeader("requests", 60000, 59999, 0.001), 1000),
+        Speed("no reset", LimitHeader("requests", 480, 100, None), 8),
     ],
     ids=lambda speed: speed.name,
 )
@@ -142,7 +142,7 @@ def test_an_amount_counts_against_each_kind() -> None:
 
 def test_a_bucket_refills_evenly() -> None:
     """What was taken comes back at the bucket's speed, and never above its capacity."""
-    bucket = Bucket(10, 2, 10, 0)
+    bucket = TokenBucket(10, 2, 10, 0)
     bucket.take(10, 0)
     assert bucket.wait_s(1, 0) == 0.5
     assert bucket.wait_s(4, 1) == 1.0
@@ -153,7 +153,7 @@ def test_a_bucket_refills_evenly() -> None:
 
 def test_more_than_a_bucket_holds_waits_until_it_is_full() -> None:
     """An amount above the capacity goes once the bucket is full, and leaves a debt that is paid off first."""
-    bucket = Bucket(10, 1, 0, 0)
+    bucket = TokenBucket(10, 1, 0, 0)
     assert bucket.wait_s(25, 0) == 10
     bucket.take(25, 10)
     assert bucket.wait_s(1, 10) == 16
@@ -162,7 +162,7 @@ def test_more_than_a_bucket_holds_waits_until_it_is_full() -> None:
 @given(per_minute=st.floats(1, 100_000), gaps=st.lists(st.floats(0, 5), min_size=1, max_size=200))
 def test_no_minute_holds_more_than_was_stated(per_minute: float, gaps: list[float]) -> None:
     """Whenever requests come, a bucket for a stated limit lets no more than it through in any sixty seconds."""
-    bucket, now = Bucket.stated(per_minute, 0.0), 0.0
+    bucket, now = TokenBucket.stated(per_minute, 0.0), 0.0
     gone: list[float] = []
     for gap in gaps:
         now += gap

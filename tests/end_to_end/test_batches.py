@@ -15,7 +15,7 @@ import pytest
 from commandline import load, newest, quick
 
 from runner.cli.main import main
-from runner.ledger.batches import open_book
+from runner.ledger.batches import open_batches
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 
@@ -177,11 +177,11 @@ def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED)
         assert simulator.count.requests["openai"]["files.delete"] == 2
-        with open_book("sqlite:///outputs/ledger.db") as book:
-            (entry,) = book.entries()
-            book.change(entry.id, "collected")  # as if killed there
+        with open_batches("sqlite:///outputs/ledger.db") as store:
+            (entry,) = store.entries()
+            store.change(entry.id, "collected")  # as if killed there
             assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)
-            assert book.entry(entry.id).state == "closed"
+            assert store.entry(entry.id).state == "closed"
         assert simulator.count.requests["openai"]["files.delete"] == 4
 
 

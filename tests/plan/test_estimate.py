@@ -16,7 +16,7 @@ from runner.cli.tables import render_estimate
 from runner.plan import estimate as subject
 from runner.plan import tokens
 from runner.plan.estimate import Estimate, estimate
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import (
     Batch,
     Capability,
@@ -66,7 +66,7 @@ def nothing(_keys: Sequence[str]) -> set[str]:
 
 
 def estimated(*experiments: Experiment) -> Estimate:
-    return estimate([Asker(experiment) for experiment in experiments], nothing)
+    return estimate([TrialPlan(experiment) for experiment in experiments], nothing)
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------
@@ -74,8 +74,8 @@ def estimated(*experiments: Experiment) -> Estimate:
 
 def test_every_trial_is_paid_collapsed_or_to_buy() -> None:
     """What the ledger has and what repeats an earlier request are taken off, and the three make up all trials."""
-    paid = {trial.key for trial in Asker(WHOLE).trials() if trial.text.name == "a"}
-    found = estimate([Asker(WHOLE), Asker(WHOLE)], lambda keys: paid & {*keys})
+    paid = {trial.key for trial in TrialPlan(WHOLE).trials() if trial.text.name == "a"}
+    found = estimate([TrialPlan(WHOLE), TrialPlan(WHOLE)], lambda keys: paid & {*keys})
     total = found.total
     assert (total.trials, total.cells, found.jobs) == (2 * TRIALS, 4, 2)
     assert (total.paid, total.collapsed, total.requests) == (10, TRIALS, TRIALS - 10)
@@ -83,9 +83,9 @@ def test_every_trial_is_paid_collapsed_or_to_buy() -> None:
 
 def test_what_open_batches_hold_is_not_bought_again() -> None:
     """A request that a batch still holds is neither paid nor to buy, costs nothing, and is told apart."""
-    waiting = {trial.key for trial in Asker(WHOLE).trials() if trial.text.name == "b"}
-    paid = {trial.key for trial in Asker(WHOLE).trials() if trial.text.name == "a"}
-    found = estimate([Asker(WHOLE)], lambda keys: paid & {*keys}, waiting)
+    waiting = {trial.key for trial in TrialPlan(WHOLE).trials() if trial.text.name == "b"}
+    paid = {trial.key for trial in TrialPlan(WHOLE).trials() if trial.text.name == "a"}
+    found = estimate([TrialPlan(WHOLE)], lambda keys: paid & {*keys}, waiting)
     total = found.total
     assert (total.trials, total.paid, total.waiting, total.requests) == (TRIALS, 10, 10, 10)
     assert 0 < (total.live_usd or 0) < (estimated(WHOLE).live_usd or 0) / 2
@@ -111,17 +111,17 @@ def test_a_name_with_two_ids_has_two_lines() -> None:
 def test_nothing_to_buy_costs_nothing() -> None:
     """With every answer in the ledger an unknown price is no obstacle: the price is zero."""
     unpriced = replace(WHOLE, models=(replace(MODEL, prices=Prices()),))
-    found = estimate([Asker(unpriced)], set)
+    found = estimate([TrialPlan(unpriced)], set)
     assert (found.live_usd, found.batch_usd, found.live_s, found.unpriced) == (0, 0, 0, ())
 
 
 def test_many_trials_are_never_held_together() -> None:
     """Ten thousand trials of a hundred long texts need the memory of their keys, not of their texts."""
     texts = tuple(Text(f"t{number}", f"{number} {ENGLISH * 100}") for number in range(100))
-    asker = Asker(replace(WHOLE, texts=texts, sampling=Sampling(trials=50)))
-    estimate([asker], nothing)
+    plan = TrialPlan(replace(WHOLE, texts=texts, sampling=Sampling(trials=50)))
+    estimate([plan], nothing)
     tracemalloc.start()
-    found = estimate([asker], nothing)
+    found = estimate([plan], nothing)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.total.requests == 10_000

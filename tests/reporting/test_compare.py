@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from runner.errors import ConfigError
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import (
     Batch,
     Experiment,
@@ -60,7 +60,7 @@ def write(folder: Path, experiment: Experiment, score: Score = by_text) -> Path:
     """A run's folder with what a comparison reads of it, each trial scored by `score`; None: not scored."""
     reader = Reader("r", 0, experiment.prompt)
     with files.RunFolder(folder, experiment.prompt) as out:
-        for trial in Asker(experiment).trials():
+        for trial in TrialPlan(experiment).trials():
             row = reader.failed(trial, Failure(trial.key, Problem("timeout", "too late"), 1))
             if (joy := score(row)) is not None:
                 row = replace(

@@ -27,7 +27,7 @@ from runner.reporting.tracking.store import (
     STARTED_TAG,
     TEXTS_AS_DATASETS,
     CellRun,
-    Launch,
+    LoggedLaunch,
     batches,
     close_stale,
     log,
@@ -126,8 +126,8 @@ def _cell(name: str, score: float) -> CellRun:
     return CellRun(name, {"temperature": "0.7"}, {"score/joy/mean": score}, {"provider": "openai"})
 
 
-def _launch(n_cells: int = 3, **changes: Any) -> Launch:
-    launch = Launch(
+def _launch(n_cells: int = 3, **changes: Any) -> LoggedLaunch:
+    launch = LoggedLaunch(
         id="2026-01-01-abc",
         name="demo",
         experiment="study",

@@ -43,7 +43,7 @@ def run(order: dict[str, Any]) -> None:
     trials = trials_of(model_of(order["api"], order["base"]), order["count"])
     with bench(Path(order["folder"]), fast, step=fuse) as at:
         outcome = at.buy(trials)
-        control.collect(at.shop, Stop())
+        control.collect(at.context, Stop())
         said = {key: failure.problem.message for key, failure in outcome.failures.items()}
         Path(order["folder"], "outcome.json").write_text(json.dumps(said), encoding="utf-8")
 

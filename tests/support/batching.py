@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runner.dispatch.batch.dispatch import Outcome, Shop, Wanted, dispatch
+from runner.dispatch.batch.dispatch import BatchContext, Outcome, Wanted, dispatch
 from runner.dispatch.live import Stop
 from runner.ledger.answers import Ledger, open_ledger
-from runner.ledger.batches import Book, open_book
+from runner.ledger.batches import BatchStore, open_batches
 from runner.plan.trials import endpoint_of, key_of
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.records import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.ledger.batch_records import Entry
+    from runner.ledger.batch_records import BatchRecord
     from runner.providers.batch.api import Account, Draft, Ending
     from runner.records import Answer, Failure
 
@@ -127,39 +127,39 @@ class Bench:
 
     folder: Path
     ledger: Ledger
-    book: Book
-    shop: Shop
+    store: BatchStore
+    context: BatchContext
     watcher: Watcher = field(default_factory=Watcher)
     stop: Stop = field(default_factory=Stop)
 
-    def buy(self, *lanes: Sequence[Trial]) -> Outcome:
+    def buy(self, *queues: Sequence[Trial]) -> Outcome:
         """Dispatch those trials that the ledger lacks, each lane of one model."""
         wanted = []
-        for lane in lanes:
-            known = self.ledger.lookup(trial.key for trial in lane)
-            missing = [trial for trial in lane if trial.key not in known]
-            if lane:
+        for queue in queues:
+            known = self.ledger.lookup(trial.key for trial in queue)
+            missing = [trial for trial in queue if trial.key not in known]
+            if queue:
                 keys = frozenset(trial.key for trial in missing)
-                wanted.append(Wanted(lane[0].cell.model, keys, iter(missing)))
-        return asyncio.run(dispatch(wanted, self.shop, self.watcher, self.stop, run="run-1"))
+                wanted.append(Wanted(queue[0].cell.model, keys, iter(missing)))
+        return asyncio.run(dispatch(wanted, self.context, self.watcher, self.stop, run="run-1"))
 
     def has(self, trials: Sequence[Trial]) -> int:
         """How many of them have their answer."""
         return len(self.ledger.lookup(trial.key for trial in trials))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BatchRecord]:
         """Every batch."""
-        return self.book.entries()
+        return self.store.entries()
 
 
 @contextmanager
-def bench(folder: Path, settings: Batch = FAST, **shop: Any) -> Iterator[Bench]:
+def bench(folder: Path, settings: Batch = FAST, **context: Any) -> Iterator[Bench]:
     """A bench in a folder; what is there from before is taken up."""
     url = f"sqlite:///{folder}/ledger.db"
-    with open_ledger(url) as ledger, open_book(url) as book:
-        keys = {"environment": KEYS, **shop}
-        made = Shop(book=book, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
-        yield Bench(folder, ledger, book, made)
+    with open_ledger(url) as ledger, open_batches(url) as store:
+        keys = {"environment": KEYS, **context}
+        made = BatchContext(store=store, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
+        yield Bench(folder, ledger, store, made)
 
 
 # ---- an API without HTTP --------------------------------------------------------------------------------------------

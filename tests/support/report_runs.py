@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import (
     Batch,
     Capability,
@@ -212,7 +212,7 @@ def write_large_run(folder: Path, trials: int) -> Path:
     """A run of at least so many trials, made quickly: a few repetitions again and again, and no files of replies."""
     pairs = len(MODELS) * len(PERSONAS) * len(TEXTS)
     asked, few = experiment(trials=-(-trials // pairs)), 12
-    made = [mostly_scored(trial) for trial in Asker(experiment(trials=few)).trials()]
+    made = [mostly_scored(trial) for trial in TrialPlan(experiment(trials=few)).trials()]
     rows = [
         replace(one, repetition=number + 1, key=f"{number:08x}{one.key[8:]}")
         for start in range(0, len(made), few)
@@ -236,7 +236,7 @@ def write_run(
     """A run's folder with one row for each trial, and run.json with `changes`."""
     outcomes: Counter[Outcome] = Counter()
     with RunFolder(folder, asked.prompt) as written:
-        for trial in Asker(asked).trials():
+        for trial in TrialPlan(asked).trials():
             made = replace(answer(trial), job=job)
             outcomes[made.outcome] += 1
             written.add(made)

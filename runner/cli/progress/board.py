@@ -13,7 +13,7 @@ from runner.providers.codec import Decoders
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.cli.progress.counts import Counts, Lane
+    from runner.cli.progress.counts import Counts, ModelCounts
     from runner.records import Answer, Trial
 
 RATE_S = 10.0
@@ -87,12 +87,12 @@ class Board:
 
     def look(self) -> Picture:
         """The moment."""
-        now, lanes = self.counts.clock(), dict(self.counts.lanes)
-        self._remember(now, {name: lane.done for name, lane in lanes.items()})
-        models = tuple(self._line(name, lane, now) for name, lane in lanes.items())
+        now, counted_models = self.counts.clock(), dict(self.counts.models)
+        self._remember(now, {name: counted.done for name, counted in counted_models.items()})
+        models = tuple(self._line(name, counted, now) for name, counted in counted_models.items())
         batches = list(self.counts.batches.values())
         out = sorted((entry for entry in batches if entry.state in WAITING), key=lambda entry: entry.created)
-        spent, whole = self._prices.of(lanes)
+        spent, whole = self._prices.of(counted_models)
         return Picture(
             models=models,
             total=_sum(models),
@@ -121,22 +121,22 @@ class Board:
         while len(self._seen) > 2 and self._seen[1][0] <= now - LEFT_S:
             self._seen.popleft()
 
-    def _line(self, name: str, lane: Lane, now: float) -> Line:
-        left = lane.planned - lane.done
+    def _line(self, name: str, counted: ModelCounts, now: float) -> Line:
+        left = counted.planned - counted.done
         done, seconds = self._since(name, now, LEFT_S)
         if done < ENOUGH:
-            done, seconds = lane.done, now - self._began_s
+            done, seconds = counted.done, now - self._began_s
         pace = done / seconds if seconds > 0 else 0.0
         recent, recent_s = self._since(name, now, RATE_S)
         return Line(
             name=name,
-            done=lane.done,
-            planned=lane.planned,
-            in_flight=lane.in_flight,
-            retries=lane.waits,
-            failed=lane.failed,
+            done=counted.done,
+            planned=counted.planned,
+            in_flight=counted.in_flight,
+            retries=counted.waits,
+            failed=counted.failed,
             rate=recent / recent_s if recent_s > 0 else 0.0,
-            left_s=0.0 if left <= 0 else left / pace if pace > 0 and lane.live else None,
+            left_s=0.0 if left <= 0 else left / pace if pace > 0 and counted.live else None,
         )
 
     def _since(self, name: str, now: float, seconds: float) -> tuple[int, float]:
@@ -171,22 +171,22 @@ class Prices:
     _last: dict[str, tuple[Trial, Answer]] = field(default_factory=dict)
     _unknown: set[str] = field(default_factory=set)
 
-    def of(self, lanes: Mapping[str, Lane]) -> tuple[float | None, float | None]:
+    def of(self, models: Mapping[str, ModelCounts]) -> tuple[float | None, float | None]:
         """About what is spent, and what all that is planned will have cost, in US dollars."""
         spent = whole = 0.0
         known = True
-        for name, lane in lanes.items():
-            self._take(name, lane)
+        for name, counted in models.items():
+            self._take(name, counted)
             total, count = self._sums.get(name, (0.0, 0))
-            if name in self._unknown or (not count and lane.done < lane.planned):
+            if name in self._unknown or (not count and counted.done < counted.planned):
                 known = False
             elif count:
-                spent += total / count * (lane.live + lane.batched)
-                whole += total / count * (lane.planned - lane.failed)
+                spent += total / count * (counted.live + counted.batched)
+                whole += total / count * (counted.planned - counted.failed)
         return (spent, whole) if known else (None, None)
 
-    def _take(self, name: str, lane: Lane) -> None:
-        newest = lane.sample
+    def _take(self, name: str, counted: ModelCounts) -> None:
+        newest = counted.sample
         if newest is None or name in self._unknown or self._last.get(name) is newest:
             return
         self._last[name] = newest

@@ -12,12 +12,12 @@ from runner.dispatch.live import NOT_SENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.ledger.batch_records import Entry
+    from runner.ledger.batch_records import BatchRecord
     from runner.records import Answer, Failure, Model, Trial
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelCounts:
     """What has happened to one model's requests."""
 
     planned: int = 0
@@ -72,54 +72,54 @@ class Counts:
     clock: Callable[[], float] = time.monotonic
     began_s: float | None = None
     """When it was first told of a plan, by its clock."""
-    lanes: dict[str, Lane] = field(default_factory=dict)
+    models: dict[str, ModelCounts] = field(default_factory=dict)
     """By model's name, in the order of the plan."""
     retries: dict[str, int] = field(default_factory=dict)
     """How often, by kind."""
     failures: dict[str, int] = field(default_factory=dict)
-    batches: dict[str, Entry] = field(default_factory=dict)
+    batches: dict[str, BatchRecord] = field(default_factory=dict)
     """By id, each as it was last heard of."""
-    told: deque[Retried | Failed | Entry] = field(default_factory=deque)
+    told: deque[Retried | Failed | BatchRecord] = field(default_factory=deque)
     """What is still to be said, where `verbose`."""
 
     def planned(self, model: Model, count: int) -> None:
         """Called once for each model, before anything is sent."""
         if self.began_s is None:
             self.began_s = self.clock()
-        self.lanes.setdefault(model.name, Lane()).planned += count
+        self.models.setdefault(model.name, ModelCounts()).planned += count
 
     def sent(self, trial: Trial) -> None:
         """An attempt leaves; trials whose batch was taken come without messages, and are not on the wire."""
         if trial.adapted.request.messages:
-            self.lanes[trial.cell.model.name].attempts += 1
+            self.models[trial.cell.model.name].attempts += 1
 
     def answered(self, trial: Trial, answer: Answer) -> None:
         """One further."""
-        lane = self.lanes[trial.cell.model.name]
+        counted = self.models[trial.cell.model.name]
         if answer.route == "live":
-            lane.live += 1
+            counted.live += 1
         else:
-            lane.batched += 1
-        lane.sample = (trial, answer)
+            counted.batched += 1
+        counted.sample = (trial, answer)
 
     def failed(self, trial: Trial, failure: Failure) -> None:
         """One further, and why."""
-        lane, kind = self.lanes[trial.cell.model.name], failure.problem.kind
-        lane.failed += 1
+        counted, kind = self.models[trial.cell.model.name], failure.problem.kind
+        counted.failed += 1
         if failure.attempts and kind != NOT_SENT and trial.adapted.request.messages:
-            lane.ended += 1
+            counted.ended += 1
         self.failures[kind] = self.failures.get(kind, 0) + 1
         if self.verbose:
             self.told.append(Failed(trial, failure))
 
     def waiting(self, model: Model, kind: str, wait_s: float) -> None:
         """A retry, and why."""
-        self.lanes[model.name].waits += 1
+        self.models[model.name].waits += 1
         self.retries[kind] = self.retries.get(kind, 0) + 1
         if self.verbose:
             self.told.append(Retried(model.name, kind, wait_s))
 
-    def batch(self, entry: Entry) -> None:
+    def batch(self, entry: BatchRecord) -> None:
         """A batch, whenever something about it has changed."""
         self.batches[entry.id] = entry
         if self.verbose:

@@ -70,9 +70,9 @@ class Progress:
     def _run(self) -> None:
         """Whatever goes wrong with a display must not cost a run its answers."""
         try:
-            while not self._ended.wait(LOOK_S) and not self.counts.lanes:
+            while not self._ended.wait(LOOK_S) and not self.counts.models:
                 pass
-            if self.counts.lanes:
+            if self.counts.models:
                 self._watch() if is_watched(self.console) else self._write()
                 self._tell()
                 self._say(render.last_line(self.board.look()))

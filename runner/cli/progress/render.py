@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
 from runner.cli.progress.counts import Failed, Retried
-from runner.ledger.batch_records import Entry
+from runner.ledger.batch_records import BatchRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ def last_line(picture: Picture) -> str:
     return ", ".join(parts)
 
 
-def event(what: Retried | Failed | Entry) -> str:
+def event(what: Retried | Failed | BatchRecord) -> str:
     """Something that happened, in one line, for those who asked to be told."""
     match what:
         case Retried():
@@ -157,7 +157,7 @@ def event(what: Retried | Failed | Entry) -> str:
         case Failed():
             trial, problem = what.trial, what.failure.problem
             return f"{trial.cell.name}/{trial.text.name} #{trial.repetition} failed: {problem.kind}: {problem.message}"
-        case Entry():
+        case BatchRecord():
             standing = what.standing
             stands = f": {standing.word}, {standing.done} of {what.count}" if standing else f": {what.count} requests"
             return (

@@ -9,19 +9,19 @@ from runner.cli import jobs
 from runner.cli.session import console, short
 from runner.dispatch import live
 from runner.dispatch.batch import control
-from runner.dispatch.batch.dispatch import Shop
+from runner.dispatch.batch.dispatch import BatchContext
 from runner.dispatch.purchase import BATCHES, interrupts
 from runner.errors import RunnerError
 from runner.ledger.answers import open_ledger
 from runner.ledger.batch_records import WAITING
-from runner.ledger.batches import open_book
+from runner.ledger.batches import open_batches
 from runner.records import Batch
 from runner.results import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.dispatch.batch.control import Seen
+    from runner.dispatch.batch.control import BatchView
 
 EXIT_DETACHED = 5
 LEDGER = "sqlite:///outputs/ledger.db"
@@ -33,8 +33,8 @@ def status(url: str, folder: Path | None) -> int:
     if not control.is_there(url):
         console().print(f"no batches: there is no ledger at {url}", markup=False)
         return 0
-    with open_book(url) as book:
-        return _show(control.status(book, _of(folder)), url, folder)
+    with open_batches(url) as store:
+        return _show(control.status(store, _of(folder)), url, folder)
 
 
 def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
@@ -76,11 +76,11 @@ def _load(folder: Path) -> dict[str, Any]:
     return manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
 
 
-def _of(folder: Path | None) -> control.Of | None:
+def _of(folder: Path | None) -> control.RunFilter | None:
     if folder is None:
         return None
     launch = _load(folder)
-    return control.Of(launch["run"], launch.get("batches", ()))
+    return control.RunFilter(launch["run"], launch.get("batches", ()))
 
 
 def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
@@ -88,23 +88,25 @@ def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
     if not control.is_there(url):
         return []
     waiting = [folder for folder in folders if _load(folder).get("status") == "SCHEDULED"]
-    with open_book(url) as book:
-        running = book.entries(WAITING)
+    with open_batches(url) as store:
+        running = store.entries(WAITING)
     ofs = ((folder, _of(folder)) for folder in waiting if manifest.ledger_of(folder) == url)
     return [folder for folder, of in ofs if of is not None and not any(map(of.holds, running))]
 
 
-def _work(url: str, folder: Path | None, do: Callable[[Shop, live.Stop, control.Of | None], list[Seen]]) -> int:
+def _work(
+    url: str, folder: Path | None, do: Callable[[BatchContext, live.Stop, control.RunFilter | None], list[BatchView]]
+) -> int:
     if not control.is_there(url):
         return status(url, folder)
     stop = live.Stop()
-    with open_ledger(url) as ledger, open_book(url) as book, interrupts(stop):
-        shop = Shop(book=book, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
-        return _show(do(shop, stop, _of(folder)), url, folder)
+    with open_ledger(url) as ledger, open_batches(url) as store, interrupts(stop):
+        context = BatchContext(store=store, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
+        return _show(do(context, stop, _of(folder)), url, folder)
     raise KeyboardInterrupt  # a second one, which `interrupts` has taken for itself
 
 
-def _show(seen: Sequence[Seen], url: str, folder: Path | None) -> int:
+def _show(seen: Sequence[BatchView], url: str, folder: Path | None) -> int:
     shown = console()
     if not seen:
         shown.print("no batches")

@@ -11,7 +11,7 @@ from runner.dispatch import purchase
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger
 from runner.plan import estimate
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.results.launch import JobResult
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Planner:
 
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table; 2 where a job could not be planned."""
-        askers = [Asker(job.experiment) for job in self.jobs]
+        plans = [TrialPlan(job.experiment) for job in self.jobs]
         url = self.jobs[0].experiment.ledger_url
         if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-            found = estimate.estimate(askers, lambda _: set())  # looking must not make a ledger
+            found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
         else:
             with open_ledger(url) as ledger:
-                found = estimate.estimate(askers, ledger.lookup, purchase.open_keys(askers))
+                found = estimate.estimate(plans, ledger.lookup, purchase.open_keys(plans))
         shown = console()
         shown.print(tables.render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from runner.cli.session import Session
 from runner.cli.tables import many
 from runner.errors import ConfigError
-from runner.ledger.batch_records import WAITING, Settled
-from runner.ledger.batches import open_book
+from runner.ledger.batch_records import WAITING, ItemEnding
+from runner.ledger.batches import open_batches
 from runner.simulator import SimulatorThread, load_plan
 from runner.simulator.registry import BASES
 
@@ -77,11 +77,11 @@ class Rehearsal:
 
     def _end_batches(self) -> None:
         """Nobody is to wait for them: what they were about to answer has ended."""
-        with open_book(LEDGER) as book:
-            for entry in book.entries(WAITING, self._session.launch.id):
-                open_items = [item.n for item in book.items(entry.id) if item.ending is None]
-                settled = [Settled(n, "lost", "lost", ENDED) for n in open_items]
-                book.change(entry.id, "closed", note=ENDED, settled=settled)
+        with open_batches(LEDGER) as store:
+            for entry in store.entries(WAITING, self._session.launch.id):
+                open_items = [item.n for item in store.items(entry.id) if item.ending is None]
+                settled = [ItemEnding(n, "lost", "lost", ENDED) for n in open_items]
+                store.change(entry.id, "closed", note=ENDED, settled=settled)
 
     def close(self) -> None:
         """End the simulated providers."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from runner.dispatch.batch.waiting import Waiting
-    from runner.ledger.batch_records import Booked, Entry
+    from runner.ledger.batch_records import BatchItem, BatchRecord
     from runner.records import Batch, Limits
 
 BYTES_A_TOKEN = 3
@@ -26,7 +26,7 @@ def most_bytes(limits: Limits) -> int | None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Room:
+class EnqueuedCapacity:
     """One model's batches at its account. What was refused because they hold too much waits here for its turn.
 
     Whenever a batch is taken or has ended, one of those that wait tries again, for all of them. Where nothing runs that
@@ -37,9 +37,9 @@ class Room:
     """None: unknown. Then only the provider's refusals tell."""
     settings: Batch
     pauses: Waiting
-    again: Callable[[Entry, Sequence[Booked]], Awaitable[None]]
+    again: Callable[[BatchRecord, Sequence[BatchItem]], Awaitable[None]]
     """Sends items of a refused batch in a new one."""
-    refuse: Callable[[Booked], None]
+    refuse: Callable[[BatchItem], None]
     """Told of each item that this run does not send again."""
     begin: Callable[[Coroutine[Any, Any, None]], object]
     """Runs something beside."""
@@ -49,7 +49,7 @@ class Room:
     """Batches that may make room: being sent, or followed."""
     left: bool = False
     """Whether batches were left running, for which nobody waits."""
-    _queue: deque[tuple[Entry, Sequence[Booked]]] = field(default_factory=deque)
+    _queue: deque[tuple[BatchRecord, Sequence[BatchItem]]] = field(default_factory=deque)
 
     def has(self, n_bytes: int) -> bool:
         """Whether so much fits in now. What is alone always does: the provider decides."""
@@ -70,7 +70,7 @@ class Room:
         if not self.running:
             self.go_on()
 
-    async def later(self, entry: Entry, items: Sequence[Booked]) -> None:
+    async def later(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         """Items of a batch that was refused for want of room, which still counts as running."""
         if not items:
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.dispatch.batch.dispatch import Shop, at_work
+from runner.dispatch.batch.dispatch import BatchContext, at_work
 from runner.dispatch.batch.lifecycle import check_account
 from runner.dispatch.batch.polling import gives_up
 from runner.dispatch.batch.waiting import Left, Unreachable
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import aiohttp
     from rich.console import Group
 
-    from runner.dispatch.batch.lifecycle import Course
+    from runner.dispatch.batch.lifecycle import BatchLifecycle
     from runner.dispatch.batch.waiting import Asked, Waiting
-    from runner.ledger.batch_records import Entry
-    from runner.ledger.batches import Book
+    from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
 
 SQLITE = "sqlite:///"
 BRIEF_S = 10.0
@@ -39,10 +39,10 @@ AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BatchView:
     """A batch, how its items ended so far, and what was found out about it just now."""
 
-    entry: Entry
+    entry: BatchRecord
     endings: Mapping[str, int]
     said: str = ""
 
@@ -53,111 +53,115 @@ def is_there(url: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Of:
+class RunFilter:
     """The batches of one run: those that it made, and those of other runs that it waits for."""
 
     run: str
     awaited: Collection[str] = ()
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: BatchRecord) -> bool:
         """Whether a batch is one of them."""
         return entry.run == self.run or entry.id in self.awaited
 
 
-def status(book: Book, of: Of | None = None) -> list[Seen]:
-    """Every batch, or those of one run, as the book has them: no provider is asked."""
-    tally = book.tally()
+def status(store: BatchStore, of: RunFilter | None = None) -> list[BatchView]:
+    """Every batch, or those of one run, as the store has them: no provider is asked."""
+    tally = store.tally()
     return [
-        Seen(entry, tally.get(entry.id, {}), entry.note) for entry in book.entries() if of is None or of.holds(entry)
+        BatchView(entry, tally.get(entry.id, {}), entry.note)
+        for entry in store.entries()
+        if of is None or of.holds(entry)
     ]
 
 
-def collect(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
+def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
     """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
     """
-    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=False))
+    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=False))
 
 
-def cancel(shop: Shop, stop: Asked, of: Of | None = None) -> list[Seen]:
+def cancel(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
-    return asyncio.run(_each(shop, stop, _to_see(shop, of), cancel=True))
+    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=True))
 
 
-def clean(shop: Shop, stop: Asked) -> list[Seen]:
+def clean(context: BatchContext, stop: Asked) -> list[BatchView]:
     """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
-    entries = shop.book.entries(["collected"])
-    return asyncio.run(_each(shop, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+    entries = context.store.entries(["collected"])
+    return asyncio.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
 
 
-def _to_see(shop: Shop, of: Of | None) -> list[Entry]:
+def _to_see(context: BatchContext, of: RunFilter | None) -> list[BatchRecord]:
     """What is open or not cleaned up, and what counts as never sent as long as it may yet show."""
-    entries = shop.book.entries([*OPEN, "collected", "unsent"])
+    entries = context.store.entries([*OPEN, "collected", "unsent"])
     mine = [entry for entry in entries if of is None or of.holds(entry)]
     return [
         entry
         for entry in mine
-        if entry.state != "unsent" or shop.clock() < gives_up(entry, entry.settings or shop.settings)
+        if entry.state != "unsent" or context.clock() < gives_up(entry, entry.settings or context.settings)
     ]
 
 
-def _briefly(entry: Entry) -> Entry:
+def _briefly(entry: BatchRecord) -> BatchRecord:
     limits = replace(entry.model.limits, attempts=1, total_s=BRIEF_S)
     return replace(entry, model=replace(entry.model, limits=limits))
 
 
-async def _each(shop: Shop, stop: Asked, entries: Sequence[Entry], *, cancel: bool) -> list[Seen]:
+async def _each(context: BatchContext, stop: Asked, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
     gate = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
-    async def one(entry: Entry, http: aiohttp.ClientSession, waiting: Waiting) -> None:
+    async def one(entry: BatchRecord, http: aiohttp.ClientSession, waiting: Waiting) -> None:
         async with gate:
-            said[entry.id] = await _handled(shop, entry, http, waiting, cancel=cancel)
+            said[entry.id] = await _handled(context, entry, http, waiting, cancel=cancel)
 
     try:
-        async with at_work(shop, stop) as (http, waiting), asyncio.TaskGroup() as group:
+        async with at_work(context, stop) as (http, waiting), asyncio.TaskGroup() as group:
             for entry in entries:
                 group.create_task(one(entry, http, waiting))
     except BaseExceptionGroup as errors:
         raise first_of(errors) from errors
-    tally = await asyncio.to_thread(shop.book.tally)
-    return [Seen(shop.book.entry(entry.id), tally.get(entry.id, {}), said[entry.id]) for entry in entries]
+    tally = await asyncio.to_thread(context.store.tally)
+    return [BatchView(context.store.entry(entry.id), tally.get(entry.id, {}), said[entry.id]) for entry in entries]
 
 
-async def _handled(shop: Shop, entry: Entry, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool) -> str:
+async def _handled(
+    context: BatchContext, entry: BatchRecord, http: aiohttp.ClientSession, waiting: Waiting, *, cancel: bool
+) -> str:
     """What came of looking at one batch, in words."""
     # As its run would: what is to be kept at the provider is kept, and how long it is waited for holds.
-    shop = replace(shop, settings=replace(entry.settings or shop.settings, wait=False))
+    context = replace(context, settings=replace(entry.settings or context.settings, wait=False))
     limits = replace(entry.model.limits, total_s=min(entry.model.limits.total_s, LOOK_S))
     try:
-        course = shop.course(replace(entry.model, limits=limits), http, waiting)
-        check_account(entry, course.fingerprint, gives_up(entry, shop.settings))
-        if not await asyncio.to_thread(shop.book.take, entry.id):
+        lifecycle = context.lifecycle(replace(entry.model, limits=limits), http, waiting)
+        check_account(entry, lifecycle.fingerprint, gives_up(entry, context.settings))
+        if not await asyncio.to_thread(context.store.take, entry.id):
             return "another process is at work on it"
-        return await _looked_at(course, await asyncio.to_thread(shop.book.entry, entry.id), cancel=cancel)
+        return await _looked_at(lifecycle, await asyncio.to_thread(context.store.entry, entry.id), cancel=cancel)
     except Unreachable as error:
         return error.problem.message
     except (ConfigError, ProviderError) as error:
         return f"{error}" + (f" ({error.advice})" if error.advice else "")
 
 
-async def _looked_at(course: Course, entry: Entry, *, cancel: bool) -> str:
+async def _looked_at(lifecycle: BatchLifecycle, entry: BatchRecord, *, cancel: bool) -> str:
     try:
-        look = course.look_for(entry) if entry.state == "unsent" else course.advance(entry, wait=False)
+        look = lifecycle.look_for(entry) if entry.state == "unsent" else lifecycle.advance(entry, wait=False)
         entry = await look
     except Left as left:
-        if course.waiting.over:
+        if lifecycle.waiting.over:
             return "not looked at: interrupted"
-        entry = await asyncio.to_thread(course.book.entry, entry.id)
+        entry = await asyncio.to_thread(lifecycle.store.entry, entry.id)
         if not cancel or entry.sent is None:
             return str(left) or "still running"
-        await course.cancel(entry)
+        await lifecycle.cancel(entry)
         return "asked to stop"
     return entry.note or entry.state
 
 
-def render(seen: Sequence[Seen], now: float | None = None) -> Group:
+def render(seen: Sequence[BatchView], now: float | None = None) -> Group:
     """A table of batches for a terminal of 80 columns or more, and below it what is to be said of them.
 
     `now` in seconds since 1970.
@@ -192,7 +196,7 @@ def _named(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
-def _row(one: Seen, now: float) -> tuple[str, ...]:
+def _row(one: BatchView, now: float) -> tuple[str, ...]:
     entry, standing = one.entry, one.entry.standing
     answered = one.endings.get("succeeded", 0)
     is_running = entry.state == "sent" and standing is not None

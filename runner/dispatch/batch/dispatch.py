@@ -2,7 +2,7 @@
 
 trial ──▶ in an open batch? ── yes ──▶ attached ────────────┐
               │ no                                          ▼
-              └──▶ packed ──▶ drafted ──▶ sent ──▶ course of each batch, side by side ──▶ answered
+              └──▶ packed ──▶ drafted ──▶ sent ──▶ lifecycle of each batch, side by side ──▶ answered
                      ▲                                      │
                      └── again, smaller, later ─────────────┴──▶ failed | live
 """
@@ -16,9 +16,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.dispatch.batch.lifecycle import Course, check_account
+from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
 from runner.dispatch.batch.polling import gives_up
-from runner.dispatch.batch.queue import Lane
+from runner.dispatch.batch.queue import BatchQueue
 from runner.dispatch.batch.waiting import Left, Unreachable, Waiting
 from runner.dispatch.observer import Outcome, Wanted
 from runner.errors import ProviderError, RunnerError, first_of
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from runner.dispatch.batch.fetch import Keep
     from runner.dispatch.batch.waiting import Asked
     from runner.dispatch.observer import Observer
-    from runner.ledger.batch_records import Entry
-    from runner.ledger.batches import Book
+    from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import BatchApi
     from runner.records import Batch, Model
 
-__all__ = ["Outcome", "Shop", "Wanted", "dispatch"]
+__all__ = ["BatchContext", "Outcome", "Wanted", "dispatch"]
 
 CONNECT_S = 10.0
 SILENCE_S = 120.0
@@ -52,10 +52,10 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shop:
+class BatchContext:
     """What dispatch, collect and cancel work with."""
 
-    book: Book
+    store: BatchStore
     ledger: Keep
     folder: Path
     """Where each batch's lines are kept: outputs/batches."""
@@ -67,19 +67,19 @@ class Shop:
     """Seconds since 1970."""
     step: Callable[[str], None] = lambda _name: None
     """Told of each step of each batch as it is taken."""
-    news: Callable[[Entry], None] = lambda _entry: None
+    news: Callable[[BatchRecord], None] = lambda _entry: None
     """Told whenever something about a batch has changed."""
 
-    def course(self, model: Model, http: aiohttp.ClientSession, waiting: Waiting) -> Course:
+    def lifecycle(self, model: Model, http: aiohttp.ClientSession, waiting: Waiting) -> BatchLifecycle:
         """For the batches of one model. FatalError where its key is not set, ConfigError where its API is unknown."""
         account = account_of(model, self.environment)
-        return Course(
+        return BatchLifecycle(
             model=model,
             api=self.api_of(model),
             account=account,
             fingerprint=fingerprint(model, account),
             http=http,
-            book=self.book,
+            store=self.store,
             ledger=self.ledger,
             folder=self.folder,
             settings=self.settings,
@@ -90,7 +90,9 @@ class Shop:
         )
 
 
-async def dispatch(wanted: Sequence[Wanted], shop: Shop, observer: Observer, stop: Asked, *, run: str = "") -> Outcome:
+async def dispatch(
+    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Asked, *, run: str = ""
+) -> Outcome:
     """Buy what is wanted by batches, lanes side by side. Answers went to the ledger; the rest is in the outcome.
 
     Returns when every batch has ended or, with `batch.wait=false` or once `stop` asks, leaves them running: the same
@@ -98,58 +100,58 @@ async def dispatch(wanted: Sequence[Wanted], shop: Shop, observer: Observer, sto
     key belongs to another account. LedgerError passes through at once.
     """
     outcome = Outcome()
-    open_keys = await asyncio.to_thread(shop.book.open_keys)
+    open_keys = await asyncio.to_thread(context.store.open_keys)
     try:
-        async with at_work(shop, stop) as (http, waiting):
-            lanes: list[Lane] = []
+        async with at_work(context, stop) as (http, waiting):
+            queues: list[BatchQueue] = []
             for each in wanted:
                 attached = {key: open_keys[key] for key in each.keys if key in open_keys}
                 try:
-                    course = shop.course(each.model, http, waiting)
+                    lifecycle = context.lifecycle(each.model, http, waiting)
                     # In a thread: a first codec may import LiteLLM, which takes seconds that others can use.
-                    codec = await asyncio.to_thread(codec_for, each.model, course.account.api_key)
+                    codec = await asyncio.to_thread(codec_for, each.model, lifecycle.account.api_key)
                 except ProviderError as error:
                     _fail_all(each, Problem(error.kind, str(error)), observer, outcome)
                     continue
                 if isinstance(codec, Codec):
-                    lanes.append(
-                        Lane(
+                    queues.append(
+                        BatchQueue(
                             wanted=each,
                             attached=attached,
                             run_id=run,
                             codec=codec,
-                            course=course,
+                            lifecycle=lifecycle,
                             observer=observer,
                             outcome=outcome,
                         )
                     )
                 else:
                     outcome.live |= each.keys
-            await _run_all(lanes, shop)
+            await _run_all(queues, context)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from errors
     return outcome
 
 
-async def _run_all(lanes: Sequence[Lane], shop: Shop) -> None:
-    for lane in lanes:
-        for batch in dict.fromkeys(lane.attached.values()):
-            _check_account(shop, batch, lane.course.fingerprint)
+async def _run_all(queues: Sequence[BatchQueue], context: BatchContext) -> None:
+    for queue in queues:
+        for batch in dict.fromkeys(queue.attached.values()):
+            _check_account(context, batch, queue.lifecycle.fingerprint)
     async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(lane.run())
-    for lane in lanes:
-        await _look_again(shop, lane)
+        for queue in queues:
+            group.create_task(queue.run())
+    for queue in queues:
+        await _look_again(context, queue)
 
 
-def _check_account(shop: Shop, batch: str, mine: str) -> None:
+def _check_account(context: BatchContext, batch: str, mine: str) -> None:
     """ConfigError where a batch is another account's; past its time it counts as lost, since keys may go for good."""
-    entry = shop.book.entry(batch)
-    until = gives_up(entry, shop.settings)
-    if entry.account == mine or shop.clock() <= until:
+    entry = context.store.entry(batch)
+    until = gives_up(entry, context.settings)
+    if entry.account == mine or context.clock() <= until:
         check_account(entry, mine, until)
     elif entry.state != "lost":
-        shop.book.change(batch, "lost", note="it is given up: it belongs to another account, and its time is over")
+        context.store.change(batch, "lost", note="it is given up: it belongs to another account, and its time is over")
 
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:
@@ -159,7 +161,7 @@ def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Out
 
 
 @asynccontextmanager
-async def at_work(shop: Shop, stop: Asked) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
+async def at_work(context: BatchContext, stop: Asked) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
     """A session for HTTP and a way to wait, while our batches are kept from others."""
     import aiohttp
 
@@ -167,17 +169,17 @@ async def at_work(shop: Shop, stop: Asked) -> AsyncIterator[tuple[aiohttp.Client
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
     connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(asyncio.to_thread, shop.book.release)
+        stack.push_async_callback(asyncio.to_thread, context.store.release)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
-        await stack.enter_async_context(_beside(_renew(shop.book)))
+        await stack.enter_async_context(_beside(_renew(context.store)))
         await stack.enter_async_context(_beside(waiting.watch()))
         yield http, waiting
 
 
-async def _renew(book: Book) -> None:
+async def _renew(store: BatchStore) -> None:
     while True:
         await asyncio.sleep(LEASE_S / 3)
-        await asyncio.to_thread(book.renew)
+        await asyncio.to_thread(store.renew)
 
 
 @asynccontextmanager
@@ -192,10 +194,10 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _look_again(shop: Shop, lane: Lane) -> None:
+async def _look_again(context: BatchContext, queue: BatchQueue) -> None:
     """A batch of this run whose sending got no answer, and that went out again, may show now."""
-    for entry in await asyncio.to_thread(shop.book.entries, ["unsent"], lane.run_id):
-        is_mine = (entry.model, entry.account) == (lane.wanted.model, lane.course.fingerprint)
-        if is_mine and not lane.course.waiting.over:
+    for entry in await asyncio.to_thread(context.store.entries, ["unsent"], queue.run_id):
+        is_mine = (entry.model, entry.account) == (queue.wanted.model, queue.lifecycle.fingerprint)
+        if is_mine and not queue.lifecycle.waiting.over:
             with suppress(ProviderError, Unreachable, Left):  # `runner collect` looks again
-                await lane.course.look_for(entry)
+                await queue.lifecycle.look_for(entry)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
 
 from runner.dispatch.batch.packing import on_disk, replace, sync
-from runner.ledger.batch_records import Settled, place_of, results_path
+from runner.ledger.batch_records import ItemEnding, place_of, results_path
 from runner.plan.trials import endpoint_of
 from runner.records import Answer
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from runner.ledger.batch_records import Booked, Ending, Entry
-    from runner.ledger.batches import Book
+    from runner.ledger.batch_records import BatchItem, BatchRecord, Ending
+    from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Item, State
 
 AT_A_TIME = 500
@@ -43,9 +43,9 @@ class Keep(Protocol):
 class Results:
     """One batch's results on their way in. `read` may be called again after a download that broke off."""
 
-    entry: Entry
-    booked: Sequence[Booked]
-    book: Book
+    entry: BatchRecord
+    booked: Sequence[BatchItem]
+    store: BatchStore
     ledger: Keep
     folder: Path
     answered: Callable[[str, Answer], str | None]
@@ -59,8 +59,8 @@ class Results:
     """Lines that bear no id of this batch, or cannot be read."""
     ended: bytearray = field(default_factory=bytearray)
     """For each item, whether its ending is known: 1 ended without an answer, 2 answered."""
-    unsettled: dict[int, Settled] = field(default_factory=dict)
-    """Endings that are not in the book yet. They outlive a download that broke off: its answers are not told twice."""
+    unsettled: dict[int, ItemEnding] = field(default_factory=dict)
+    """Endings that are not in the store yet. They outlive a download that broke off: its answers are not told twice."""
 
     def __post_init__(self) -> None:
         self.ended = bytearray(self.entry.count)
@@ -85,10 +85,10 @@ class Results:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 
-    def rest(self, state: State, kind: str, message: str) -> list[Settled]:
-        """The endings that the book lacks once no more lines can be had, those of silent items among them."""
+    def rest(self, state: State, kind: str, message: str) -> list[ItemEnding]:
+        """The endings that the store lacks once no more lines can be had, those of silent items among them."""
         ending, words = self._of_silent(state, message)
-        silent = (Settled(n, ending, kind, words) for n, known in enumerate(self.ended) if not known)
+        silent = (ItemEnding(n, ending, kind, words) for n, known in enumerate(self.ended) if not known)
         return [*self.unsettled.values(), *silent]
 
     def _of_silent(self, state: State, message: str) -> tuple[Ending, str]:
@@ -117,7 +117,7 @@ class Results:
             self.step("line")
         await self._settle()
 
-    def _take(self, item: Item) -> Settled | None:
+    def _take(self, item: Item) -> ItemEnding | None:
         """An item's ending, if it is news: a second line counts only where it brings the answer."""
         n = place_of(self.entry.id, self.entry.count, item.id)
         if n is None:
@@ -128,11 +128,11 @@ class Results:
             return None
         if succeeded and item.raw is not None:
             self.ended[n] = 2
-            return Settled(n, "succeeded", buyer=self._keep(n, item.raw))
+            return ItemEnding(n, "succeeded", buyer=self._keep(n, item.raw))
         self.ended[n] = 1
         if item.ending == "succeeded" or item.kind == "malformed":
-            return Settled(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
-        return Settled(n, item.ending, item.kind, self.told(item.message))
+            return ItemEnding(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
+        return ItemEnding(n, item.ending, item.kind, self.told(item.message))
 
     def _keep(self, n: int, raw: bytes) -> str | None:
         booked, model = self.booked[n], self.entry.model
@@ -155,5 +155,5 @@ class Results:
             return
         await asyncio.to_thread(self.ledger.flush)
         self.step("kept")
-        await asyncio.to_thread(self.book.change, self.entry.id, settled=list(self.unsettled.values()))
+        await asyncio.to_thread(self.store.change, self.entry.id, settled=list(self.unsettled.values()))
         self.unsettled.clear()

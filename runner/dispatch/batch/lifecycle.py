@@ -16,7 +16,7 @@ from runner.dispatch.batch.polling import gives_up, waits
 from runner.dispatch.batch.waiting import Left, Unreachable, Unsure
 from runner.dispatch.retry import attempt
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
-from runner.ledger.batch_records import Settled
+from runner.ledger.batch_records import ItemEnding
 from runner.providers.reply import without_key
 from runner.records import Problem
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from runner.dispatch.batch.fetch import Keep
     from runner.dispatch.batch.waiting import Waiting
-    from runner.ledger.batch_records import Entry
-    from runner.ledger.batches import Book
+    from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, BatchApi, Draft, Sent, Standing
     from runner.records import Answer, Batch, Model
 
@@ -41,7 +41,7 @@ FINDS = 16
 
 
 @dataclass(slots=True, kw_only=True)
-class Course:
+class BatchLifecycle:
     """What takes the batches of one model through their lives."""
 
     model: Model
@@ -50,7 +50,7 @@ class Course:
     fingerprint: str
     """The account's; see accounts.fingerprint."""
     http: aiohttp.ClientSession
-    book: Book
+    store: BatchStore
     ledger: Keep
     folder: Path
     settings: Batch
@@ -60,14 +60,14 @@ class Course:
     answered: Callable[[str, Answer], str | None] = lambda _key, _answer: None
     """Told of each answer that was fetched; the launch that counts it as bought."""
     retrying: Callable[[str, float], None] = lambda _kind, _wait_s: None
-    found: Callable[[Entry], None] = lambda _entry: None
+    found: Callable[[BatchRecord], None] = lambda _entry: None
     """Told of a batch whose sending got no answer, and that its provider has."""
-    news: Callable[[Entry], None] = lambda _entry: None
+    news: Callable[[BatchRecord], None] = lambda _entry: None
     """Told whenever something about a batch has changed."""
     step: Callable[[str], None] = lambda _name: None
     """Told of each step as it is taken."""
 
-    async def advance(self, entry: Entry, *, wait: bool) -> Entry:
+    async def advance(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         """Take a batch that was sent, or may have been, as far as it goes.
 
         With `wait`, until it has ended; without, it is looked at once. Left where it is still running, Unreachable
@@ -90,14 +90,14 @@ class Course:
                 case _:
                     assert_never(entry.state)
 
-    async def cancel(self, entry: Entry) -> None:
+    async def cancel(self, entry: BatchRecord) -> None:
         """Ask the provider to stop; the batch ends some time later. ProviderError where that does not work."""
         if (sent := entry.sent) is not None:
             await self._call(lambda: self.api.cancel(self.http, self.account, sent))
 
     # ---- sending
 
-    async def send(self, entry: Entry) -> Entry:
+    async def send(self, entry: BatchRecord) -> BatchRecord:
         """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left.
 
         It is sent once, unless the provider says that it took nothing: another try goes out under another id, so that
@@ -127,11 +127,11 @@ class Course:
         self.step("sent")
         return entry
 
-    async def _refused(self, entry: Entry, kind: str, message: str) -> Entry:
-        settled = [Settled(n, "refused", kind, message) for n in range(entry.count)]
+    async def _refused(self, entry: BatchRecord, kind: str, message: str) -> BatchRecord:
+        settled = [ItemEnding(n, "refused", kind, message) for n in range(entry.count)]
         return await self._change(entry, state="refused", note=message, settled=settled)
 
-    async def _recover(self, entry: Entry, *, wait: bool) -> Entry:
+    async def _recover(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         """A batch that may have been sent: the provider has it, or it was never sent."""
         for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
             try:
@@ -154,7 +154,7 @@ class Course:
         self.step("found")
         return entry
 
-    async def look_for(self, entry: Entry) -> Entry:
+    async def look_for(self, entry: BatchRecord) -> BatchRecord:
         """A batch that counts as never sent, looked for once. One that shows so late is asked to stop.
 
         Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
@@ -181,7 +181,7 @@ class Course:
 
     # ---- waiting
 
-    async def _wait(self, entry: Entry, *, wait: bool) -> Entry:
+    async def _wait(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         # One that was sent before may have ended long ago; a new one has not.
         pause_s = 0.0 if entry.standing is not None or not wait else None
         for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
@@ -194,7 +194,7 @@ class Course:
                 raise Left
         return entry
 
-    async def _looked(self, entry: Entry, *, wait: bool) -> Entry:
+    async def _looked(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         """The batch after a look at it: ended, lost, or as before."""
         is_late = self.clock() > gives_up(entry, self.settings)
         try:
@@ -221,7 +221,7 @@ class Course:
             return await self._lost(entry, f"it is still {standing.word}, past its window and {self.settings.grace}")
         return entry
 
-    async def _look_again(self, entry: Entry) -> Entry:
+    async def _look_again(self, entry: BatchRecord) -> BatchRecord:
         """A batch that was given up is taken up again where it has ended after all."""
         if entry.sent is None:
             return entry
@@ -233,30 +233,30 @@ class Course:
             return entry
         return await self.advance(await self._change(entry, state="ended", standing=standing), wait=False)
 
-    async def _lost(self, entry: Entry, why: str) -> Entry:
+    async def _lost(self, entry: BatchRecord, why: str) -> BatchRecord:
         sent = entry.sent.provider_id if entry.sent else ""
         message = (
             f"batch {entry.id} ({sent}) is given up: {why}. `runner collect` looks once more; "
             "the same run again looks once more, then buys its requests anew"
         )
-        items = await asyncio.to_thread(self.book.items, entry.id)
-        settled = [Settled(item.n, "lost", "lost", message) for item in items if item.ending is None]
+        items = await asyncio.to_thread(self.store.items, entry.id)
+        settled = [ItemEnding(item.n, "lost", "lost", message) for item in items if item.ending is None]
         return await self._change(entry, state="lost", note=message, settled=settled)
 
-    async def _standing(self, entry: Entry) -> Standing:
+    async def _standing(self, entry: BatchRecord) -> Standing:
         sent = entry.taken
         standing = await self._call(lambda: self.api.standing(self.http, self.account, sent))
         return standing if standing.message is None else replace(standing, message=self._told(standing.message))
 
     # ---- collecting
 
-    async def _collect(self, entry: Entry) -> Entry:
+    async def _collect(self, entry: BatchRecord) -> BatchRecord:
         sent, standing = entry.taken, entry.stood
-        booked = await asyncio.to_thread(self.book.items, entry.id)
+        booked = await asyncio.to_thread(self.store.items, entry.id)
         results = Results(
             entry=entry,
             booked=booked,
-            book=self.book,
+            store=self.store,
             ledger=self.ledger,
             folder=self.folder,
             answered=self.answered,
@@ -291,7 +291,7 @@ class Course:
                 return
             await self.waiting.pause(min(wait_s, left_s))
 
-    async def _clean(self, entry: Entry) -> Entry:
+    async def _clean(self, entry: BatchRecord) -> BatchRecord:
         """Only now, when every answer is durable. What cannot be deleted is no failure: a later run tries again."""
         sent, standing = entry.taken, entry.stood
         if self.settings.cleanup:
@@ -306,7 +306,7 @@ class Course:
 
     # ---- how
 
-    def _draft(self, entry: Entry) -> Draft:
+    def _draft(self, entry: BatchRecord) -> Draft:
         return entry.draft(self.folder, datetime.fromtimestamp(entry.created, UTC).isoformat())
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -331,13 +331,13 @@ class Course:
     def _told(self, said: str) -> str:
         return without_key(said, self.account.api_key, self.model.key_env)
 
-    async def _change(self, entry: Entry, **values: Any) -> Entry:
-        entry = await asyncio.to_thread(self.book.change, entry.id, **values)
+    async def _change(self, entry: BatchRecord, **values: Any) -> BatchRecord:
+        entry = await asyncio.to_thread(self.store.change, entry.id, **values)
         self.news(entry)
         return entry
 
 
-def check_account(entry: Entry, mine: str, until: float) -> None:
+def check_account(entry: BatchRecord, mine: str, until: float) -> None:
     """ConfigError where a batch was sent from another account than `mine`, a fingerprint.
 
     `until` is when the batch is given up, whoever asks: seconds since 1970.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runner.ledger.batch_records import Booked, Ending
+    from runner.ledger.batch_records import BatchItem, Ending
     from runner.records import Batch
 
 Verdict = Literal["kept", "failed", "again", "live", "smaller", "later"]
@@ -22,7 +22,7 @@ UNSTATED = frozenset({"", "server", "rate_limit", "timeout", "connection"})
 """Kinds of a failed batch that say nothing about its items."""
 
 
-def verdict(item: Booked, ending: Ending, settings: Batch) -> Verdict:
+def next_action(item: BatchItem, ending: Ending, settings: Batch) -> Verdict:
     """What becomes of the item's request."""
     match ending:
         case "succeeded":
@@ -37,13 +37,13 @@ def verdict(item: Booked, ending: Ending, settings: Batch) -> Verdict:
             assert_never(ending)
 
 
-def _again(item: Booked, settings: Batch, attempts: int) -> Verdict:
+def _again(item: BatchItem, settings: Batch, attempts: int) -> Verdict:
     if settings.fallback == "live":
         return "live"
     return "again" if item.attempt < attempts else "failed"
 
 
-def _whole(item: Booked, ending: Literal["refused", "dropped"], settings: Batch) -> Verdict:
+def _whole(item: BatchItem, ending: Literal["refused", "dropped"], settings: Batch) -> Verdict:
     """A batch that was not run at all."""
     if item.kind == "too_large":
         return "smaller"
@@ -56,11 +56,11 @@ def _whole(item: Booked, ending: Literal["refused", "dropped"], settings: Batch)
     return _again(item, settings, min(DROPPED_ATTEMPTS, settings.attempts))
 
 
-def told_apart(items: Iterable[Booked], settings: Batch) -> dict[Verdict, list[Booked]]:
+def by_next_action(items: Iterable[BatchItem], settings: Batch) -> dict[Verdict, list[BatchItem]]:
     """A batch's items by what becomes of them; those that count as tried have their next attempt's number."""
-    found: dict[Verdict, list[Booked]] = defaultdict(list)
+    found: dict[Verdict, list[BatchItem]] = defaultdict(list)
     for item in items:
-        said = verdict(item, item.ending or "missing", settings)
+        said = next_action(item, item.ending or "missing", settings)
         if settings.mode == "off" and said in {"again", "smaller", "later"}:
             said = "live"  # an earlier run's batch: this one makes none
         found[said].append(replace(item, attempt=item.attempt + 1) if said == "again" else item)

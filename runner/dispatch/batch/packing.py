@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runner.ledger.batch_records import Booked
+    from runner.ledger.batch_records import BatchItem
     from runner.providers.batch.api import Limits
     from runner.records import Batch
 
@@ -89,7 +89,7 @@ class Pack:
         return self.folder / f"{self.id}.in.part"
 
 
-def repack(pack: Pack, folder: Path, batch: str, items: Sequence[Booked]) -> list[Booked]:
+def repack(pack: Pack, folder: Path, batch: str, items: Sequence[BatchItem]) -> list[BatchItem]:
     """Fill a pack with items of a batch that was sent, from the lines on disk; those of which no whole line is left.
 
     LedgerError where the pack cannot be written.

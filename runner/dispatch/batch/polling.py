@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runner.ledger.batch_records import Entry
+    from runner.ledger.batch_records import BatchRecord
     from runner.records import Batch
 
 STEPS = 5
@@ -29,6 +29,6 @@ def window_of(asked_s: float, offered_s: Sequence[int]) -> int:
     return next((window for window in sorted(offered_s) if window >= asked_s), max(offered_s))
 
 
-def gives_up(entry: Entry, settings: Batch) -> float:
+def gives_up(entry: BatchRecord, settings: Batch) -> float:
     """When a batch that has not ended is lost: seconds since 1970."""
     return entry.created + entry.window_s + settings.grace_s

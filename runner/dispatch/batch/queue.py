@@ -6,23 +6,23 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runner.dispatch.batch.capacity import Room, most_bytes
-from runner.dispatch.batch.next_action import told_apart
+from runner.dispatch.batch.capacity import EnqueuedCapacity, most_bytes
+from runner.dispatch.batch.next_action import by_next_action
 from runner.dispatch.batch.packing import Pack, most_items, repack
 from runner.dispatch.batch.polling import window_of
 from runner.dispatch.batch.waiting import Left, Unreachable
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.retry import Breaker
 from runner.errors import LedgerError, ProviderError
-from runner.ledger.batch_records import Entry, Settled, items_path
+from runner.ledger.batch_records import BatchRecord, ItemEnding, items_path
 from runner.records import Adapted, Failure, Problem, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.dispatch.batch.lifecycle import Course
+    from runner.dispatch.batch.lifecycle import BatchLifecycle
     from runner.dispatch.observer import Observer, Outcome, Wanted
-    from runner.ledger.batch_records import Booked
+    from runner.ledger.batch_records import BatchItem
     from runner.providers.codec import Codec
     from runner.records import Answer, Rung, Trial
 
@@ -37,14 +37,14 @@ SHARE = 50
 
 
 @dataclass(slots=True, kw_only=True)
-class Lane:
+class BatchQueue:
     """The run of one Wanted. `attached` are the keys that open batches hold already, with the batches' ids."""
 
     wanted: Wanted
     attached: Mapping[str, str]
     run_id: str
     codec: Codec
-    course: Course
+    lifecycle: BatchLifecycle
     observer: Observer
     outcome: Outcome
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Lane:
     breaker: Breaker = field(default_factory=Breaker)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
-    _room: Room = field(init=False)
+    _room: EnqueuedCapacity = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
@@ -61,10 +61,10 @@ class Lane:
 
     def __post_init__(self) -> None:
         self._holder.update(self.attached)
-        self._room = Room(
+        self._room = EnqueuedCapacity(
             most_bytes=most_bytes(self.wanted.model.limits),
-            settings=self.course.settings,
-            pauses=self.course.waiting,
+            settings=self.lifecycle.settings,
+            pauses=self.lifecycle.waiting,
             again=self._relaunch,
             refuse=lambda item: self._fail(item.key, item.problem, item.attempt),
             begin=self._group.create_task,
@@ -72,9 +72,9 @@ class Lane:
 
     async def run(self) -> None:
         """Until every batch has ended, or nobody waits for them any longer."""
-        self.course.answered = self._answered
-        self.course.found = self._found
-        self.course.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
+        self.lifecycle.answered = self._answered
+        self.lifecycle.found = self._found
+        self.lifecycle.retrying = lambda kind, wait_s: self.observer.waiting(self.wanted.model, kind, wait_s)
         async with self._group:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
@@ -103,11 +103,11 @@ class Lane:
         await self._launch(pack)
 
     async def _put(self, pack: Pack, key: str, body: bytes) -> Pack:
-        line = self.course.api.line(pack.next_id, body, self.wanted.model)
+        line = self.lifecycle.api.line(pack.next_id, body, self.wanted.model)
         if not pack.takes(line):
             await self._launch(pack)
             pack = self._pack()
-            line = self.course.api.line(pack.next_id, body, self.wanted.model)
+            line = self.lifecycle.api.line(pack.next_id, body, self.wanted.model)
         try:
             pack.add(key, 1, line)
         except LedgerError:
@@ -119,12 +119,14 @@ class Lane:
         return self._pack()
 
     def _pack(self) -> Pack:
-        limits = self.course.api.limits
-        return Pack(self.course.folder, most_items(self.course.settings, limits), self._room.bound(limits.n_bytes))
+        limits = self.lifecycle.api.limits
+        return Pack(
+            self.lifecycle.folder, most_items(self.lifecycle.settings, limits), self._room.bound(limits.n_bytes)
+        )
 
     def _closed(self) -> Problem | None:
         """Why nothing more is sent; None where it is."""
-        if self.course.waiting.over:
+        if self.lifecycle.waiting.over:
             return Problem(NOT_SENT, "the run was interrupted before this request was sent")
         if (stopped := self.breaker.open) is not None:
             return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
@@ -150,42 +152,42 @@ class Lane:
     async def _await_room(self, pack: Pack) -> Problem | None:
         """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
         while not self._room.has(pack.n_bytes) and self._closed() is None:
-            if not self.course.settings.wait:
+            if not self.lifecycle.settings.wait:
                 held = "the model's other batches hold all that limits.enqueued_tokens allows"
                 return Problem("token_limit", f"{held}: the same command sends this once they have ended")
             await asyncio.sleep(ROOM_S)
         self._room.held[pack.id] = pack.n_bytes
         return None
 
-    async def _drafted(self, pack: Pack) -> Entry:
-        """File first, then the book: what the book names is there."""
-        course = self.course
+    async def _drafted(self, pack: Pack) -> BatchRecord:
+        """File first, then the store: what the store names is there."""
+        lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
-        course.step("packed")
-        entry = Entry(
+        lifecycle.step("packed")
+        entry = BatchRecord(
             id=pack.id,
             run=self.run_id,
             api=str(self.wanted.model.capability.batch),
             model=self.wanted.model,
-            base=course.account.base,
-            account=course.fingerprint,
+            base=lifecycle.account.base,
+            account=lifecycle.fingerprint,
             count=len(pack.items),
-            window_s=window_of(course.settings.window_s, course.api.limits.windows_s),
-            created=course.clock(),
-            settings=course.settings,
+            window_s=window_of(lifecycle.settings.window_s, lifecycle.api.limits.windows_s),
+            created=lifecycle.clock(),
+            settings=lifecycle.settings,
         )
-        await asyncio.to_thread(course.book.draft, entry, pack.items)
+        await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
         self._holder.update((key, pack.id) for key, _ in pack.items)
-        course.step("drafted")
-        course.news(entry)
+        lifecycle.step("drafted")
+        lifecycle.news(entry)
         return entry
 
     # ---- following
 
-    async def _send(self, entry: Entry, pack: Pack) -> None:
+    async def _send(self, entry: BatchRecord, pack: Pack) -> None:
         try:
             try:
-                entry = await self.course.send(entry)
+                entry = await self.lifecycle.send(entry)
             finally:
                 self._sending.release()
             if entry.state == "sent":
@@ -193,7 +195,7 @@ class Lane:
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
                 self._room.go_on()
-            if entry.state == "sent" and not self.course.settings.wait:
+            if entry.state == "sent" and not self.lifecycle.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
@@ -203,12 +205,12 @@ class Lane:
 
     async def _attach(self, batch: str) -> None:
         self._room.running += 1
-        book = self.course.book
-        entry = await asyncio.to_thread(book.entry, batch)
-        self.course.news(entry)
+        store = self.lifecycle.store
+        entry = await asyncio.to_thread(store.entry, batch)
+        self.lifecycle.news(entry)
         try:
             await self._take(batch)
-            entry = await asyncio.to_thread(book.entry, batch)
+            entry = await asyncio.to_thread(store.entry, batch)
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
@@ -216,22 +218,22 @@ class Lane:
 
     async def _take(self, batch: str) -> None:
         """Until no other process works on it; Left where that is not waited for."""
-        while not await asyncio.to_thread(self.course.book.take, batch):
-            if not self.course.settings.wait:
+        while not await asyncio.to_thread(self.lifecycle.store.take, batch):
+            if not self.lifecycle.settings.wait:
                 raise Left
-            await self.course.waiting.pause(LOOK_AGAIN_S)
+            await self.lifecycle.waiting.pause(LOOK_AGAIN_S)
 
-    async def _follow(self, entry: Entry, *, was_lost: bool = False) -> None:
-        book = self.course.book
+    async def _follow(self, entry: BatchRecord, *, was_lost: bool = False) -> None:
+        store = self.lifecycle.store
         try:
-            entry = await self.course.advance(entry, wait=self.course.settings.wait)
+            entry = await self.lifecycle.advance(entry, wait=self.lifecycle.settings.wait)
             # At once: two runs, each with a batch that the other waits for, would wait for ever.
-            await asyncio.to_thread(book.release, entry.id)
+            await asyncio.to_thread(store.release, entry.id)
             self._room.held.pop(entry.id, None)
             if entry.state != "refused":
                 self._room.go_on()
         except Unreachable as away:
-            await asyncio.to_thread(book.release, entry.id)
+            await asyncio.to_thread(store.release, entry.id)
             self._room.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
@@ -244,38 +246,38 @@ class Lane:
         else:
             await self._tell_apart(entry)
 
-    async def _resend(self, entry: Entry) -> None:
+    async def _resend(self, entry: BatchRecord) -> None:
         """A batch that never arrived goes out as another, as often as a request may be in one."""
         items = await self._mine(entry)
-        most = self.course.settings.attempts
+        most = self.lifecycle.settings.attempts
         for item in items:
             if item.attempt >= most:
                 self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
         again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
         await self._relaunch(entry, again)
 
-    async def _give_up(self, entry: Entry) -> None:
+    async def _give_up(self, entry: BatchRecord) -> None:
         """Its requests are about to be bought anew: let it not go on if that can be helped."""
         try:
-            await self.course.cancel(entry)
+            await self.lifecycle.cancel(entry)
         except ProviderError:
             return
 
-    async def _leave(self, entry: Entry) -> None:
+    async def _leave(self, entry: BatchRecord) -> None:
         self._room.left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
-    async def _mine(self, entry: Entry) -> list[Booked]:
+    async def _mine(self, entry: BatchRecord) -> list[BatchItem]:
         """Those of a batch's items that are wanted from it here; it may hold another run's too."""
-        items = await asyncio.to_thread(self.course.book.items, entry.id)
+        items = await asyncio.to_thread(self.lifecycle.store.items, entry.id)
         return [item for item in items if item.key in self.trials and self._holder.get(item.key) == entry.id]
 
-    async def _tell_apart(self, entry: Entry) -> None:
+    async def _tell_apart(self, entry: BatchRecord) -> None:
         """What becomes of each request of a batch that has ended."""
         items = await self._mine(entry)
         if entry.state == "refused" and items:
             self.breaker.record_fatal(items[0].kind, entry.note)
-        groups = told_apart(items, self.course.settings)
+        groups = by_next_action(items, self.lifecycle.settings)
         for item in groups["failed"]:
             self._fail(item.key, item.problem, item.attempt)
         if any(item.kind == "token_limit" for item in groups["failed"]):
@@ -289,7 +291,7 @@ class Lane:
         await self._halve(entry, groups["smaller"])
         await self._room.later(entry, groups["later"])
 
-    async def _halve(self, entry: Entry, items: Sequence[Booked]) -> None:
+    async def _halve(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         if len(items) == 1:
             self._fail(items[0].key, items[0].problem, items[0].attempt)
             items = ()
@@ -297,29 +299,29 @@ class Lane:
         await self._relaunch(entry, items[:middle])
         await self._relaunch(entry, items[middle:])
 
-    async def _relaunch(self, entry: Entry, items: Sequence[Booked]) -> None:
+    async def _relaunch(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         """Send items of an ended batch again, in a new one, from the lines on disk."""
         if not items:
             return
-        if self.course.settings.mode == "off":
+        if self.lifecycle.settings.mode == "off":
             self.outcome.live.update(item.key for item in items)
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.course.folder
+        pack, folder = self._pack(), self.lifecycle.folder
         if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
-            settled = [Settled(item.n, "missing", NOT_SENT, message) for item in torn]
-            await asyncio.to_thread(self.course.book.change, entry.id, settled=settled)
+            settled = [ItemEnding(item.n, "missing", NOT_SENT, message) for item in torn]
+            await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
         await self._launch(pack)
 
     # ---- telling
 
-    def _found(self, entry: Entry) -> None:
+    def _found(self, entry: BatchRecord) -> None:
         """Its requests were sent after all: by this run, unless it is an earlier one's."""
         if entry.run == self.run_id:
             for trial in [trial for key, trial in self.trials.items() if self._holder.get(key) == entry.id]:

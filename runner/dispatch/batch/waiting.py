@@ -14,7 +14,7 @@ class Left(Exception):  # noqa: N818  it ends a wait, and is no error
 
 
 class Unreachable(Exception):  # noqa: N818  as Left
-    """The batch cannot be followed for now; `problem` says why. It stays as it is in the book."""
+    """The batch cannot be followed for now; `problem` says why. It stays as it is in the store."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
 from runner.plan import capability
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -152,9 +152,9 @@ class _Asked:
         self._personas: dict[str, Persona] = {persona.name: persona for persona in experiment.personas}
         self._texts: dict[str, Text] = {text.name: text for text in experiment.texts}
         self._imported = imported
-        self._asker: Asker | None = None
+        self._asker: TrialPlan | None = None
         try:
-            self._asker = Asker(experiment)
+            self._asker = TrialPlan(experiment)
         except RunnerError as error:
             self._why = str(error)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.config.settings import experiment_from
-from runner.plan.job import Asker
+from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
 from runner.reporting.tracking import plots, store, traces
 from runner.results import files, manifest, summary
@@ -66,7 +66,7 @@ def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) 
     trials = sum(job.tally.rows for job in jobs)
     for job in (job for job in jobs if job.tally.rows):
         rows = files.read_rows(job.folder / "results.jsonl")
-        asked = Asker(experiment_from(job.experiment)).trials()
+        asked = TrialPlan(experiment_from(job.experiment)).trials()
         for row, trial in zip(rows, asked, strict=False):
             if row.key == trial.key and traces.chosen(settings.traces, row, trials):
                 run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
@@ -97,12 +97,12 @@ def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: stor
         manifest.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
 
 
-def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> store.Launch:
+def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
     texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
-    return store.Launch(
+    return store.LoggedLaunch(
         id=launch["run"],
         name=launch["name"],
         experiment=settings.experiment,

@@ -82,7 +82,7 @@ class CellRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class LoggedLaunch:
     """A parent run and its children."""
 
     id: str
@@ -138,7 +138,7 @@ def start(
         )
 
 
-def log(launch: Launch, tracking: Tracking) -> LoggedRuns:
+def log(launch: LoggedLaunch, tracking: Tracking) -> LoggedRuns:
     """Log a launch whole, or what is missing of it. Raises TrackingError where MLflow cannot be reached or refuses."""
     with reported(launch.id):
         store = _open(tracking, launch.experiment)
@@ -251,7 +251,7 @@ class _Store:
         return existing.info.run_id if existing else self.create(run.name, run.tags, start_ms)
 
     def complete(
-        self, run_id: str, existing: Run | None, run: CellRun, launch: Launch, datasets: list[DatasetInput]
+        self, run_id: str, existing: Run | None, run: CellRun, launch: LoggedLaunch, datasets: list[DatasetInput]
     ) -> None:
         """Log what `existing` (None: just created) lacks of `run`, and end it."""
         digest = _content_digest(run, launch, datasets)
@@ -350,7 +350,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> st
 # ---- what a run holds ------------------------------------------------------------------------------------------------
 
 
-def _missing(existing: Run | None, run: CellRun, launch: Launch, digest: str) -> list[Param | Metric | RunTag]:
+def _missing(existing: Run | None, run: CellRun, launch: LoggedLaunch, digest: str) -> list[Param | Metric | RunTag]:
     """What `existing` has not, or has otherwise; a param cannot change. The mark that all is logged comes last."""
     from mlflow.entities import Metric, Param, RunTag
 
@@ -408,7 +408,7 @@ def _datasets(texts: Sequence[Text]) -> list[DatasetInput]:
     ]
 
 
-def _content_digest(run: CellRun, launch: Launch, datasets: list[DatasetInput]) -> str:
+def _content_digest(run: CellRun, launch: LoggedLaunch, datasets: list[DatasetInput]) -> str:
     metrics = sorted((name, float(value)) for name, value in run.metrics.items() if isfinite(value))
     texts = [(one.dataset.name, one.dataset.digest) for one in datasets]
     return _digest(json.dumps([sorted(run.params.items()), metrics, texts, launch.start_ms, launch.end_ms]))
