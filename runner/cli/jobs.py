@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.cli.session import Session, console, say_logged
+from runner.cli.output import console, say_logged
+from runner.cli.session import Session
 from runner.config import settings
 from runner.config.load import load
 from runner.errors import ConfigError, RunnerError, nearest

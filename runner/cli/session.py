@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runner import pipeline
 from runner.cli import tables
+from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged, short
 from runner.cli.preload import Ahead
 from runner.cli.progress.display import Progress
 from runner.cli.tables import many
@@ -23,13 +21,11 @@ from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
-
-    from rich.console import Console
 
     from runner.cli.arguments import Loudness
     from runner.plan.job import Job
-    from runner.reporting.tracking.store import LoggedRuns
 
 REPORT = "report.html"
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
@@ -255,45 +251,7 @@ def _kinds(counted: Counter[str]) -> str:
     return f" ({', '.join(f'{kind} {count}' for kind, count in counted.most_common())})" if counted else ""
 
 
-console = tables.console
-
-
 def _begin_report(folder: Path) -> subprocess.Popen[str]:
     """Have the page written in a process of its own: what it imports and holds is more than the rest of the run."""
     words = [sys.executable, "-m", "runner", "report", str(folder)]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603  itself
-
-
-def short(path: Path) -> Path:
-    """Relative to the working folder where it is below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def called_as() -> str:
-    """How the program is called from here: by its name where that is on the path, else by its place."""
-    here = Path(sys.executable).parent / "runner"
-    return "runner" if shutil.which("runner") or not here.exists() else str(short(here))
-
-
-def quoted(path: Path) -> str:
-    """As it is typed after a verb."""
-    return shlex.quote(str(short(path)))
-
-
-def say_next(shown: Console, folder: Path) -> None:
-    """The command that a person mostly wants now."""
-    shown.print(f"next:    {called_as()} stats {quoted(folder)}", soft_wrap=True, markup=False)
-
-
-def say_not_logged(shown: Console, error: TrackingError, folder: Path) -> None:
-    """Why a launch is not in MLflow, and how it gets there later."""
-    why, later = str(error).removeprefix("MLflow: "), f"{called_as()} track {quoted(folder)}"
-    shown.print(f"MLflow:  not logged: {why}\n         log it later: {later}", soft_wrap=True, markup=False)
-
-
-def say_logged(shown: Console, logged: LoggedRuns) -> None:
-    """Where a launch is in MLflow, and how to see it."""
-    shown.print(f"MLflow:  run {logged.parent_id} with {many(len(logged.cells), 'cell')}", soft_wrap=True, markup=False)
-    usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
-    where = logged.url or f"{called_as()} ui{'' if logged.uri == usual else f' tracking.uri={logged.uri}'}"
-    shown.print(f"see it:  {where}", soft_wrap=True, markup=False)

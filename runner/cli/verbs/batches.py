@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.cli import jobs
-from runner.cli.session import console, short
+from runner.cli.output import console, short
 from runner.dispatch import live
 from runner.dispatch.batch import control
 from runner.dispatch.batch.dispatch import BatchContext

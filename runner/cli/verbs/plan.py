@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli import tables
-from runner.cli.session import console
+from runner.cli.output import console
 from runner.dispatch import purchase
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli import tables
-from runner.cli.session import console, say_logged, say_next, say_not_logged, short
+from runner.cli.output import console, say_logged, say_next, say_not_logged, short
 from runner.cli.tables import many
 from runner.errors import ConfigError, TrackingError
 from runner.reporting import html, stats

@@ -151,7 +151,7 @@ def _track(words: argparse.Namespace, conf: Path) -> int:
 def _compare(words: argparse.Namespace, conf: Path) -> int:
     from pathlib import Path
 
-    from runner.cli.session import console
+    from runner.cli.output import console
     from runner.reporting import compare
 
     mlflow = [word for word in words.run if "=" in word]
@@ -258,7 +258,7 @@ def _rescore(words: argparse.Namespace, conf: Path) -> int:
 
 
 def _report(words: argparse.Namespace, conf: Path) -> int:
-    from runner.cli.session import console
+    from runner.cli.output import console
     from runner.reporting import html
 
     path = html.write(_found(words.run, conf, words.overrides))
