@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.simulator import anthropic, gcs, gemini, mistral, openai, vertex, xai
+from runner.simulator.apis import anthropic, gcs, gemini, mistral, openai, vertex, xai
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ from runner.simulator.plan import struck
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runner.simulator.answers import Ask
     from runner.simulator.batch_jobs import Closed, Item, Job, Phase
+    from runner.simulator.chat.answers import Ask
     from runner.simulator.plan import FaultPlan
     from runner.simulator.storage import Memory
 

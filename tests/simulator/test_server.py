@@ -21,8 +21,8 @@ from simulator_clients import Client, chat_body, claude_body, gemini_body, send
 
 from runner.errors import ConfigError
 from runner.simulator import FaultPlan, Simulator, SimulatorThread, batch_jobs, load_plan
-from runner.simulator.answers import Ask, say, tokens_of
 from runner.simulator.batch_jobs import Item, Job
+from runner.simulator.chat.answers import Ask, say, tokens_of
 from runner.simulator.faults import latency_s
 from runner.simulator.plan import plan_names, stricken, struck
 

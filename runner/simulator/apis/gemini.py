@@ -10,13 +10,14 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, gemini_chat
-from runner.simulator.answers import say
+from runner.simulator import batch_jobs
+from runner.simulator.apis.uploads import fetched
 from runner.simulator.batch_jobs import Item
-from runner.simulator.fields import listing, mapping, text
+from runner.simulator.chat import gemini as gemini_chat
+from runner.simulator.chat.answers import say
+from runner.simulator.chat.fields import listing, mapping, text
 from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.state import NO_FILE, StoredFile, digest, result_file
-from runner.simulator.uploads import fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, gemini_chat
+from runner.simulator import batch_jobs
+from runner.simulator.apis.gcs import GCS
+from runner.simulator.apis.gemini import live, outcome, time
 from runner.simulator.batch_jobs import Item
-from runner.simulator.fields import anything, mapping, text
-from runner.simulator.gcs import GCS
-from runner.simulator.gemini import live, outcome, time
+from runner.simulator.chat import gemini as gemini_chat
+from runner.simulator.chat.fields import anything, mapping, text
 from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.state import NO_FILE
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
+from runner.simulator.apis.openai import complete, live_tokens
+from runner.simulator.apis.openai_lines import CHAT, STATUS, nth, result_line
+from runner.simulator.apis.uploads import Shelf
 from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import MISTRAL
+from runner.simulator.chat.dialects import MISTRAL
 from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.openai import complete, live_tokens
-from runner.simulator.openai_lines import CHAT, STATUS, nth, result_line
 from runner.simulator.state import result_file
-from runner.simulator.uploads import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

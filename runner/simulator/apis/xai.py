@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
+from runner.simulator.apis.openai import complete, live_tokens
+from runner.simulator.apis.openai_lines import STATUS, executed, nth
+from runner.simulator.apis.uploads import Shelf
 from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import XAI
+from runner.simulator.chat.dialects import XAI
 from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.openai import complete, live_tokens
-from runner.simulator.openai_lines import STATUS, executed, nth
 from runner.simulator.state import NO_FILE, SETTLED_AT_ONCE
-from runner.simulator.uploads import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

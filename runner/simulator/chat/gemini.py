@@ -11,15 +11,15 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator.answers import Ask, tokens_of
-from runner.simulator.fields import anything, count, either, listing, mapping, number, text, truth, unknown, wrong
+from runner.simulator.chat.answers import Ask, tokens_of
+from runner.simulator.chat.fields import anything, count, either, listing, mapping, number, text, truth, unknown, wrong
 from runner.simulator.http import Answer, Refused, answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
-    from runner.simulator.answers import Said
+    from runner.simulator.chat.answers import Said
     from runner.simulator.http import Call
 
 _INT = either(count, text)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from runner.simulator.apis.uploads import fetched, parts
 from runner.simulator.http import Answer, Provider, Refused, answer, named, page, route, whole
 from runner.simulator.state import StoredFile
-from runner.simulator.uploads import fetched, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, openai_chat
-from runner.simulator.answers import say
+from runner.simulator import batch_jobs
+from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat.answers import say
 from runner.simulator.http import Refused, answer, dumped
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from runner.records import Json
     from runner.simulator.batch_jobs import Closed
+    from runner.simulator.chat.openai import Dialect
     from runner.simulator.http import Answer
-    from runner.simulator.openai_chat import Dialect
     from runner.simulator.state import World
 
 CHAT = "/v1/chat/completions"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
-from runner.simulator.answers import say, tokens_of
-from runner.simulator.anthropic_chat import message_of, read
 from runner.simulator.batch_jobs import Item
+from runner.simulator.chat.answers import say, tokens_of
+from runner.simulator.chat.anthropic import message_of, read
 from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, route, whole
 from runner.simulator.state import digest
 

@@ -9,14 +9,24 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.simulator import batch_jobs, openai_chat
-from runner.simulator.answers import say
+from runner.simulator import batch_jobs
+from runner.simulator.apis.openai_lines import (
+    CHAT,
+    STATUS,
+    LineError,
+    check_line,
+    check_metadata,
+    nth,
+    refusal,
+    result_line,
+)
+from runner.simulator.apis.uploads import Shelf
 from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
+from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat.answers import say
+from runner.simulator.chat.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
 from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, route, whole
-from runner.simulator.openai_lines import CHAT, STATUS, LineError, check_line, check_metadata, nth, refusal, result_line
 from runner.simulator.state import StoredFile, digest, result_file
-from runner.simulator.uploads import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +34,8 @@ if TYPE_CHECKING:
 
     from runner.records import Json
     from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.chat.openai import Dialect
     from runner.simulator.http import Answer, Call
-    from runner.simulator.openai_chat import Dialect
     from runner.simulator.state import World
 
 _WRONG_KEY = "Incorrect API key provided: {}. You can find your API key in your account's settings."
