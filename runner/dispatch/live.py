@@ -13,88 +13,39 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
+from runner.dispatch.observer import NOT_SENT, STOPPED
 from runner.dispatch.retry import Breaker, attempt
 from runner.dispatch.transport import Wire, sender
 from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
+from runner.providers.accounts import api_key_of
 from runner.providers.codec import codec_for
 from runner.providers.reply import without_key
 from runner.records import Answer, Failure, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     import aiohttp
 
     from runner.dispatch.limiter import Permit
+    from runner.dispatch.observer import Keep, Observer, Stop
     from runner.dispatch.rate_limits import Amount
     from runner.dispatch.transport import Send
     from runner.providers.codec import Codec, Fallback
     from runner.records import Adapted, Model, Trial
 
-NOT_SENT = "not_sent"
-"""Kind of a trial that was never sent because the run was interrupted."""
-STOPPED = "stopped"
-"""Kind of a trial that was never sent because its model refuses everything."""
 WATCH_S = 0.1
 """Seconds between two looks at whether the run is to stop."""
 
 
-class Observer(Protocol):
-    """Who is told what happens. Every call comes from the dispatching thread and must return at once."""
-
-    def planned(self, model: Model, count: int) -> None:
-        """So many requests are about to be sent to a model."""
-
-    def sent(self, trial: Trial) -> None:
-        """An attempt leaves."""
-
-    def answered(self, trial: Trial, answer: Answer) -> None:
-        """A reply arrived and is on its way to the ledger."""
-
-    def failed(self, trial: Trial, failure: Failure) -> None:
-        """A trial ended without a reply."""
-
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        """A transient error: the next attempt follows in `wait_s` seconds."""
-
-
-class Keep(Protocol):
-    """Where answers go; runner.ledger.Ledger.put is one."""
-
-    def __call__(self, answer: Answer, /) -> object:
-        """Take the answer; raises LedgerError where it cannot be kept."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Asked of a running dispatch: send nothing more, and let what is in flight arrive."""
-
-    asked: bool = False
-    drop: Callable[[], object] | None = None
-    """Give up what is in flight too; set while a dispatch is running."""
-
-
-def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The model's API key from the environment variable that its file names; None where it needs none.
-
-    FatalError (key_refused) where the variable is not set: known before a request is spent on it.
-    """
-    if model.key_env is None:
-        return None
-    key = environment.get(model.key_env)
-    if not key:
-        raise FatalError("key_refused", f"{model.name}: the environment variable {model.key_env} is not set")
-    return key
-
-
 async def dispatch(
-    model_queues: Sequence[tuple[Model, Iterator[Trial]]], keep: Keep, observer: Observer, stop: Stop
+    model_queues: Sequence[tuple[Model, Iterator[Trial]]], ledger: Keep, observer: Observer, stop: Stop
 ) -> dict[str, Failure]:
-    """Send every model's trials, models side by side; returns the failures by key. Answers went to `keep`.
+    """Send every model's trials, models side by side; returns the failures by key. Answers went to the ledger.
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
@@ -114,7 +65,7 @@ async def dispatch(
                         queue=queue,
                         session=session,
                         limiter=limiter,
-                        keep=keep,
+                        ledger=ledger,
                         observer=observer,
                         stop=stop,
                         ended=ended,
@@ -171,7 +122,7 @@ class _ModelQueue:
     queue: Iterator[Trial]
     session: aiohttp.ClientSession
     limiter: Limiter
-    keep: Keep
+    ledger: Keep
     observer: Observer
     stop: Stop
     ended: asyncio.Event
@@ -250,7 +201,7 @@ class _ModelQueue:
             latency_s=latency_s,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self.keep(answer)
+        self.ledger.put(answer)
         self.observer.answered(trial, answer)
 
     def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:

@@ -9,7 +9,7 @@ import pytest
 from batching import APIS, bench, model_of, settings, trials_of
 
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ import pytest
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
-from runner.ledger.answers import SCHEMA_VERSION, TABLES, open_ledger
+from runner.ledger.answers import open_ledger
 from runner.ledger.group_commit import GROUP_ROWS, GROUP_S
+from runner.ledger.schema import SCHEMA_VERSION, TABLES
 from runner.records import Answer
 
 if TYPE_CHECKING:
@@ -181,92 +182,20 @@ def test_a_closed_ledger_takes_nothing(url: str) -> None:
         ledger.put(answer("a"))
 
 
-# ---- claims ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_claim_keeps_others_away(url: str) -> None:
-    """A claimed key goes to nobody else, its owner may claim it again, and release gives up what it names."""
-    with open_ledger(url) as ledger:
-        assert ledger.claim(["a", "b", "c"], "one", 60) == {"a", "b", "c"}
-        assert ledger.claim(["b", "c", "d"], "two", 60) == {"d"}
-        assert ledger.claim(["a", "d"], "one", 60) == {"a"}
-        ledger.release("one", ["b", "d"])
-        assert ledger.claim(["a", "b", "c", "d"], "two", 60) == {"b", "d"}
-        ledger.release("one")
-        assert ledger.claim(["a", "b", "c", "d"], "two", 60) == {"a", "b", "c", "d"}
-
-
-def test_an_answer_ends_its_claim(url: str) -> None:
-    """An answered key is granted to nobody, not even its owner, and leaves no claim behind."""
-    with open_ledger(url) as ledger:
-        ledger.claim(["a", "b"], "one", 60)
-        ledger.put(answer("a"))
-        assert ledger.claim(["a", "b"], "one", 60) == {"b"}
-        assert ledger.claim(["a"], "two", 60) == set()
-    assert claimed(url) == {"b"}
-
-
-def test_a_lease_runs_out(url: str) -> None:
-    """A claim past its lease is taken over, and one that was renewed in time is not."""
-    with open_ledger(url) as ledger:
-        ledger.claim(["a"], "dead", 0.05)
-        ledger.claim(["b"], "alive", 0.05)
-        ledger.renew("alive", 60)
-        time.sleep(0.06)
-        assert ledger.claim(["a", "b"], "two", 60) == {"a"}
-        assert ledger.claim(["a"], "dead", 60) == set()
-
-
-def claimed(url: str) -> set[str]:
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        keys = set(connection.scalars(sa.text("select key from ledger_claim")))
-    engine.dispose()
-    return keys
-
-
-CLAIMERS = """
-import os, random, sys
-from runner.ledger.answers import open_ledger
-
-url, keys = sys.argv[1], [f"{n:04}" for n in range(1000)]
-go, start = os.pipe()
-children = []
-for worker in range(8):
-    if not os.fork():
-        os.read(go, 1)
-        with open_ledger(url) as ledger:
-            while keys:
-                part = random.Random(worker).sample(keys, min(150, len(keys)))
-                granted = ledger.claim(part, f"worker {worker}", 60)
-                os.write(1, "".join(f"{key}\\n" for key in sorted(granted)).encode())
-                keys = sorted(set(keys).difference(part))
-        os._exit(0)
-os.write(start, b"12345678")
-for _ in range(8):
-    assert os.wait()[1] == 0
-"""
-
-
-def test_processes_never_share_a_key(url: str) -> None:
-    """Eight processes that make one ledger together and claim the same 1,000 keys get each key exactly once."""
-    assert sorted(run(CLAIMERS, url)) == [f"{n:04}" for n in range(1000)]
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 100, GROUP_ROWS - 1, GROUP_ROWS, GROUP_ROWS + 1, 3 * GROUP_ROWS + 77])
 def test_a_group_of_any_size(url: str, count: int) -> None:
     """However many answers are stored together, each is there once, its claim is gone, and a second put counts."""
     answers = [answer(f"{n:04}", str(n).encode()) for n in range(count)]
     keys = [one.key for one in answers]
     with open_ledger(url) as ledger:
-        assert ledger.claim(keys, "one", 60) == set(keys)
+        assert ledger.claims.claim(keys) == set(keys)
         for _ in range(2):
             for one in answers:
                 ledger.put(one)
             ledger.flush()
         assert ledger.duplicates == count
         assert list(ledger.answers(keys)) == answers
-    assert claimed(url) == set()
+        assert ledger.claims.owners() == set()
 
 
 # ---- crashes ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,6 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from runner.ledger.answers import Ledger, open_ledger
 from runner.records import Answer
+
+if TYPE_CHECKING:
+    from runner.ledger.claims import Claims
 
 KEYS = st.sampled_from("abcdef")
 SOME_KEYS = st.lists(KEYS, max_size=8)
@@ -32,6 +37,10 @@ class LedgerAgainstDict(RuleBasedStateMachine):
     def open(self) -> Ledger:
         """The ledger of this sequence of steps."""
         return open_ledger(f"sqlite:///{self.folder.name}/ledger.db")
+
+    def of(self, owner: str, lease_s: float = LEASE_S) -> Claims:
+        """The claims of one of the owners."""
+        return replace(self.ledger.claims, owner=owner, lease_s=lease_s)
 
     @initialize()
     def make(self) -> None:
@@ -73,14 +82,14 @@ class LedgerAgainstDict(RuleBasedStateMachine):
     def claim(self, keys: list[str], owner: str) -> None:
         """What is neither answered nor claimed by the other owner is granted."""
         free = {key for key in keys if key not in self.stored and self.claims.get(key, owner) == owner}
-        assert self.ledger.claim(keys, owner, LEASE_S) == free
+        assert self.of(owner).claim(keys) == free
         self.claims |= dict.fromkeys(free, owner)
         self.lapsed = {key: of for key, of in self.lapsed.items() if key not in free}
 
     @rule(owner=OWNERS)
     def renew(self, owner: str) -> None:
         """Renewing changes nobody's right to a key; what had lapsed and was not taken over is the owner's again."""
-        self.ledger.renew(owner, LEASE_S)
+        self.of(owner).renew()
         again = {key: of for key, of in self.lapsed.items() if of == owner}
         self.claims |= again
         self.lapsed = {key: of for key, of in self.lapsed.items() if key not in again}
@@ -88,14 +97,14 @@ class LedgerAgainstDict(RuleBasedStateMachine):
     @rule(owner=OWNERS)
     def expire(self, owner: str) -> None:
         """A lease that has run out gives up the owner's claims."""
-        self.ledger.renew(owner, -1.0)
+        self.of(owner, -1.0).renew()
         self.lapsed |= {key: of for key, of in self.claims.items() if of == owner}
         self.claims = {key: of for key, of in self.claims.items() if of != owner}
 
     @rule(owner=OWNERS, keys=st.none() | SOME_KEYS)
     def release(self, owner: str, keys: list[str] | None) -> None:
         """Only the owner's claims on the keys named, or all of them, are given up."""
-        self.ledger.release(owner, keys)
+        self.of(owner).release(keys)
         held = {**self.claims, **self.lapsed}
         gone = {key for key, of in held.items() if of == owner and (keys is None or key in keys)}
         self.claims = {key: of for key, of in self.claims.items() if key not in gone}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from runner.cli import tables
 from runner.cli.output import console
-from runner.dispatch import purchase
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger
 from runner.plan import estimate
@@ -52,7 +51,7 @@ class Planner:
             found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
         else:
             with open_ledger(url) as ledger:
-                found = estimate.estimate(plans, ledger.lookup, purchase.open_keys(plans))
+                found = estimate.estimate(plans, ledger.lookup, ledger.batches.open_keys())
         shown = console()
         shown.print(tables.render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd

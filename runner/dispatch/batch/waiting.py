@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runner.dispatch.observer import Stop
     from runner.records import Problem
 
 
@@ -25,16 +26,10 @@ class Unsure(Exception):  # noqa: N818  as Left
     """Whether the provider has the batch is not known."""
 
 
-class Asked(Protocol):
-    """Whether the run is to stop; runner.dispatch.live.Stop is one."""
-
-    asked: bool
-
-
 class Waiting:
     """Pauses that end when the run is to stop. `watch` looks for that, since a signal's handler only sets a flag."""
 
-    def __init__(self, stop: Asked) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._event = asyncio.Event()
 
