@@ -98,7 +98,8 @@ class Capability:
     structure: Rung = "prompt"
     """Best rung of structured output that the model's API offers."""
     schema_bounds: bool = False
-    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema."""
+    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema. Gemini's documents the
+    first two alone, and Anthropic's none."""
     seed: bool = False
     """True where the API takes a seed."""
     batch: str | None = None

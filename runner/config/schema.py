@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class CapabilityConf:
-    """What a model takes; see records.Capability. null: LiteLLM's map decides, else the safe choice."""
+    """What a model takes; see records.Capability. null: LiteLLM's map decides, else the safe choice.
+
+    A model's file states what the map may decide, so that another version of the map changes no key.
+    """
 
     system: Optional[str] = None
     temperature: Optional[str] = None
-    temperature_max: Optional[float] = None
+    temperature_max: Optional[float] = 2.0
     max_tokens: Optional[str] = None
     structure: Optional[str] = None
-    schema_bounds: Optional[bool] = None
-    seed: Optional[bool] = None
+    schema_bounds: Optional[bool] = False
+    seed: Optional[bool] = False
     batch: Optional[str] = None
 
 
