@@ -65,8 +65,6 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self.place = database.place
-        self.duplicates = 0
-        """Puts of this Ledger whose key was already there; the answer that was there is kept."""
         self.last_stored_s: float | None = None
         """When the last group became durable, on the monotonic clock."""
         self._database = database
@@ -149,7 +147,6 @@ class Ledger:
         """Commit one group. In the order of the keys, so that two writers cannot deadlock on a server."""
         rows = [dict(zip(_FIELDS, _VALUES(put), strict=True)) for put in sorted(answers, key=attrgetter("key"))]
         with self._database.writing() as connection:
-            stored = connection.execute(self._insert, rows).rowcount
+            connection.execute(self._insert, rows)
             connection.execute(_END_CLAIM, [{"answered": row["key"]} for row in rows])
-        self.duplicates += len(rows) - stored
         self.last_stored_s = time.monotonic()

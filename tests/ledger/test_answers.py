@@ -72,18 +72,16 @@ def test_an_answer_comes_back_as_it_was_put(url: str, raw: bytes) -> None:
 
 
 def test_the_first_answer_of_a_key_stays(url: str) -> None:
-    """A second put of a key changes nothing and is counted, in the same group, a later one, or another opening."""
+    """A second put of a key changes nothing, in the same group, a later one, or another opening."""
     with open_ledger(url) as ledger:
         ledger.put(answer("a", b"first"))
         ledger.put(answer("a", b"second"))
         ledger.flush()
         ledger.put(answer("a", b"third"))
         ledger.flush()
-        assert ledger.duplicates == 2
     with open_ledger(url) as ledger:
         ledger.put(answer("a", b"fourth"))
         assert ledger.get("a") == answer("a", b"first")
-        assert ledger.duplicates == 1
 
 
 def test_answers_follow_the_keys_given(url: str) -> None:
@@ -184,7 +182,7 @@ def test_a_closed_ledger_takes_nothing(url: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, GROUP_ROWS - 1, GROUP_ROWS, GROUP_ROWS + 1, 3 * GROUP_ROWS + 77])
 def test_a_group_of_any_size(url: str, count: int) -> None:
-    """However many answers are stored together, each is there once, its claim is gone, and a second put counts."""
+    """However many answers are stored together, each is there once, its claim is gone, and a second put changes nothing."""
     answers = [answer(f"{n:04}", str(n).encode()) for n in range(count)]
     keys = [one.key for one in answers]
     with open_ledger(url) as ledger:
@@ -193,7 +191,6 @@ def test_a_group_of_any_size(url: str, count: int) -> None:
             for one in answers:
                 ledger.put(one)
             ledger.flush()
-        assert ledger.duplicates == count
         assert list(ledger.answers(keys)) == answers
         assert ledger.claims.owners() == set()
 
