@@ -2,7 +2,8 @@
 
 A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the
 limiter of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
-before anything else happens to it.
+before anything else happens to it. A request holds its place until its answer is durable: a crash, or a ledger that
+takes nothing, costs no more than what is in flight.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from runner.providers.reply import without_key
 from runner.records import Answer, Failure, Problem
 
 if TYPE_CHECKING:
+    import concurrent.futures
     from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     import aiohttp
@@ -52,6 +54,7 @@ async def dispatch(
     import aiohttp
 
     failures: dict[str, Failure] = {}
+    keeping = _Keeping(ledger)
     limiters = _limiters([model for model, _ in model_queues])
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
@@ -65,7 +68,7 @@ async def dispatch(
                         queue=queue,
                         session=session,
                         limiter=limiter,
-                        ledger=ledger,
+                        keeping=keeping,
                         observer=observer,
                         stop=stop,
                         ended=ended,
@@ -114,6 +117,22 @@ async def _watch(stop: Stop, ended: asyncio.Event, limiters: Sequence[Limiter]) 
         limiter.close()
 
 
+class _Keeping:
+    """Answers on their way to the ledger. Those of one commit are waited for by one future: waking the loop is dear."""
+
+    def __init__(self, ledger: Keep) -> None:
+        self._ledger = ledger
+        self._group: concurrent.futures.Future[None] | None = None
+        self._stored: asyncio.Future[None] | None = None
+
+    def put(self, answer: Answer) -> asyncio.Future[None]:
+        """Hand an answer over; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
+        group = self._ledger.put(answer)
+        if self._stored is None or group is not self._group:
+            self._group, self._stored = group, asyncio.wrap_future(group)
+        return self._stored
+
+
 @dataclass(slots=True, kw_only=True)
 class _ModelQueue:
     """One model's trials, its workers and its breaker."""
@@ -122,7 +141,7 @@ class _ModelQueue:
     queue: Iterator[Trial]
     session: aiohttp.ClientSession
     limiter: Limiter
-    ledger: Keep
+    keeping: _Keeping
     observer: Observer
     stop: Stop
     ended: asyncio.Event
@@ -165,7 +184,7 @@ class _ModelQueue:
         attempts, idle_s = 0, 0.0
         last: TransientError | None = None
 
-        async def once() -> tuple[bytes, float]:
+        async def once() -> tuple[bytes, float, Permit]:
             nonlocal attempts, idle_s, last
             arrived = time.monotonic()
             gone = await self._through(wire.amount, last)
@@ -178,13 +197,13 @@ class _ModelQueue:
             except TransientError as error:
                 last = error
                 raise
-            return raw, time.monotonic() - started
+            return raw, time.monotonic() - started, gone
 
         try:
             wire = self._wire(trial.adapted, codec)
             # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
-            raw, latency_s = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
+            raw, latency_s, place = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
         except ProviderError as error:
             if isinstance(error, FatalError):
                 self.breaker.record_fatal(error.kind, str(error))
@@ -201,8 +220,10 @@ class _ModelQueue:
             latency_s=latency_s,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self.ledger.put(answer)
+        stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)
+        await stored
+        self.limiter.leave(place)
 
     def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:
         """FatalError (bad_request) where the provider's format cannot hold the request."""
@@ -225,7 +246,7 @@ class _ModelQueue:
         return gone
 
     async def _exchange(self, gone: Permit, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
-        """One attempt; the gate is told how it went."""
+        """One attempt; the limiter is told how it went. A reply's place is held on, until its answer is durable."""
         try:
             raw, headers = await exchange
         except TransientError as error:
@@ -234,7 +255,7 @@ class _ModelQueue:
         except BaseException:
             self.limiter.leave(gone)
             raise
-        self.limiter.answered(gone, headers)
+        self.limiter.heard(gone, headers)
         return raw
 
     def _tell(self, kind: str, _attempt: int, wait_s: float) -> None:

@@ -2,7 +2,7 @@
 
 One database holds the answers, the claims of who is buying what (`claims`), and the batches that are out (`batches`).
 Importing this module imports SQLAlchemy, so only what starts a run or reads its answers may import it. A `put` returns
-at once; a writer thread commits in groups (group_commit). A read sees every `put` made before it through the
+at once; a writer thread commits whenever it is idle (group_commit). A read sees every `put` made before it through the
 same Ledger.
 
 Answers are paid for, and group commit makes the price of synchronous=FULL (database) small. Measured on ext4 and
@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from runner.errors import LedgerError
 from runner.ledger.batches import BatchStore
 from runner.ledger.claims import Claims
-from runner.ledger.database import Database, connect, parts
+from runner.ledger.database import BUSY_S, Database, connect, parts
 from runner.ledger.group_commit import Writer
 from runner.ledger.schema import ANSWER, CLAIM, answered, prepare
 from runner.records import Answer
@@ -46,7 +46,7 @@ _END_CLAIM = sa.delete(CLAIM).where(CLAIM.c.key == sa.bindparam("answered"))
 _ANSWERS_A_READ = 500
 
 
-def open_ledger(url: str, *, busy_s: float = 30.0) -> Ledger:
+def open_ledger(url: str, *, busy_s: float = BUSY_S) -> Ledger:
     """The ledger at an SQLAlchemy URL, made where there is none yet.
 
     `busy_s` is how long SQLite waits for another process's write. LedgerError where the place cannot be used.
@@ -73,8 +73,13 @@ class Ledger:
         self.claims = Claims(database, self._writer.catch_up)
         """Who is buying what."""
         self._batches: BatchStore | None = None
-        # The writer is a daemon thread, so that a crash elsewhere ends the process; a normal end still stores all.
+        # Also where nobody closes it, and an error elsewhere ends the program: what was put is stored.
         atexit.register(self.close)
+
+    @property
+    def held_up(self) -> LedgerError | None:
+        """Why answers that were put wait to be stored, where that may pass; None as long as all goes well."""
+        return self._writer.held_up
 
     @property
     def batches(self) -> BatchStore:
@@ -84,9 +89,10 @@ class Ledger:
         return self._batches
 
     def put(self, answer: Answer) -> Future[None]:
-        """Keep an answer. Returns at once, but for MOST_WAITING; the future completes when it is durable.
+        """Keep an answer. Returns at once; the future completes when it is durable, after one commit or two.
 
-        Answers of one group share a future, which cannot be cancelled. LedgerError where an earlier group failed.
+        Answers of one commit share a future, which cannot be cancelled. LedgerError where an earlier commit failed.
+        Whoever puts many waits for their futures, or flushes, now and then: nothing else bounds how many wait.
         """
         self._database.check()
         return self._writer.put(answer)
