@@ -105,7 +105,7 @@ def _path_of(file: str, folders: Sequence[Path]) -> str:
 
 def _not_utf8(error: UnicodeDecodeError, folders: Sequence[Path]) -> ConfigError:
     """Hydra does not say which file it was reading: one of those that cannot be read. `error` itself where all can."""
-    from runner.config.sources.files import not_utf8
+    from runner.config.sources.encoding import not_utf8
 
     for path in (path for folder in folders for path in sorted(folder.glob("**/*.yaml"))):
         try:
@@ -116,7 +116,7 @@ def _not_utf8(error: UnicodeDecodeError, folders: Sequence[Path]) -> ConfigError
 
 
 def corrected(words: Sequence[str], wrong: str, right: str | None, *, plain: bool = False) -> str | None:
-    """The command line with one key set right, `plain` without its +; None where it is not there, or nothing is near."""
+    """The command line with one key set right, `plain`: without its +; None where it lacks the key or none is near."""
     place = next((at for at, word in enumerate(words) if _key_in(word) == wrong), None)
     if place is None or right is None:
         return None
