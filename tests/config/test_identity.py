@@ -132,6 +132,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "timeout_s": Field(RUNTIME, 1.0),
         "first_byte_timeout_s": Field(RUNTIME, 1.0),
         "connect_timeout_s": Field(RUNTIME, 1.0),
+        "max_reply_bytes": Field(RUNTIME, 1024),
         "requests_per_minute": Field(RUNTIME, 60.0),
         "tokens_per_minute": Field(RUNTIME, 6000.0),
         "enqueued_tokens": Field(RUNTIME, 1),
