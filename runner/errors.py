@@ -63,8 +63,8 @@ class TrackingError(RunnerError):
 class ProviderError(RunnerError):
     """One request failed. `kind` is the short, stable name that results and tables show.
 
-    Kinds: rate_limit, timeout, connection, server (transient); key_refused, quota, not_found,
-    bad_request, malformed (fatal).
+    Kinds: rate_limit, timeout, connection, server (transient); key_refused, quota, not_found, bad_request, redirected,
+    not_a_reply, reply_too_large, malformed (fatal).
     """
 
     exit_status = 3
