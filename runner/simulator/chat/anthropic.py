@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.simulator.chat import fields
 from runner.simulator.chat.answers import Ask
 from runner.simulator.chat.fields import count, either, listing, mapping, nothing_or, number, text, truth
-from runner.simulator.http import Refused
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

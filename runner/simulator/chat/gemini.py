@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.simulator.chat.answers import Ask, tokens_of
 from runner.simulator.chat.fields import anything, count, either, listing, mapping, number, text, truth, unknown, wrong
-from runner.simulator.http import Answer, Refused, answer
+from runner.simulator.http import HttpAnswer, answer
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,7 @@ _STATUS = {
 _TYPE = "type.googleapis.com/google.rpc."
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as Google writes it."""
     code, status = _STATUS[refused.kind]
     details: list[dict[str, Json]] = []

@@ -25,7 +25,7 @@ from runner.simulator.chat.fields import (
     unknown,
     wrong,
 )
-from runner.simulator.http import Refused
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
