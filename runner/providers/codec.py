@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from runner import fastjson
 from runner.config.pricing import price_of
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.reply import error_of, read_chat, read_object
+from runner.providers.received import accept
+from runner.providers.reply import error_of, read_chat
 from runner.providers.translation import Anthropic, Chat, ChatVariant, Gemini, Translation, config_of, prepare
 
 if TYPE_CHECKING:
@@ -64,8 +65,15 @@ class Codec:
         """The JSON body: equal requests give equal bytes. FatalError (bad_request) where the format cannot hold it."""
         return fastjson.dumps(self.translation.body(request))
 
+    def check(self, raw: bytes) -> None:
+        """ProviderError where a body is no answer of this API; see received.accept.
+
+        To be asked before a body is kept as bought, be it a live reply's or one in a batch's line.
+        """
+        accept(raw, self.translation.dialect)
+
     def decode(self, raw: bytes, rung: Rung) -> Reply:
-        """A reply's body, read. FatalError (malformed) where it is no reply of this provider."""
+        """A reply's body, read. ProviderError where it is no reply of this provider."""
         return read_chat(self.translation.chat(raw), rung)
 
 
@@ -100,9 +108,13 @@ class Fallback:
             raise _provider_error(litellm, error) from error
         return fastjson.dumps(response.model_dump(mode="json"))
 
+    def check(self, raw: bytes) -> None:
+        """As Codec.check."""
+        accept(raw, "chat")
+
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """As Codec.decode."""
-        return read_chat(read_object(raw), rung)
+        return read_chat(accept(raw, "chat"), rung)
 
 
 def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:

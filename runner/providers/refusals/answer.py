@@ -148,6 +148,7 @@ def _text(value: Json) -> TypeGuard[str]:
 
 
 def short(message: str) -> str:
-    """A message on one line, cut at MAX_MESSAGE_CHARS."""
-    line = " ".join(message.split())
+    """A message on one line, without control characters, cut at MAX_MESSAGE_CHARS."""
+    shown = message if message.isprintable() else "".join(char if char.isprintable() else " " for char in message)
+    line = " ".join(shown.split())
     return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"
