@@ -27,7 +27,7 @@ def span(interval: Interval, question: Question) -> str:
 
 
 def difference_span(interval: Interval, question: Question) -> str:
-    """Both ends of a difference's interval: whether it reaches across nought must be seen."""
+    """Both ends of a difference's interval: whether it reaches across zero must be seen."""
     return _span(interval, _decimals(question))
 
 
@@ -42,7 +42,7 @@ def _decimals(question: Question) -> int:
 
 
 def plain(number: Number, digits: int = 2) -> str:
-    """Any number with a fixed count of decimals, a true minus, and no minus before nought."""
+    """Any number with a fixed count of decimals, a true minus, and no minus before zero."""
     value = known(number)
     return NONE if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
