@@ -140,9 +140,13 @@ class Rehearsal:
         self._simulator.__exit__(None, None, None)
 
     def _redirected(self, experiment: Experiment) -> Experiment:
+        from runner.config.load import polled
+
+        models = tuple(map(self._redirect, experiment.models))
         return replace(
             experiment,
-            models=tuple(map(self._redirect, experiment.models)),
+            models=models,
+            batch=polled(experiment.batch, models),
             ledger_url=LEDGER,
             tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
         )
