@@ -6,6 +6,7 @@ Hydra's own parser takes its overrides in one piece only: it refuses `runner a=1
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from runner.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser
     from collections.abc import Iterator, Sequence
 
 Loudness = Literal["quiet", "usual", "verbose"]
@@ -85,6 +86,8 @@ def sorted_out(words: Sequence[str]) -> CommandLine:
 def own_options(parser: ArgumentParser, words: Sequence[str], example: str) -> tuple[Namespace, list[str]]:
     """A verb's own options with their values, and all other words, which are a run's. `example` shows a value.
 
+    The options also hold `typed`, all words as they were.
+
     ConfigError for an option without its value.
     """
     actions = parser._option_string_actions  # noqa: SLF001  argparse has no public way to list them
@@ -103,7 +106,7 @@ def own_options(parser: ArgumentParser, words: Sequence[str], example: str) -> t
             own[-1] = f"{word}={rest.popleft()}"
         elif not equals and action.nargs is None:
             raise ConfigError(f"{name} needs a value: {action.help}", where=PLACE, advice=example)
-    return parser.parse_args(own), others
+    return parser.parse_args(own, Namespace(typed=tuple(words))), others
 
 
 def _is_override(word: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runner.cli.arguments import LOUDNESS, PLACE, CommandLine, own_options, sorted_out
+from runner.cli.split_words import rejoined
 from runner.cli.verbs import table
 from runner.errors import ConfigError, RunnerError, close, nearest
 
@@ -79,6 +80,7 @@ def _start(words: list[str]) -> int:
     if first == "run":
         raise ConfigError("a run has no verb", where=PLACE, advice=shlex.join(["runner", *rest]))
     if first not in table.VERBS:
+        _refuse_split("", words)
         known, meant = nearest(first, table.VERBS), close(first, table.VERBS)
         advice = shlex.join(["runner", meant, *rest]) if meant else "runner --help"
         raise ConfigError(f"'{first}' is no verb and no override; {known}", where=PLACE, advice=advice)
@@ -165,19 +167,27 @@ def _refuse_bare(overrides: Sequence[str], verb: str, words: Sequence[str]) -> N
     for word in overrides:
         if "=" in word or word.startswith("~"):
             continue
-        verbs = table.VERBS
-        before = words[words.index(word) - 1] if words.index(word) else ""
-        if word in verbs:
+        if word in table.VERBS:
             rest = [*words]
             rest.remove(word)
             message, advice = f"the verb '{word}' comes first", shlex.join(["runner", word, *rest])
-        elif before.endswith(("=", ",")):
-            place = words.index(word)
-            meant = [verb, *words[: place - 1], f"{before}{word}", *words[place + 1 :]]
-            message, advice = f"no space goes after '{before}'", shlex.join(["runner", *filter(None, meant)])
-        else:
-            message, advice = f"'{word}' is no override: write KEY=VALUE; {nearest(word, verbs)}", "runner --help"
-        raise ConfigError(message, where=PLACE, advice=advice)
+            raise ConfigError(message, where=PLACE, advice=advice)
+        _refuse_split(verb, words)
+        known = nearest(word, table.VERBS)
+        raise ConfigError(f"'{word}' is no override: write KEY=VALUE; {known}", where=PLACE, advice="runner --help")
+
+
+def _refuse_split(verb: str, words: Sequence[str]) -> None:
+    """Say which words belong together: the shell split a list without quotes, or a space stands beside = or a comma."""
+    whole = rejoined(words)
+    broken = next((one for one in whole if one not in words and "=" in one), None)
+    if broken is None:
+        return
+    if broken != shlex.quote(broken):
+        message = f"the shell split '{broken}' at a space: put quotes around it"
+    else:
+        message = f"no space goes into '{broken}'"
+    raise ConfigError(message, where=PLACE, advice=shlex.join(filter(None, ["runner", verb, *whole])))
 
 
 def _session(command: str, loudness: Loudness) -> Runs:

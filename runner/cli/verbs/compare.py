@@ -73,7 +73,7 @@ def render_comparison(found: Comparison) -> Group:
         *([_setting_table(found, runs)] if found.settings else []),
         *([_score_table(found, runs)] if found.scores else []),
     ]
-    legend = (f"{number}: {name}" for name, number in runs.items())
+    legend = (f"{number}: {quoted(Path(name))}" for name, number in runs.items())
     return Group(*map(Text, (*legend, *same)), *tables, *map(Text, alone))
 
 

@@ -15,6 +15,7 @@ from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import lacks_address, model_of
 from runner.config.pricing import batch_share
 from runner.errors import ConfigError, nearest
+from runner.reporting.formatting import NONE
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
@@ -175,13 +176,13 @@ def render_capability(shown: Sequence[Shown]) -> Table:
     table = _table("What models take", ("system", "temper-\nature", "length", "seed", "structure", "batch\nAPI"))
     for one in shown:
         if (model := one.model) is None:
-            table.add_row(_named(one), "-")
+            table.add_row(_named(one), NONE)
             continue
         able = model.capability
         temperature = f"0 to {able.temperature_max:g}" if able.temperature == "free" else able.temperature
         length = LENGTHS.get(able.max_tokens, able.max_tokens)
         seed = "yes" if able.seed else "no"
-        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or "-")
+        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or NONE)
     return table
 
 
@@ -198,7 +199,7 @@ def render_prices(shown: Sequence[Shown]) -> Table:
         table.add_row(
             _named(one),
             _pair(model.prices.input_usd_per_mtok, model.prices.output_usd_per_mtok),
-            _pair(*batch.values()) if batch else "?" if model.capability.batch else "-",
+            _pair(*batch.values()) if batch else "?" if model.capability.batch else NONE,
             sources.get(model.prices.source, ""),
             str(model.limits.concurrency),
             str(model.limits.attempts),

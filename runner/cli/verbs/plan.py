@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from runner.cli.output import console, say
+from runner.cli.verbs.show import UnknownTrialError, show
 from runner.errors import ConfigError
 from runner.plan import estimate
 from runner.reporting.formatting import NONE, duration, many, money, short_count
@@ -44,7 +46,12 @@ def run_plan(asked: argparse.Namespace, compose: Compose) -> int:
 
     with TemporaryDirectory() as folder:
         quiet = ("hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}")
-        return compose(make, *quiet, "hydra/launcher=pooled")
+        try:
+            return compose(make, *quiet, "hydra/launcher=pooled")
+        except UnknownTrialError as error:
+            meant = [word.replace(asked.show, error.near[0]) if asked.show in word else word for word in asked.typed]
+            error.advice = shlex.join(["runner", "plan", *meant])
+            raise
 
 
 class Planner:
@@ -76,14 +83,13 @@ class Planner:
 
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table, or the requests; 2 where a job could not be planned."""
-        from runner.cli.verbs import show
         from runner.plan.job import TrialPlan
 
         plans = [TrialPlan(job.experiment) for job in self.jobs]
         if self.trial is None:
             self._estimate(plans)
         else:
-            show.show(plans, self.trial)
+            show(plans, self.trial)
         for index, error in self.errors:
             say(f"job {index} cannot be planned: {error}")
         return ConfigError.exit_status if self.errors else 0

@@ -13,7 +13,7 @@ from runner.errors import ConfigError
 from runner.plan.trials import endpoint_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from runner.plan.job import TrialPlan
     from runner.records import Json, Trial
@@ -26,9 +26,18 @@ RUNGS = {
     "schema": "a JSON schema, which the API enforces",
     "tool": "a tool that the model must call, with the JSON schema as its arguments",
     "json_object": "JSON mode; the shape is in the prompt",
-    "prompt": "nothing: the shape is in the prompt",
+    "prompt": "the shape is in the prompt alone",
 }
 """How structure is asked for, in words."""
+
+
+class UnknownTrialError(ConfigError):
+    """No trial bears the name; `near` are those that are named most like it."""
+
+    def __init__(self, name: str, near: Sequence[str]) -> None:
+        self.near = tuple(near)
+        message = f"no trial is named '{name}'; the nearest: {', '.join(near)}"
+        super().__init__(message, where=PLACE, advice=f"runner plan --show {near[0]}")
 
 
 def show(plans: Sequence[TrialPlan], trial: str) -> None:
@@ -47,20 +56,22 @@ def chosen(plans: Sequence[TrialPlan], name: str) -> list[Trial]:
     A name is MODEL/PERSONA/TEXT/REPETITION; what is left out at its end may be anything.
     """
     if not name:
-        return list({one.cell.model: one for one in reversed([*_first_of_each(plans)])}.values())[::-1]
+        return [*_first_of_each(plans)]
     found = list({one.key: one for plan in plans if (one := _named(plan, name)) is not None}.values())
     if found:
         return found
     known = {name_of(one): one for plan in plans for one in islice(plan.trials(), LOOKED_AT)}
-    near = difflib.get_close_matches(name, known, n=NEAR, cutoff=0.0)
-    advice = f"runner plan --show {near[0]}"
-    raise ConfigError(f"no trial is named '{name}'; near: {', '.join(near)}", where=PLACE, key="--show", advice=advice)
+    raise UnknownTrialError(name, difflib.get_close_matches(name, known, n=NEAR, cutoff=0.0))
 
 
 def _first_of_each(plans: Sequence[TrialPlan]) -> Iterator[Trial]:
+    seen = set()
     for plan in plans:
         for model in plan.experiment.models:
-            yield from islice(plan.trials(model), 1)
+            place = (model.name, model.provider, model.id)  # a sweep may give one name several ids
+            if place not in seen:
+                seen.add(place)
+                yield from islice(plan.trials(model), 1)
 
 
 def _named(plan: TrialPlan, name: str) -> Trial | None:
@@ -74,27 +85,27 @@ def name_of(trial: Trial) -> str:
 
 
 def lines_of(trial: Trial) -> Iterator[str]:
-    """One request: who is asked, the parameters, what was dropped, the messages."""
-    adapted, model = trial.adapted, trial.cell.model
-    yield f"{name_of(trial)}"
-    yield f"  asked      {adapted.request.model_id} at {endpoint_of(model)}"
-    yield f"  key        {trial.key}"
-    yield f"  structure  {adapted.rung}: {RUNGS[adapted.rung]}"
-    for name, value in _parameters(adapted.request.params):
-        yield f"  {name}  {value}"
-    for item in adapted.dropped:
-        yield f"  dropped    {item.parameter} ({_written(item.value)}): {item.reason}"
-    if not adapted.dropped:
-        yield "  dropped    nothing"
-    for message in adapted.request.messages:
+    """One request: who is asked, how structure is asked for, the parameters, what was dropped, the messages."""
+    yield name_of(trial)
+    facts = list(_facts(trial))
+    width = max(len(name) for name, _ in facts)
+    yield from (f"  {name:{width}}  {value}" for name, value in facts)
+    for message in trial.adapted.request.messages:
         yield f"--- {message['role']} ---"
         yield message["content"]
 
 
-def _parameters(params: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    """Each by its name in the request. Widths leave room for short names; long ones stand by themselves."""
-    for name, value in params.items():
-        yield name.ljust(9), _written(value)
+def _facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    adapted = trial.adapted
+    yield "model", f"{adapted.request.model_id} at {endpoint_of(trial.cell.model)}"
+    yield "key", trial.key
+    yield "structure", f"{adapted.rung}: {RUNGS[adapted.rung]}"
+    for name, value in adapted.request.params.items():
+        yield name, _written(value)
+    for item in adapted.dropped:
+        yield "dropped", f"{item.parameter} ({_written(item.value)}): {item.reason}"
+    if not adapted.dropped:
+        yield "dropped", "nothing"
 
 
 def _written(value: Json) -> str:

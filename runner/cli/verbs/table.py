@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runner.cli.arguments import PLACE
+from runner.cli.split_words import path_rejoined
 from runner.errors import ConfigError, close
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def call(name: str, words: Sequence[str], conf: Path) -> int:
     from runner.cli.verbs import options
 
     # Options may stand anywhere: `runner import PATH --out FOLDER tracking.enabled=false`.
+    if (whole := path_rejoined(words)) is not None:
+        path = next(word for word in whole if word not in words)
+        message = f"the shell split '{path}' at its spaces: put it in quotes"
+        raise ConfigError(message, where=PLACE, advice=shlex.join(["runner", name, *whole]))
     parser = parser_of(name)
     parser.words = words
     parsed = parser.parse_intermixed_args(words, argparse.Namespace(verb=name, typed=tuple(words)))
