@@ -145,6 +145,7 @@ class BatchConf:
     window: str = "24h"
     wait: bool = True
     fallback: str = "none"
+    missing: str = "fail"
     cleanup: bool = True
     first_poll_s: float = 5.0
     max_poll_s: float = 300.0

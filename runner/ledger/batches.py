@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from runner import process
 from runner.errors import LedgerError
-from runner.ledger.batch_records import LEASE_S, OPEN, BatchItem, BatchRecord, ItemEnding, State
+from runner.ledger.batch_records import GIVEN_UP, LEASE_S, OPEN, BatchItem, BatchRecord, ItemEnding, State
 from runner.ledger.database import connect, explained
 from runner.providers.batch.api import Sent, Standing
 from runner.records import Batch, Capability, Limits, Model, Prices
@@ -133,7 +133,7 @@ class BatchStore:
     def open_keys(self) -> dict[str, str]:
         """Every key that an open batch may still answer, with the batch's id."""
         query = sa.select(_ITEM.c.key, _ITEM.c.batch).join(_BATCH, _BATCH.c.id == _ITEM.c.batch)
-        query = query.where(_BATCH.c.state.in_(OPEN), _ITEM.c.ending.is_(None) | (_ITEM.c.ending == "lost"))
+        query = query.where(_BATCH.c.state.in_(OPEN), _ITEM.c.ending.is_(None) | _ITEM.c.ending.in_(GIVEN_UP))
         with explained(self.place), self._engine.connect() as connection:
             return {key: batch for key, batch in connection.execute(query.order_by(_BATCH.c.created))}  # noqa: C416  rows are not pairs to mypy
 

@@ -184,6 +184,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "window": Field(RUNTIME, "1h"),
         "wait": Field(RUNTIME, value=False),
         "fallback": Field(RUNTIME, "live"),
+        "missing": Field(RUNTIME, "buy"),
         "cleanup": Field(RUNTIME, value=False),
         "first_poll_s": Field(RUNTIME, 1.0),
         "max_poll_s": Field(RUNTIME, 1.0),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from batch_adapters import NAMES, PLACES, body, subject
+from batch_adapters import NAMES, PLACES, body, subject, submit
 from stand_in import StandIn, Told, told
 
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
@@ -131,7 +131,7 @@ def test_ten_thousand_lines_in_little_memory(name: str, tmp_path: Path) -> None:
     async def act(http: aiohttp.ClientSession) -> None:
         tracemalloc.start()
         try:
-            await api.api.submit(http, api.account, draft)
+            await submit(api.api, http, api.account, draft)
             up = tracemalloc.get_traced_memory()[1]
             tracemalloc.reset_peak()
             seen = 0
@@ -350,10 +350,10 @@ STANDS = (
         ("o",),
     ),
     Stands(
-        "archived",
+        "no address of results, yet or any longer",
         "anthropic",
         {"id": "b", "processing_status": "ended", "request_counts": {"succeeded": 2}, "results_url": None},
-        "failed",
+        "ended",
         (2, 2),
     ),
 )
@@ -422,7 +422,7 @@ def test_a_creation_without_an_id_may_have_happened(name: str, answer: bytes, tm
 
     async def act(http: aiohttp.ClientSession) -> None:
         with pytest.raises(TransientError) as raised:
-            await api.api.submit(http, api.account, draft)
+            await submit(api.api, http, api.account, draft)
         assert raised.value.status != 429
 
     with StandIn(lambda _: Told([answer])) as server:
@@ -462,7 +462,7 @@ def test_anthropic_sends_what_its_client_sends(tmp_path: Path) -> None:
     anthropic = pytest.importorskip("anthropic")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, draft)
+        await submit(api.api, http, api.account, draft)
 
     batch = {
         "id": "b",
@@ -493,7 +493,7 @@ def test_anthropic_flags_go_with_the_batch(tmp_path: Path) -> None:
     """Beta flags that a model's `extra` needs in live requests are sent with a batch's creation."""
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, api.draft(1))
+        await submit(api.api, http, api.account, api.draft(1))
 
     extra = {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}
     with StandIn(lambda _: told({"id": "b"})) as server:
@@ -518,7 +518,7 @@ def test_mistral_sends_what_its_client_sends(tmp_path: Path) -> None:
     stored = {**file, "sample_type": "batch_request", "source": "upload"}
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, draft)
+        await submit(api.api, http, api.account, draft)
 
     with StandIn(lambda asked: told(stored if asked.path.endswith("/files") else job)) as server:
         api = subject("mistral", server.url, tmp_path)
@@ -556,7 +556,7 @@ def test_googles_clients_see_what_we_sent(tmp_path: Path, monkeypatch: pytest.Mo
     credentials = pytest.importorskip("google.oauth2.credentials").Credentials("key-1")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        sent.append(await api.api.submit(http, api.account, draft))
+        sent.append(await submit(api.api, http, api.account, draft))
         standing = await api.api.standing(http, api.account, sent[0])
         items.extend(await api.items(http, sent[0], standing))
 
@@ -587,7 +587,7 @@ def test_google_sees_our_file(tmp_path: Path) -> None:
     genai = pytest.importorskip("google.genai")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        files.append((await api.api.submit(http, api.account, draft)).files[0])
+        files.append((await submit(api.api, http, api.account, draft)).files[0])
 
     files: list[str] = []
     with SimulatorThread(FaultPlan()) as simulator, ExitStack() as closing:

@@ -10,7 +10,7 @@ from runner.providers.batch.api import Item
 from runner.providers.reply import error_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.providers.batch.api import State
     from runner.records import Json
@@ -81,7 +81,7 @@ def whole(value: Json) -> int:
     """A count, which Google writes as a string; 0 where there is none, or it is unknown (-1)."""
     try:
         return max(0, int(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
@@ -103,6 +103,18 @@ def succeeded(item_id: str, body: Json, line: bytes) -> Item:
     if not item_id or not isinstance(body, dict) or not body:
         return unreadable(line, item_id)
     return Item(item_id, "succeeded", dumped(body), line)
+
+
+def one_line(read: Callable[[bytes], Item]) -> Callable[[bytes], Item]:
+    """An adapter's reading of a line, made safe: whatever a line holds costs that line, and never the run."""
+
+    def item(line: bytes) -> Item:
+        try:
+            return read(line)
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+            return unreadable(line)
+
+    return item
 
 
 def unreadable(line: bytes, item_id: str = "") -> Item:
