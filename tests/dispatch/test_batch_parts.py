@@ -393,8 +393,6 @@ def test_settings_can_be_overridden() -> None:
         ("batch.grace=0h", "at least"),
         ("batch.fallback=liv", "did you mean 'live'"),
         ("batch.attempts=0", "attempts"),
-        ("batch.first_poll_s=0", "first_poll_s"),
-        ("batch.find_s=-1", "find_s"),
     ],
 )
 def test_wrong_settings_are_told(override: str, says: str) -> None:
