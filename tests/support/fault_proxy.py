@@ -205,3 +205,33 @@ class FaultProxy:
         else:
             await response.write_eof()
         return response
+
+
+# ---- where the batch APIs are asked what -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Regular expressions for the paths of one batch API."""
+
+    create: str
+    look: str
+    """One batch's standing."""
+    results: str
+
+
+_OPENAI = Paths(r"/batches$", r"/batches/[^/]+$", r"/content$")
+PATHS = {
+    "openai": _OPENAI,
+    "groq": _OPENAI,
+    "kluster": _OPENAI,
+    "anthropic": Paths(r"/messages/batches$", r"/messages/batches/[^/?]+$", r"/results$"),
+    "gemini": Paths(r":batchGenerateContent", r"/batches/[^/?]+$", r":download"),
+    "vertex": Paths(r"batchPredictionJobs$", r"batchPredictionJobs/[^/?]+$", r"/download/storage/"),
+    "xai": Paths(r"/batches$", r"/batches/[^/?]+$", r"/results"),
+    "mistral": Paths(r"/batch/jobs$", r"/batch/jobs/[^/?]+\?", r"/content$"),
+}
+NO_ADDRESS = without(
+    "output_file_id", "error_file_id", "results_url", "responsesFile", "output_file", "error_file", "gcsOutputDirectory"
+)
+"""A batch that has ended and does not say yet where its results are."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
 from runner.dispatch.batch.packing import on_disk, replace, sync
 from runner.ledger.batch_records import ItemEnding, place_of, results_path
 from runner.plan.trials import endpoint_of
+from runner.providers.body import TOO_LARGE
 from runner.records import Answer
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ class Results:
 
     def _take(self, item: Item) -> ItemEnding | None:
         """An item's ending, if it is news: a second line counts only where it brings the answer."""
-        n = place_of(self.entry.id, self.entry.count, item.id)
+        n = place_of(self.entry.id, self.entry.count, item.id or self._spotted(item))
         if n is None:
             self.strange += 1
             return None
@@ -147,6 +149,13 @@ class Results:
         if item.ending == "succeeded" or item.kind == "malformed":
             return ItemEnding(n, "malformed", "malformed", self.told(item.message) or "the line holds no reply")
         return ItemEnding(n, item.ending, item.kind, self.told(item.message))
+
+    def _spotted(self, item: Item) -> str:
+        """The id in what is left of a line that is too long to be read."""
+        if item.kind != TOO_LARGE:
+            return ""
+        found = re.search(rb'"(%b-[0-9]+)"' % re.escape(self.entry.id.encode()), item.line)
+        return found[1].decode() if found else ""
 
     def _keep(self, n: int, raw: bytes) -> str | None:
         booked, model = self.booked[n], self.entry.model

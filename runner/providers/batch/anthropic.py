@@ -26,7 +26,7 @@ from runner.providers.batch.lines import (
     wrapped,
 )
 from runner.providers.codec import Codec, codec_for
-from runner.providers.reply import error_for
+from runner.providers.refusals import error_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -118,7 +118,7 @@ class AnthropicBatch:
     ) -> AsyncIterator[Item]:
         """The stream of results. Its address is made of ours, because `results_url` may name another host."""
         urls = (_batches(account, sent.provider_id, "/results") for _ in standing.results)
-        return items_of((lines(http, url, headers=_headers(account)) for url in urls), _item)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=_headers(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused with 409 of a batch that has ended."""
@@ -195,7 +195,7 @@ def _moment(said: str) -> datetime:
 async def _is_ours(http: aiohttp.ClientSession, account: Account, batch_id: str, draft: Draft) -> bool:
     """Whether the first readable result is of one of our requests, whose ids begin with their batch's."""
     url = _batches(account, batch_id, "/results")
-    async with aclosing(lines(http, url, headers=_headers(account))) as stream:
+    async with aclosing(lines(http, url, account.max_reply_bytes, headers=_headers(account))) as stream:
         async for line in stream:
             if name := text(inner(parse(line), "custom_id")):
                 return name.startswith(f"{draft.id}-")
@@ -208,7 +208,7 @@ def _item(line: bytes) -> Item:
     item_id, result = text(inner(found, "custom_id")), inner(found, "result")
     match inner(result, "type"):
         case "succeeded":
-            return succeeded(item_id, inner(result, "message"), line)
+            return succeeded(item_id, inner(result, "message"), line, "anthropic")
         case "errored":
             error = inner(result, "error", "error")
             kind, message = text(inner(error, "type")), text(inner(error, "message"))

@@ -2,7 +2,7 @@
 
 An adapter translates between these values and one family of APIs over HTTP. It holds no state, never retries, never
 sleeps and keeps nothing in memory that grows with the batch: items are written to and read from streams. Errors are
-ProviderErrors as for live calls (runner.providers.reply.error_of), so that one retry policy serves both.
+ProviderErrors as for live calls (runner.providers.refusals), so that one retry policy serves both.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Account:
     base: str
     """Base address of the API, without a trailing slash."""
     api_key: str | None
+    max_reply_bytes: int = 16 * 2**20
+    """Largest reply that is taken; see records.Limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def _not_found(error: ProviderError) -> ProviderError:
 
 def _lines(http: aiohttp.ClientSession, account: Account, name: str) -> AsyncGenerator[bytes]:
     url = _address(account, f"{name}:download", "/download")
-    return lines(http, url, params={"alt": "media"}, headers=_headers(account))
+    return lines(http, url, account.max_reply_bytes, params={"alt": "media"}, headers=_headers(account))
 
 
 async def _inlined(http: aiohttp.ClientSession, account: Account, name: str) -> AsyncGenerator[bytes]:
@@ -216,5 +216,5 @@ def _item(line: bytes) -> Item:
     if found.get("error"):
         return failed(item_id, line, google_error(found["error"]))
     if "response" in found:
-        return succeeded(item_id, found["response"], line)
+        return succeeded(item_id, found["response"], line, "gemini")
     return unreadable(line, item_id)

@@ -13,8 +13,9 @@ from urllib.parse import urljoin
 
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.batch.api import PlainRefusalError
-from runner.providers.batch.lines import inner, objects, text
-from runner.providers.reply import error_of
+from runner.providers.batch.lines import Oversized, inner, objects, text
+from runner.providers.received import redirected
+from runner.providers.refusals import error_of
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -44,9 +45,9 @@ ERROR_BYTES = 2**20
 """Most that is read of an error."""
 ANSWER_BYTES = 64 * 2**20
 """Most that is read of an answer that carries no file."""
-LINE_BYTES = 16 * 2**20
-"""Longest line of results: as the longest live reply."""
-ENDLESS_BYTES = 16 * LINE_BYTES
+BESIDE_BYTES = 2**20
+"""What a line of results may hold beside the reply: ids, and at Vertex AI the request."""
+ENDLESS_BYTES = 2**28
 """A line that has no end after so much has none."""
 HEAD_BYTES = 1024
 """So much is kept of a line that is too long."""
@@ -82,7 +83,7 @@ async def opened(
             if 300 <= response.status < 400:
                 to = response.headers.get("Location", "")
                 if not signed or not to:
-                    raise _redirected(url, to)
+                    raise redirected(response.status, response.headers, url, "the model's api_base")
                 async with opened(http, method, urljoin(url, to), total_s=total_s) as elsewhere:
                     yield elsewhere
                 return
@@ -93,14 +94,6 @@ async def opened(
         raise TransientError("timeout", f"no answer in time from {url}") from error
     except aiohttp.ClientError as error:
         raise TransientError("connection", f"{type(error).__name__}: {error}") from error
-
-
-def _redirected(url: str, to: str) -> FatalError:
-    message = (
-        f"{url} redirects to {to or 'nowhere'}, and no request with a key follows a redirect: "
-        "set the model's api_base to the address where its API answers"
-    )
-    return FatalError("redirected", message)
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
@@ -190,11 +183,13 @@ def text_at(answer: Mapping[str, Json], key: str) -> str:
     return value
 
 
-async def lines(http: aiohttp.ClientSession, url: str, **request: Any) -> AsyncGenerator[bytes]:
+async def lines(http: aiohttp.ClientSession, url: str, max_reply_bytes: int, **request: Any) -> AsyncGenerator[bytes]:
     """The lines of a file as they arrive, empty ones left out. At most one line and one block are held.
 
-    Of a line longer than LINE_BYTES the first HEAD_BYTES come; one without end is a FatalError (malformed).
+    Of one that is too long for a reply of so many bytes the beginning comes, Oversized; one without end is a
+    FatalError (malformed).
     """
+    most = max_reply_bytes + BESIDE_BYTES
     async with opened(http, "GET", url, total_s=None, signed=True, **request) as response:
         held: list[bytes] = []
         n_bytes = 0
@@ -202,19 +197,19 @@ async def lines(http: aiohttp.ClientSession, url: str, **request: Any) -> AsyncG
             *whole, rest = block.split(b"\n")
             for piece in whole:
                 line = b"".join([*held, piece])
-                if n_bytes + len(piece) > LINE_BYTES:
-                    line = line[:HEAD_BYTES]
+                if n_bytes + len(piece) > most:
+                    line = Oversized(line[:HEAD_BYTES])
                 held, n_bytes = [], 0
                 if line.strip():
                     yield line
             held.append(rest)
             n_bytes += len(rest)
-            if n_bytes > LINE_BYTES:
+            if n_bytes > most:
                 held = [b"".join(held)[:HEAD_BYTES]]
             if n_bytes > ENDLESS_BYTES:
                 raise FatalError("malformed", f"a line of {url} has no end after {n_bytes // 2**20} MiB")
         if (last := b"".join(held)).strip():
-            yield last
+            yield Oversized(last) if n_bytes > most else last
 
 
 async def items_of(streams: Iterable[AsyncGenerator[bytes]], read: Callable[[bytes], Item]) -> AsyncIterator[Item]:
@@ -264,7 +259,7 @@ async def delete(
     """Delete what is at an address; False where it was gone already, which the statuses in `gone` tell."""
     try:
         async with opened(http, "DELETE", url, headers=headers) as response:
-            await response.read()
+            await limited(response, ERROR_BYTES)
     except ProviderError as error:
         if error.status in gone:
             return False

@@ -34,7 +34,7 @@ from runner.providers.batch.lines import (
     whole,
     wrapped,
 )
-from runner.providers.reply import error_for
+from runner.providers.refusals import error_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -146,7 +146,7 @@ class MistralBatch:
     ) -> AsyncIterator[Item]:
         """The output file, then the error file."""
         urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
-        return items_of((lines(http, url, headers=bearer(account)) for url in urls), _item)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=bearer(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """The job ends a while later; what was done stays."""
@@ -170,7 +170,7 @@ def _item(line: bytes) -> Item:
     item_id, error = text(inner(found, "custom_id")), inner(found, "error")
     status, body = whole(inner(found, "response", "status_code")), inner(found, "response", "body")
     if status == 200 and not error:
-        return succeeded(item_id, body, line)
+        return succeeded(item_id, body, line, "chat")
     code = text(inner(error, "code"))
     message = _message(error) or _message(inner(body, "error")) or _message(body)
     if code == "batch_expired":

@@ -36,7 +36,7 @@ from runner.providers.batch.lines import (
     whole,
     wrapped,
 )
-from runner.providers.reply import error_of
+from runner.providers.refusals import error_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -157,7 +157,7 @@ class OpenAiBatch:
     ) -> AsyncIterator[Item]:
         """The output file and the error file, one after the other."""
         urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
-        return items_of((lines(http, url, headers=bearer(account)) for url in urls), read_line)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=bearer(account)) for url in urls), read_line)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused of a batch that has ended."""
@@ -200,7 +200,7 @@ def read_line(line: bytes) -> Item:
     if isinstance(body, str):  # one server that speaks this format writes the body as text
         body = parse(body.encode())
     if status == 200:
-        return succeeded(item_id, body, line)
+        return succeeded(item_id, body, line, "chat")
     return failed(item_id, line, error_of(status, {}, dumped(body))) if status else unreadable(line, item_id)
 
 

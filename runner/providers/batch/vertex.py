@@ -163,7 +163,7 @@ class VertexBatch:
 
 
 def _storage(account: Account) -> Storage:
-    return Storage(storage_beside(account.base), bearer(account))
+    return Storage(storage_beside(account.base), bearer(account), account.max_reply_bytes)
 
 
 def _jobs(account: Account, rest: str = "") -> str:
@@ -214,7 +214,7 @@ def _item(line: bytes) -> Item:
     item_id = text(inner(found, "request", "labels", LABEL))
     if status := inner(found, "status"):
         return failed(item_id, line, _error(status))
-    return succeeded(item_id, inner(found, "response"), line)
+    return succeeded(item_id, inner(found, "response"), line, "gemini")
 
 
 def _error(status: Json) -> ProviderError:

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from runner.errors import FatalError, ProviderError
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.providers.batch.http import (
+    ENDLESS_BYTES,
     ask,
     bearer,
     delete_files,
     files_named,
+    limited,
     opened,
     size_kind,
     sized,
@@ -118,7 +120,7 @@ class XaiBatch:
             url = _batches(account, f"{sent.provider_id}/results")
             with _explained():
                 async with opened(http, "GET", url, params=query, headers=bearer(account)) as response:
-                    raw = await response.read()
+                    raw = await limited(response, ENDLESS_BYTES)
             entries, token = _page(raw)
             for entry in entries:
                 yield _item(entry)
@@ -220,4 +222,6 @@ def _item(line: bytes) -> Item:
     if error := inner(result, "error"):
         return failed(item_id, line, google_error(error))
     response = inner(result, "response")
-    return succeeded(item_id, inner(response, "chat_get_completion"), line) if response else unreadable(line, item_id)
+    if not response:
+        return unreadable(line, item_id)
+    return succeeded(item_id, inner(response, "chat_get_completion"), line, "chat")
