@@ -256,6 +256,7 @@ def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.attempts, 1, where, "limits.attempts")
     for key in ("total_s", "timeout_s", "first_byte_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
+    _at_least(conf.max_reply_bytes, 1, where, "limits.max_reply_bytes")
     for key in ("requests_per_minute", "tokens_per_minute", "enqueued_tokens"):
         if getattr(conf, key) is not None:
             _at_least(getattr(conf, key), 1, where, f"limits.{key}")
@@ -377,6 +378,7 @@ def _batch(conf: schema.BatchConf) -> Batch:
     where = "group batch"
     _choice(conf.mode, ("off", "native"), where, "mode")
     _choice(conf.fallback, ("none", "live"), where, "fallback")
+    _choice(conf.missing, ("fail", "buy"), where, "missing")
     if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
         message = f"'{conf.size}' is neither a whole number from 1 nor auto"
         raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")

@@ -21,7 +21,7 @@ from runner.dispatch.limiter import Closed, Limiter
 from runner.dispatch.observer import NOT_SENT, STOPPED
 from runner.dispatch.resources import explained
 from runner.dispatch.retry import Breaker, attempt
-from runner.dispatch.transport import Wire, sender
+from runner.dispatch.transport import Wire, new_session, sender
 from runner.errors import FatalError, LedgerError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
 from runner.providers.accounts import api_key_of
@@ -59,14 +59,11 @@ async def dispatch(
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
-    import aiohttp
-
     failures: dict[str, Failure] = {}
     faults: list[Exception] = []
     keeping = _Keeping(ledger)
     limiters = _limiters([model for model, _ in model_queues])
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with new_session() as session:
         ended = asyncio.Event()
         watch = asyncio.create_task(_watch(lambda: stop.asked or bool(faults), ended, limiters, keeping, observer))
         try:
