@@ -13,11 +13,13 @@ from runner.cli.tables import many
 from runner.errors import ConfigError, TrackingError
 from runner.reporting import html, stats
 from runner.reporting.tracking import log_run
-from runner.results import files, manifest, study, summary
+from runner.results import files, manifest, served, study, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from runner.records import Tracking
+    from collections.abc import Mapping
+
+    from runner.records import Json, Tracking
 
 SHOWN = 20
 """Files that could not be read, listed one by one."""
@@ -38,13 +40,15 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
     if found.shared:
         said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
         console().print(said, soft_wrap=True, markup=False)
-    _say_unfinished(folder)
+    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    for line in served.told(served.from_json(run.get("served", ()))):
+        console().print(line, soft_wrap=True, markup=False)
+    _say_unfinished(run)
     return 0
 
 
-def _say_unfinished(folder: Path) -> None:
+def _say_unfinished(run: Mapping[str, Json]) -> None:
     """Statistics of a run that was stopped, or whose batches still run, are not its last."""
-    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
     if run["status"] not in ("FINISHED", "FAILED"):
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"
