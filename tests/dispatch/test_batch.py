@@ -19,7 +19,7 @@ from runner.ledger.answers import open_ledger
 from runner.providers.batch.api import Item, Limits, PlainRefusalError, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runner.providers.batch.api import State
@@ -191,6 +191,22 @@ def test_each_item_ends_alone(tmp_path: Path, case: End) -> None:
         assert kinds == ({} if case.failure is None else {trials[0].key: case.failure})
         assert at.has(trials[:1]) == (case.failure is None)
         assert len(at.watcher.answers) + len(at.watcher.failures) == 3
+
+
+def test_another_models_reply_is_no_answer_where_identity_is_strict(tmp_path: Path) -> None:
+    """A line that another model answered is a failure of its own under identity=strict; its neighbours are kept."""
+
+    def named(line: Mapping[str, Any]) -> Item:
+        other = line["id"].endswith("-0")
+        raw = json.dumps({"model": "gpt-6-luna" if other else MODEL.id, "choices": []}).encode()
+        return Item(line["id"], "succeeded", raw, b"{}")
+
+    api = FakeApi(results=lambda batch: [named(line) for line in batch.lines])
+    trials = trials_of(replace(MODEL, identity="strict"), 3)
+    with with_api(tmp_path, api) as at:
+        outcome = at.buy(trials)
+        assert [failure.problem.kind for failure in outcome.failures.values()] == ["other_model"]
+        assert at.has(trials) == 2
 
 
 def test_fallback_sends_live_what_a_batch_did_not_answer(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, assert_never
 from runner.dispatch.batch.packing import on_disk, replace, sync
 from runner.ledger.batch_records import ItemEnding, place_of, results_path
 from runner.plan.trials import endpoint_of
+from runner.providers import identity
+from runner.providers.batch.api import Item
 from runner.providers.body import TOO_LARGE
 from runner.records import Answer
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchItem, BatchRecord, Ending
     from runner.ledger.batches import BatchStore
-    from runner.providers.batch.api import Item, Standing, State
+    from runner.providers.batch.api import Standing, State
 
 UNKNOWN, UNRUN, FAILED, ANSWERED = range(4)
 AT_A_TIME = 500
@@ -131,6 +133,9 @@ class Results:
             self.strange += 1
             return None
         succeeded = item.ending == "succeeded" and item.raw is not None
+        if item.raw is not None and (refused := identity.refusal_of(self.entry.model, item.raw)) is not None:
+            item = Item(item.id, "failed", None, item.line, identity.OTHER_MODEL, refused)
+            succeeded = False
         known = ANSWERED if succeeded else UNRUN if item.ending in ("expired", "cancelled") else FAILED
         if self.ended[n] >= known:
             return None
