@@ -25,7 +25,7 @@ from fault_proxy import (
 )
 
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
+from typing import TYPE_CHECKING, BinaryIO, assert_never
 
 from runner.dispatch.batch.leftovers import results_part
 from runner.dispatch.batch.packing import on_disk, replace, sync
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchItem, BatchRecord, Ending
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Item, Standing, State
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
 UNKNOWN, UNRUN, FAILED, ANSWERED = range(4)
 AT_A_TIME = 500
 """Items whose answers are made durable, and then written down as ended, together."""
-
-
-class Keep(Protocol):
-    """Where answers go; runner.ledger.Ledger is one."""
-
-    def put(self, answer: Answer) -> object:
-        """Take an answer; raises LedgerError where it cannot be kept."""
-
-    def flush(self) -> None:
-        """Return when every answer that was put is durable."""
 
 
 @dataclass(slots=True, kw_only=True)
