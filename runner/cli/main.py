@@ -208,7 +208,10 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["runner", *further, *words.for_hydra]
+    kept, left_out = schema.without_gone_words(words.for_hydra)
+    for line in left_out:
+        sys.stderr.write(f"left out: {line}\n")
+    sys.argv = ["runner", *further, *kept]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
     except FOREIGN as error:
