@@ -202,9 +202,9 @@ def test_what_has_no_batch_api_goes_live_and_is_named(shell: Shell) -> None:
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
         shell.options = models(shell.folder, simulator.base)
         words = ("model=[mini,deep]", *NATIVE, UNTRACKED)
-        assert "Live, for want of a batch API: deep." in shell.verb("plan", *shell.options, *words)
+        assert "Live, as they have no batch API: deep." in shell.verb("plan", *shell.options, *words)
         done = shell.run(*words)
-        assert "live, for want of a batch API: deep" in done
+        assert "live, as they have no batch API: deep" in done
         assert f"{2 * TRIALS} of {2 * TRIALS} scored" in done
         assert (simulator.count.batches["openai"], simulator.count.requests["deepseek"]["chat"]) == (1, TRIALS)
         assert "for want" not in shell.verb("plan", *shell.options, "model=[mini,deep]")
