@@ -125,7 +125,7 @@ def test_a_line_of_a_log() -> None:
     assert render.first_line(scene.sampler.sample()) == "100 requests to send: mini 100"
     snapshot = scene.ask(20, every_s=0.5)
     assert render.line(snapshot) == "20 of 100 done, 0 in flight, 2.0/s, about $0.020 of $0.10, 40 s left"
-    assert render.last_line(snapshot) == "20 of 100 requests done in 10 s, 2.0/s on average, about $0.02"
+    assert render.last_line(snapshot) == "20 of 100 requests done in 10 s, 2.0/s on average, about $0.020"
     scene.stopping = True
     assert render.line(scene.sampler.sample()).endswith("nothing more is sent")
 
