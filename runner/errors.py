@@ -75,7 +75,14 @@ class BudgetError(RunnerError):
 
 
 class LedgerError(RunnerError):
-    """The ledger cannot be opened, read or written."""
+    """The ledger cannot be opened, read or written.
+
+    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass.
+    """
+
+    def __init__(self, message: str, *, advice: str | None = None, patience_s: float = 0.0) -> None:
+        super().__init__(message, advice=advice)
+        self.patience_s = patience_s
 
 
 class TrackingError(RunnerError):

@@ -15,7 +15,7 @@ import pytest
 from commandline import load, newest, quick
 
 from runner.cli.main import main
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 
@@ -177,7 +177,8 @@ def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED)
         assert simulator.count.requests["openai"]["files.delete"] == 2
-        with open_batches("sqlite:///outputs/ledger.db") as store:
+        with open_ledger("sqlite:///outputs/ledger.db") as ledger:
+            store = ledger.batches
             (entry,) = store.entries()
             store.change(entry.id, "collected")  # as if killed there
             assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = """
-import os, sqlite3
+import os, sqlite3, subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,10 +36,14 @@ def test_comes_by_a_relative_path():
     os.chdir(ROOT)
     Path("outputs/day/run.json").read_text()
 
-def test_leaves_a_file(): (ROOT / "left.txt").touch()
+def test_writes_a_file(): (ROOT / "left.txt").touch()
+def test_writes_beside_itself(): Path(__file__).with_name("left.txt").write_text("")
+def test_makes_a_folder(): (ROOT / "multirun").mkdir()
+def test_leaves_a_file(): subprocess.run(["touch", str(ROOT / "left.txt")], check=True)
 """
 """Tests of a checkout that holds a demo's run."""
-REFUSED = {"makes_a_run", "lists_runs", "reads_a_run", "writes_a_run", "opens_a_ledger", "comes_by_a_relative_path"}
+REFUSED = {"writes_a_file", "writes_beside_itself", "makes_a_folder"}
+OF_RUNS = {"makes_a_run", "lists_runs", "reads_a_run", "writes_a_run", "opens_a_ledger", "comes_by_a_relative_path"}
 
 
 def pytest_in(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -61,16 +65,17 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_a_test_keeps_out_of_the_checkouts_runs(checkout: Path) -> None:
-    """One that reads, lists or adds to outputs/ or mlruns/ fails and says so; one that looks elsewhere passes."""
+    """One that reads or lists outputs/ or mlruns/, or writes anywhere, fails and says so; looking elsewhere is free."""
     done = pytest_in(checkout, "--deselect=tests/test_it.py::test_leaves_a_file")
     failed = set(re.findall(r"^FAILED tests/test_it.py::test_(\w+)", done.stdout, re.MULTILINE))
-    assert failed == REFUSED, done.stdout
-    assert done.stdout.count("AssertionError: a test looked into the checkout's own runs") >= len(REFUSED)
+    assert failed == REFUSED | OF_RUNS, done.stdout
+    for said, tests in (("looked into the checkout's own runs", OF_RUNS), ("wrote into the checkout", REFUSED)):
+        assert len(re.findall(rf"^E +AssertionError: a test {said}", done.stdout, re.MULTILINE)) == len(tests)
     assert "working tree" not in done.stdout
 
 
 def test_a_test_leaves_nothing_behind(checkout: Path) -> None:
-    """All tests pass and one has left a file: pytest names the file and ends with an error."""
+    """All tests pass and a process of one has left a file: pytest names the file and ends with an error."""
     done = pytest_in(checkout, "-k", "leaves_a_file or its_own")
     assert done.returncode == 1
     assert "2 passed" in done.stdout

@@ -95,7 +95,6 @@ class Planner:
         return ConfigError.exit_status if self.errors else 0
 
     def _estimate(self, plans: Sequence[TrialPlan]) -> None:
-        from runner.dispatch import purchase
         from runner.ledger.answers import open_ledger
 
         url = self.jobs[0].experiment.ledger_url
@@ -103,7 +102,7 @@ class Planner:
             found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
         else:
             with open_ledger(url) as ledger:
-                found = estimate.estimate(plans, ledger.lookup, purchase.open_keys(plans))
+                found = estimate.estimate(plans, ledger.lookup, ledger.batches.open_keys())
         console().print(render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
