@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
             raise
         place = Path(os.fsdecode(error.filename) if error.filename else "output")
-        advice = f"ls -ld {place.parent}" if error.filename else "df -h"
+        advice = f"ls -ld {shlex.quote(str(place.parent))}" if error.filename else "df -h"
         _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice), words)
         return EXIT_ERROR
 

@@ -65,7 +65,7 @@ class Failed:
 
 
 @dataclass(slots=True)
-class Counts:
+class ProgressCounts:
     """An Observer that counts. Another thread may read it at any time: it never waits, nor is waited for."""
 
     verbose: bool = False
