@@ -103,7 +103,8 @@ def _reading(cells: Mapping[str, str]) -> Reading:
         scores[question.name] = value if isinstance(value, float) else None
         reasons[question.name] = cells.get(f"Q{place}reason") or None
         if not isinstance(value, float):
-            problems.append(value or Problem("missing_question", f"{question.name}: no answer"))
+            missing = Problem("missing_question", f"{question.name}: no answer")
+            problems.append(value if isinstance(value, Problem) else missing)
     if not problems:
         return Scored({name: score for name, score in scores.items() if score is not None}, reasons)
     kinds = {problem.kind for problem in problems}

@@ -47,7 +47,7 @@ def read_reply(raw: bytes, stem: str, vendor: str) -> tuple[Row, Mapping[str, fl
         names,
         repetition=_repetition(head.values.get("trial"), named.get("trial")),
         temperature=_temperature(head.values.get("temperature"), named.get("heat")),
-        reading=score.read(Reply(text=reply, finish=None), QUESTIONS, "labelled"),
+        reading=score.read(Reply(text=body, finish=None), QUESTIONS, "labelled"),
         reply=reply,
         time=time_of(head.values.get("timestamp", "")),
     )
