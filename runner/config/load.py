@@ -271,7 +271,7 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where)
+        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 
@@ -298,7 +298,7 @@ def _texts(name: str, conf: schema.TextConf) -> tuple[Text, ...]:
         case "aozora":
             return sources.texts_from_aozora(path, limit=conf.limit, where=where)
         case _:
-            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where)
+            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
 
 
 def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
@@ -312,6 +312,10 @@ def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
         temperature_shift=conf.temperature_shift,
         origin=where,
     )
+
+
+def _table(conf: schema.PersonaConf | schema.TextConf) -> dict[str, Any]:
+    return {"delimiter": conf.delimiter, "skip_empty": conf.skip_empty}
 
 
 def _path(path: str | None, where: str, full_key: str) -> str:

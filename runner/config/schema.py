@@ -92,6 +92,8 @@ class PersonaConf:
     temperature: Optional[float] = None
     path: Optional[str] = None
     columns: dict[str, str] = field(default_factory=dict)
+    delimiter: Optional[str] = None
+    skip_empty: bool = False
     limit: Optional[int] = None
 
 
@@ -107,6 +109,8 @@ class TextConf:
     temperature_shift: float = 0.0
     path: Optional[str] = None
     columns: dict[str, str] = field(default_factory=dict)
+    delimiter: Optional[str] = None
+    skip_empty: bool = False
     limit: Optional[int] = None
 
 
