@@ -16,7 +16,7 @@ from runner.errors import RunnerError, TrackingError
 from runner.plan import estimate
 from runner.reporting.formatting import many, money
 from runner.reporting.tracking.process import Tracker
-from runner.results import manifest, summary
+from runner.results import manifest, served, summary
 from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class Session:
             lines = [manifest.job_line(self.launch, result, sweep) for result in self.launch.results]
             self.console.print(tables.render_jobs(lines, axes))
         self._say_totals()
+        for line in served.told(served.counted([result.tally for result in done])):
+            self._say(line)
         self._say(f"results: {short(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:

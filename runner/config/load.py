@@ -42,7 +42,7 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
-    models = tuple(_model(name, model) for name, model in _selected(conf.model, "model"))
+    models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
         models=models,
@@ -54,6 +54,7 @@ def load(cfg: DictConfig) -> Experiment:
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
+        identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
@@ -67,7 +68,7 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
 
 def model_of(cfg: DictConfig, name: str) -> Model:
     """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
-    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])), cfg.identity)
 
 
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
@@ -179,8 +180,9 @@ def _unique(kind: str, items: list[Named]) -> tuple[Named, ...]:
 # ---- model ----------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, conf: schema.ModelConf) -> Model:
+def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
+    _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
@@ -205,6 +207,8 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
+        served_as=tuple(conf.served_as),
+        identity=cast("records.Identity", identity),
     )
 
 

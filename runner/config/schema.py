@@ -78,6 +78,7 @@ class ModelConf:
     extra: dict[str, Any] = field(default_factory=dict)
     batch_bucket: Optional[str] = None
     retired: Optional[str] = None
+    served_as: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -192,6 +193,7 @@ class RunnerConf:
 
     name: str = "demo"
     strict: bool = False
+    identity: str = "record"
     model: dict[str, ModelConf] = field(default_factory=dict)
     persona: dict[str, PersonaConf] = field(default_factory=dict)
     text: dict[str, TextConf] = field(default_factory=dict)

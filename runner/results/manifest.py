@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runner.config.settings import identity_of
 from runner.errors import ConfigError
 from runner.records import RECORD_VERSION
-from runner.results import summary
+from runner.results import served, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +60,7 @@ def write(this: Launch, result: JobResult) -> None:
             "overrides": list(result.overrides),
             "config_sha256": None if experiment is None else identity_of(experiment),
             **asdict(result.counts),
+            "served": served.as_json([result.tally]),
             "mlflow": None,
         },
     )
@@ -80,6 +81,7 @@ def write_sweep(this: Launch, folder: Path) -> None:
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
             "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
             "saved_usd": sum(count.saved_usd for count in counts),
+            "served": served.as_json([result.tally for result in this.results]),
             "mlflow": None,
         },
     )
