@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Loudness = Literal["quiet", "usual", "verbose"]
-"""quiet: results and errors alone. verbose: a line also for each retry, failed trial and change of a batch."""
+    from runner.reporting.progress import Loudness
 
 LOUDNESS: dict[str, Loudness] = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",

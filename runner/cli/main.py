@@ -21,8 +21,8 @@ from runner.errors import ConfigError, RunnerError, close, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.cli.arguments import Loudness
     from runner.cli.session import Runs
+    from runner.reporting.progress import Loudness
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from runner import process
+from runner import event_loop, process
 from runner.dispatch import live
 from runner.errors import ConfigError, FatalError, LedgerError
 from runner.providers import embedded
@@ -249,8 +249,7 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
                 purchase.stop.drop = None
 
         try:
-            with asyncio.Runner(loop_factory=live.new_loop) as loop:
-                loop.run(run())
+            event_loop.run(run(), live.new_loop)
         except asyncio.CancelledError:
             purchase.stop.asked = True
             if store is not None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import report_runs as runs
 
-from runner.cli.find_run import find
 from runner.errors import ConfigError, RunnerError
 from runner.records import Batch, Persona, PromptTemplate, Question, Text, Tracking
 from runner.reporting import formatting, html
+from runner.reporting.find_run import find
 from runner.reporting.html import palette
 from runner.reporting.html.gather import MAX_TRIALS
 from runner.reporting.html.page import SCRIPTS, json_in_html

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import pipeline
 from runner.cli import tables
 from runner.cli.output import console
-from runner.dispatch import purchase
 from runner.errors import ConfigError
-from runner.ledger.answers import open_ledger
-from runner.plan import estimate
-from runner.plan.job import TrialPlan
 from runner.results.launch import JobResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from runner.errors import RunnerError
     from runner.plan.job import Job
-
-SQLITE = "sqlite:///"
 
 
 class Planner:
@@ -29,6 +24,11 @@ class Planner:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self.errors: list[tuple[int, RunnerError]] = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Never: nothing is asked or written."""
+        return False
 
     @property
     def has_results(self) -> bool:
@@ -46,13 +46,7 @@ class Planner:
 
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table; 2 where a job could not be planned."""
-        plans = [TrialPlan(job.experiment) for job in self.jobs]
-        url = self.jobs[0].experiment.ledger_url
-        if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-            found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
-        else:
-            with open_ledger(url) as ledger:
-                found = estimate.estimate(plans, ledger.lookup, purchase.open_keys(plans))
+        found = pipeline.estimate_of([job.experiment for job in self.jobs])
         shown = console()
         shown.print(tables.render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd

@@ -44,7 +44,7 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
 
 def _say_unfinished(folder: Path) -> None:
     """Statistics of a run that was stopped, or whose batches still run, are not its last."""
-    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    run = manifest.open_run(folder).facts
     if run["status"] not in ("FINISHED", "FAILED"):
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"

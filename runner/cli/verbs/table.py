@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner import process
 from runner.cli.arguments import PLACE
 from runner.errors import ConfigError, LedgerError, TrackingError, close
 
@@ -128,7 +129,7 @@ def _settings(conf: Path, overrides: Sequence[str]) -> Tracking:
 def _found(word: str, conf: Path, overrides: Sequence[str] = ()) -> Path:
     from pathlib import Path
 
-    from runner.cli import find_run
+    from runner.reporting import find_run
     from runner.results import manifest
 
     is_here = any((Path(word) / name).is_file() for name in ("run.json", "sweep.json"))
@@ -182,10 +183,10 @@ def _ui(words: argparse.Namespace, conf: Path) -> int:
     if uri.startswith(("http://", "https://")):
         sys.stdout.write(f"{uri}\n")
         return 0
-    environment = {**os.environ, **QUIET_SERVER}
+    environment = {**os.environ, **QUIET_SERVER, **process.SAFE_PATH}
     _check_port(words.host, words.port, "ui")
     place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
+    command = process.python("mlflow", "ui", "--workers", "1", *place)
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     return subprocess.call(command, env=environment)  # noqa: S603  its own interpreter

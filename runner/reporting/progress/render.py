@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from runner.cli.progress.counts import Failed, Retried
 from runner.ledger.batch_records import BatchRecord
+from runner.reporting.progress.counts import Failed, Retried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.text import Text
 
-    from runner.cli.progress.board import BatchLine, Line, Picture
+    from runner.reporting.progress.board import BatchLine, Line, Picture
 
 MOST_BATCHES = 8
 """Lines for batches; further ones are only counted."""
