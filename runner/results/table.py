@@ -48,7 +48,7 @@ def table(folder: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    jobs = [_Job(path) for path in manifest.result_folders(folder)]
+    jobs = [_ReadJob(path) for path in manifest.result_folders(folder)]
     axes = _axes(jobs)
     of_items = _of_items(jobs)
     columns: dict[str, list[Json]] = {name: [] for name in (*TRIAL, *axes, *of_items, *SCORE, *REPLY)}
@@ -61,7 +61,7 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({name: _column(column, kinds.get(name)) for name, column in columns.items()})
 
 
-class _Job:
+class _ReadJob:
     """A job's folder, as far as the table needs it."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,13 +83,13 @@ def _own(group: str, item: Mapping[str, Json], known: Sequence[str]) -> dict[str
     return found
 
 
-def _of_items(jobs: Sequence[_Job]) -> list[str]:
+def _of_items(jobs: Sequence[_ReadJob]) -> list[str]:
     """The columns that texts and personas bring, but for those that all leave empty."""
     items = [item for job in jobs for item in (*job.texts.values(), *job.personas.values())]
     return list(dict.fromkeys(name for item in items for name, value in item.items() if value not in (None, "", 0.0)))
 
 
-def _axes(jobs: Sequence[_Job]) -> dict[str, list[Json]]:
+def _axes(jobs: Sequence[_ReadJob]) -> dict[str, list[Json]]:
     """What tells the jobs apart -> its value in each; {} for a single job."""
     every = [_settings(job) for job in jobs]
     swept = manifest.axes_of([job.overrides for job in jobs])
@@ -101,7 +101,7 @@ def _axes(jobs: Sequence[_Job]) -> dict[str, list[Json]]:
     return {name: values for name, values in columns.items() if name in swept or _differ(values)}
 
 
-def _settings(job: _Job) -> dict[str, Json]:
+def _settings(job: _ReadJob) -> dict[str, Json]:
     """The settings that may be axes, by their names on the command line; which prompt was asked is one."""
     found: dict[str, Json] = {"prompt": job.experiment.prompt.name}
     swept = {word.lstrip("+~").partition("=")[0] for word in job.overrides}
@@ -116,7 +116,7 @@ def _differ(values: Sequence[Json]) -> bool:
     return any(value != values[0] for value in values[1:])
 
 
-def _lines(job: _Job, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
+def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
     asked = [question.name for question in job.experiment.prompt.questions]
     for row in files.read_rows(job.folder / "results.jsonl"):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}

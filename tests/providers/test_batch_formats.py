@@ -543,7 +543,7 @@ def test_mistral_sends_what_its_client_sends(tmp_path: Path) -> None:
 
 def parts(asked: Asked) -> dict[str, bytes]:
     """The fields of a form that count: what it is for, and the file."""
-    from runner.simulator.uploads import parts as read
+    from runner.simulator.apis.uploads import parts as read
 
     found = {part.name: part.data for part in read(asked.headers["content-type"], asked.body)}
     return {name: found[name] for name in ("purpose", "file") if name in found}

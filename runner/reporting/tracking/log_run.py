@@ -27,7 +27,7 @@ TEXTS_IN_FULL = 100
 
 
 @dataclass(slots=True)
-class _Job:
+class _LoggedJob:
     """A job's folder, read."""
 
     folder: Path
@@ -61,7 +61,7 @@ def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Ta
     return logged
 
 
-def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
+def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
     """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
     trials = sum(job.tally.rows for job in jobs)
     for job in (job for job in jobs if job.tally.rows):
@@ -73,7 +73,7 @@ def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) 
                 yield traces.Traced(trial, row, run_id)
 
 
-def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterator[_Job]:
+def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterator[_LoggedJob]:
     known = {path.resolve(): tally for path, tally in counted.items()}
     for place, path in enumerate(launch.jobs):
         run = manifest.load(path, "run.json")
@@ -84,10 +84,10 @@ def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterat
             raise manifest.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
             tally = Tally.of(files.read_rows(path / "results.jsonl"))
-        yield _Job(path, run, experiment, axes, tally)
+        yield _LoggedJob(path, run, experiment, axes, tally)
 
 
-def _note_ids(launch: manifest.SavedLaunch, jobs: Sequence[_Job], logged: store.LoggedRuns) -> None:
+def _note_ids(launch: manifest.SavedLaunch, jobs: Sequence[_LoggedJob], logged: store.LoggedRuns) -> None:
     ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
     if launch.is_sweep:
         manifest.dump(launch.file, {**launch.facts, "mlflow": ids})
@@ -97,7 +97,9 @@ def _note_ids(launch: manifest.SavedLaunch, jobs: Sequence[_Job], logged: store.
         manifest.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
 
 
-def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> store.LoggedLaunch:
+def _launch_of(
+    folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob], settings: Tracking
+) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
@@ -120,7 +122,7 @@ def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], se
     )
 
 
-def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]:
+def _artifacts(folder: Path, jobs: Sequence[_LoggedJob]) -> Iterator[tuple[Path, str]]:
     """Files and folders, each with the artifact folder that it goes into."""
     if len(jobs) == 1 and jobs[0].folder == folder:
         yield from ((folder / name, "") for name in OF_JOB)
@@ -130,7 +132,7 @@ def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]
         yield from ((job.folder / name, str(job.folder.relative_to(folder))) for name in OF_JOB)
 
 
-def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
+def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> str:
     """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
     lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
     if len(jobs) > 1:
@@ -142,7 +144,7 @@ def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
     return "\n".join(lines)
 
 
-def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_Job]) -> dict[str, str]:
+def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> dict[str, str]:
     """What all jobs have in common, and the command line."""
     shared: dict[str, str] = {}
     for place, job in enumerate(job for job in jobs if job.experiment):
@@ -168,7 +170,7 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
     return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
 
 
-def _cells(job: _Job, *, many: bool) -> Iterator[store.CellRun]:
+def _cells(job: _LoggedJob, *, many: bool) -> Iterator[store.CellRun]:
     metrics = summary.cell_metrics(job.tally)
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
@@ -181,7 +183,7 @@ def _cells(job: _Job, *, many: bool) -> Iterator[store.CellRun]:
         )
 
 
-def _child_name(job: _Job, cell: str, *, many: bool) -> str:
+def _child_name(job: _LoggedJob, cell: str, *, many: bool) -> str:
     return f"{job.run['job']}/{cell}" if many else cell
 
 

@@ -6,16 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import fields
-from runner.simulator.answers import Ask
-from runner.simulator.fields import count, either, listing, mapping, nothing_or, number, text, truth
-from runner.simulator.http import Refused
+from runner.simulator.chat import fields
+from runner.simulator.chat.answers import Ask
+from runner.simulator.chat.fields import count, either, listing, mapping, nothing_or, number, text, truth
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
-    from runner.simulator.answers import Said
+    from runner.simulator.chat.answers import Said
 
 FIELDS = {
     "model": text,

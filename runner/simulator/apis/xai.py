@@ -11,22 +11,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
-from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import XAI
-from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.openai import complete, live_tokens
-from runner.simulator.openai_lines import STATUS, executed, nth
+from runner.simulator.apis.openai import complete, live_tokens
+from runner.simulator.apis.openai_lines import STATUS, executed, nth
+from runner.simulator.apis.uploads import Shelf
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat.dialects import XAI
+from runner.simulator.http import HttpAnswer, Provider, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.state import NO_FILE, SETTLED_AT_ONCE
-from runner.simulator.uploads import Shelf
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob, Phase
     from runner.simulator.http import Call
-    from runner.simulator.state import StoredFile, World
+    from runner.simulator.state import World
+    from runner.simulator.values import StoredFile
 
 WINDOW_H = 24.0
 ADD_BYTES = 25 * 2**20
@@ -38,7 +40,7 @@ def _account(call: Call) -> str:
     return known_key(call.bearer(), "Incorrect API key provided: {}. You can obtain an API key from the console.")
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as xAI writes it; it answers a wrong key with 400."""
     codes = {
         "not_found": "Some requested entity was not found",
@@ -69,22 +71,22 @@ def provider() -> Provider:
     return Provider("xai", ("/xai/v1",), routes, _account, refusal, tokens=live_tokens)
 
 
-def _chat(world: World, call: Call, _: Match[str]) -> Answer:
+def _chat(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     _account(call)
     return answer(complete(world, call.json(), XAI))
 
 
-def _job(world: World, call: Call, match: Match[str]) -> Job:
+def _job(world: World, call: Call, match: Match[str]) -> BatchJob:
     return world.job("xai", _account(call), named(match, "id"), "Batch {} was not found.")
 
 
-def _create(world: World, call: Call, _: Match[str]) -> Answer:
+def _create(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     owner, body = _account(call), call.json()
     if extra := body.keys() - {"name", "input_file_id", "endpoint", "completion_window"}:
         raise Refused("bad_request", f"unknown field `{min(extra)}`")
     if not isinstance(body.get("name"), str) or not body["name"]:
         raise Refused("bad_request", "missing field `name`")
-    items: list[Item] = []
+    items: list[BatchLine] = []
     if file_id := body.get("input_file_id"):
         items = _from_file(world, world.file("xai", owner, str(file_id)))
     facts = {"name": body["name"], "input_file_id": file_id}
@@ -92,8 +94,8 @@ def _create(world: World, call: Call, _: Match[str]) -> Answer:
     return answer(shown(world, job))
 
 
-def _from_file(world: World, file: StoredFile) -> list[Item]:
-    items: dict[str, Item] = {}
+def _from_file(world: World, file: StoredFile) -> list[BatchLine]:
+    items: dict[str, BatchLine] = {}
     for raw in file.data.splitlines():
         try:
             line = json.loads(raw)
@@ -110,15 +112,15 @@ def _check_count(world: World, count: int) -> None:
         raise Refused("bad_request", f"a batch holds at most {world.plan.max_items or MAX_ITEMS} requests")
 
 
-def _take(world: World, items: dict[str, Item], name: Json, body: Json) -> None:
+def _take(world: World, items: dict[str, BatchLine], name: Json, body: Json) -> None:
     if not isinstance(name, str) or not name or not isinstance(body, dict):
         raise Refused("bad_request", "a batch request needs a batch_request_id and a chat_get_completion")
     if name in items:
         raise Refused("bad_request", f"duplicate batch_request_id: {name}")
-    items[name] = Item(name, dumped(body), nth(world, body, XAI))
+    items[name] = BatchLine(name, dumped(body), nth(world, body, XAI))
 
 
-def _add(world: World, call: Call, match: Match[str]) -> Answer:
+def _add(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job, body = _job(world, call, match), call.json()
     if len(call.body) > (world.plan.max_bytes or ADD_BYTES):
         raise Refused("too_large", "the payload is larger than 25 MB")
@@ -138,17 +140,17 @@ def _add(world: World, call: Call, match: Match[str]) -> Answer:
     return answer({})
 
 
-def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
+def _retrieve(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(shown(world, _job(world, call, match)))
 
 
-def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
+def _cancel(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     world.cancel(job)
     return answer(shown(world, job))
 
 
-def _list(world: World, call: Call, _: Match[str]) -> Answer:
+def _list(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     mine = world.listed("xai", _account(call))
     chosen, token = _paged(call, mine, 100)
     return answer({"batches": [shown(world, job) for job in chosen], "pagination_token": token})
@@ -162,14 +164,14 @@ def _paged(call: Call, items: list[Any], default: int) -> tuple[list[Any], str |
     return chosen, None if following is None else str(following)
 
 
-def _requests(world: World, call: Call, match: Match[str]) -> Answer:
+def _requests(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     rows = list(_states(world, job))
     chosen, token = _paged(call, rows, 100)
     return answer({"batch_request_metadata": chosen, "pagination_token": token})
 
 
-def _progress(world: World, job: Job) -> Phase:
+def _progress(world: World, job: BatchJob) -> Phase:
     """Where a batch stands, with the results of what is finished; many at once take more than one look."""
     phase = world.observe(job)
     if phase in ("running", "finalizing", "cancelling"):
@@ -178,7 +180,7 @@ def _progress(world: World, job: Job) -> Phase:
     return phase
 
 
-def _states(world: World, job: Job) -> Iterator[dict[str, Json]]:
+def _states(world: World, job: BatchJob) -> Iterator[dict[str, Json]]:
     _progress(world, job)
     for index, item in enumerate(job.items):
         end = batch_jobs.end_of(job, world.plan, index) if index < job.settled else None
@@ -186,16 +188,16 @@ def _states(world: World, job: Job) -> Iterator[dict[str, Json]]:
         yield {"batch_request_id": item.id, "endpoint": "/v1/chat/completions", "state": state}
 
 
-def _results(world: World, call: Call, match: Match[str]) -> Answer:
+def _results(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     _progress(world, job)
     chosen, token = _paged(call, world.delivered(job, "output"), 100)
     # Joined as they are: a corrupt entry makes a corrupt page, as it would on the wire.
     body = b'{"results":[' + b",".join(chosen) + b'],"pagination_token":' + dumped(token) + b"}"
-    return Answer(200, body)
+    return HttpAnswer(200, body)
 
 
-def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
+def write(world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
     """An item's entry in the results; an item that was never begun has none."""
     if closed.end in ("expired", "cancelled"):
         return NO_FILE, closed.end, b""
@@ -208,7 +210,7 @@ def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
     return "output", "errored", dumped({"batch_request_id": closed.item.id, "batch_result": result})
 
 
-def shown(world: World, job: Job) -> dict[str, Any]:
+def shown(world: World, job: BatchJob) -> dict[str, Any]:
     """A batch as xAI describes it."""
     phase, total = _progress(world, job), len(job.items)
     right, wrong = job.tally.get("succeeded", 0), job.tally.get("errored", 0)

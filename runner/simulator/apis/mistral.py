@@ -7,22 +7,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
-from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import MISTRAL
-from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.openai import complete, live_tokens
-from runner.simulator.openai_lines import CHAT, STATUS, nth, result_line
+from runner.simulator.apis.openai import complete, live_tokens
+from runner.simulator.apis.openai_lines import CHAT, STATUS, nth, result_line
+from runner.simulator.apis.uploads import Shelf
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat.dialects import MISTRAL
+from runner.simulator.http import Provider, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.state import result_file
-from runner.simulator.uploads import Shelf
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job, Phase
-    from runner.simulator.http import Answer, Call
-    from runner.simulator.state import StoredFile, World
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob, Phase
+    from runner.simulator.http import Call, HttpAnswer
+    from runner.simulator.state import World
+    from runner.simulator.values import StoredFile
 
 MAX_ITEMS = 1_000_000
 MAX_INLINE = 10_000
@@ -44,7 +46,7 @@ def _account(call: Call) -> str:
     return known_key(call.bearer(), "Unauthorized")
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as Mistral writes it; what does not fit the schema is 422."""
     if refused.kind in ("key_missing", "key_wrong"):
         return answer({"detail": "Unauthorized"}, 401)
@@ -73,16 +75,16 @@ def provider() -> Provider:
     return Provider("mistral", ("/mistral/v1",), routes, _account, refusal, "none", tokens=live_tokens)
 
 
-def _chat(world: World, call: Call, _: Match[str]) -> Answer:
+def _chat(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     _account(call)
     return answer(complete(world, call.json(), MISTRAL))
 
 
-def _job(world: World, call: Call, match: Match[str]) -> Job:
+def _job(world: World, call: Call, match: Match[str]) -> BatchJob:
     return world.job("mistral", _account(call), named(match, "id"), "Batch job {} not found.")
 
 
-def _create(world: World, call: Call, _: Match[str]) -> Answer:
+def _create(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     owner, body = _account(call), call.json()
     if extra := body.keys() - _FIELDS:
         raise Refused("bad_request", "Extra inputs are not permitted", param=min(extra), code="unknown_parameter")
@@ -127,8 +129,8 @@ def _entries(world: World, owner: str, body: Mapping[str, Any]) -> Iterator[Json
                 raise Refused("bad_request", "Input file has a line that is no JSON.", param="input_files") from error
 
 
-def _items(world: World, entries: Iterator[Json], model: str) -> list[Item]:
-    items: dict[str, Item] = {}
+def _items(world: World, entries: Iterator[Json], model: str) -> list[BatchLine]:
+    items: dict[str, BatchLine] = {}
     for entry in entries:
         body = entry.get("body") if isinstance(entry, dict) else None
         if not isinstance(body, dict) or not isinstance(entry.get("custom_id"), str):
@@ -138,23 +140,23 @@ def _items(world: World, entries: Iterator[Json], model: str) -> list[Item]:
         whole_body = {"model": model, **body}
         if whole_body["model"] != model:
             raise Refused("bad_request", "A batch job has one model.", param="requests")
-        items[entry["custom_id"]] = Item(entry["custom_id"], dumped(whole_body), nth(world, whole_body, MISTRAL))
+        items[entry["custom_id"]] = BatchLine(entry["custom_id"], dumped(whole_body), nth(world, whole_body, MISTRAL))
     if len(items) > (world.plan.max_items or MAX_ITEMS):
         raise Refused("bad_request", f"A job holds at most {world.plan.max_items or MAX_ITEMS} requests.")
     return list(items.values())
 
 
-def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
+def _retrieve(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(shown(world, _job(world, call, match)))
 
 
-def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
+def _cancel(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     world.cancel(job)
     return answer(shown(world, job))
 
 
-def _delete(world: World, call: Call, match: Match[str]) -> Answer:
+def _delete(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if world.observe(job) not in batch_jobs.ENDED:
         raise Refused("bad_request", "A job that has not ended cannot be deleted.")
@@ -162,7 +164,7 @@ def _delete(world: World, call: Call, match: Match[str]) -> Answer:
     return answer({"id": job.id, "object": "batch", "deleted": True})
 
 
-def _list(world: World, call: Call, _: Match[str]) -> Answer:
+def _list(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     mine = [job for job in world.listed("mistral", _account(call)) if _wanted(world, call, job)]
     if call.query.get("order_by") == "created":
         mine.reverse()
@@ -174,7 +176,7 @@ def _list(world: World, call: Call, _: Match[str]) -> Answer:
     return answer({"object": "list", "total": len(mine), "data": [shown(world, job) for job in chosen]})
 
 
-def _wanted(world: World, call: Call, job: Job) -> bool:
+def _wanted(world: World, call: Call, job: BatchJob) -> bool:
     """The filters of a list: model, status, created_after; every other name is a pair that the metadata must have."""
     query = call.query
     if query.get("model") not in (None, job.facts["model"]):
@@ -191,7 +193,7 @@ def _wanted(world: World, call: Call, job: Job) -> bool:
     return all(metadata.get(name) == value for name, value in query.items() if name not in _QUERY)
 
 
-def shown(world: World, job: Job) -> dict[str, Any]:
+def shown(world: World, job: BatchJob) -> dict[str, Any]:
     """A job as Mistral describes it."""
     phase, plan = world.observe(job), world.plan
     over = phase in batch_jobs.ENDED
@@ -219,7 +221,7 @@ def shown(world: World, job: Job) -> dict[str, Any]:
     }
 
 
-def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
+def write(world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
     """An item's line in the output or the error file."""
     return result_line(world, closed, MISTRAL)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, openai_chat
-from runner.simulator.answers import say
-from runner.simulator.http import Refused, answer, dumped
+from runner.simulator import batch_jobs
+from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat.answers import say
+from runner.simulator.http import answer, dumped
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed
-    from runner.simulator.http import Answer
-    from runner.simulator.openai_chat import Dialect
+    from runner.simulator.batch_jobs import ClosedJob
+    from runner.simulator.chat.openai import Dialect
+    from runner.simulator.http import HttpAnswer
     from runner.simulator.state import World
 
 CHAT = "/v1/chat/completions"
@@ -33,7 +35,7 @@ STATUS: Mapping[str, int] = {
 }
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as OpenAI writes it."""
     kinds = {"rate_limit": "requests", "server": "server_error"}
     error = {
@@ -45,7 +47,7 @@ def refusal(refused: Refused) -> Answer:
     return answer({"error": error}, STATUS[refused.kind])
 
 
-def result_line(world: World, closed: Closed, dialect: Dialect) -> tuple[str, str, bytes]:
+def result_line(world: World, closed: ClosedJob, dialect: Dialect) -> tuple[str, str, bytes]:
     """An item's end as OpenAI and Mistral write it."""
     name = f"{closed.job.id}-{closed.index}"
     end = closed.end
@@ -63,7 +65,7 @@ def result_line(world: World, closed: Closed, dialect: Dialect) -> tuple[str, st
     return ("output" if ok else "error"), ("succeeded" if ok else "errored"), dumped(line) + b"\n"
 
 
-def executed(world: World, closed: Closed, dialect: Dialect) -> tuple[int, Json]:
+def executed(world: World, closed: ClosedJob, dialect: Dialect) -> tuple[int, Json]:
     """Status and body of an item's reply."""
     if closed.end == "error":
         error = {"message": "The server had an error processing your request.", "type": "server_error"}

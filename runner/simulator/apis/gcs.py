@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runner.simulator.http import Answer, Provider, Refused, answer, named, page, route, whole
-from runner.simulator.state import StoredFile
-from runner.simulator.uploads import fetched, parts
+from runner.simulator.apis.uploads import fetched, parts
+from runner.simulator.http import HttpAnswer, Provider, answer, named, page, route, whole
+from runner.simulator.values import Refused, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _STATUS = {"not_found": (404, "notFound"), "bad_request": (400, "invalid"), "rate_limit": (429, "rateLimitExceeded")}
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as the storage writes it."""
     code, reason = _STATUS.get(refused.kind, (503, "backendError"))
     detail = {"message": refused.message, "domain": "global", "reason": reason}
@@ -53,11 +53,11 @@ def provider() -> Provider:
     return Provider(GCS, ("/gcs", ""), routes, lambda _: "", refusal, "none")
 
 
-def _new_bucket(world: World, call: Call, _: Match[str]) -> Answer:
+def _new_bucket(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     return answer(_shown_bucket(str(call.json().get("name", "")), world))
 
 
-def _bucket(world: World, _: Call, match: Match[str]) -> Answer:
+def _bucket(world: World, _: Call, match: Match[str]) -> HttpAnswer:
     return answer(_shown_bucket(named(match, "bucket"), world))
 
 
@@ -65,7 +65,7 @@ def _shown_bucket(name: str, world: World) -> dict[str, Any]:
     return {"kind": "storage#bucket", "id": name, "name": name, "timeCreated": _time(world.clock()), "location": "US"}
 
 
-def _insert(world: World, call: Call, match: Match[str]) -> Answer:
+def _insert(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     stated: dict[str, Any] = {"name": call.query.get("name"), "bucket": named(match, "bucket")}
     mime = call.headers.get("content-type", "")
     match call.query.get("uploadType"):
@@ -83,14 +83,14 @@ def _insert(world: World, call: Call, match: Match[str]) -> Answer:
             raise Refused("bad_request", f"Unknown upload type {other}")
 
 
-def _begun(world: World, call: Call, stated: Mapping[str, Any]) -> Answer:
+def _begun(world: World, call: Call, stated: Mapping[str, Any]) -> HttpAnswer:
     upload_id = world.new_id("upload-", GCS)
     world.files[upload_id] = StoredFile(upload_id, GCS, "", json.dumps(stated), "upload", world.clock())
     address = f"{call.origin}{call.prefix}{call.path}?uploadType=resumable&upload_id={upload_id}"
-    return Answer(200, b"", {"Location": address})
+    return HttpAnswer(200, b"", {"Location": address})
 
 
-def _resume(world: World, call: Call, _: Match[str]) -> Answer:
+def _resume(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     """A chunk of a resumable upload; 308 until the last."""
     upload = world.files.get(call.query.get("upload_id", ""))
     if upload is None or upload.purpose != "upload":
@@ -102,12 +102,12 @@ def _resume(world: World, call: Call, _: Match[str]) -> Answer:
     total = wanted[3]
     if total != "*" and len(upload.data) < int(total):
         seen = {"Range": f"bytes=0-{len(upload.data) - 1}"} if upload.data else {}
-        return Answer(308, b"", seen)
+        return HttpAnswer(308, b"", seen)
     del world.files[upload.id]
     return _stored(world, call, json.loads(upload.name), upload.data)
 
 
-def _stored(world: World, call: Call, stated: Mapping[str, Any], data: bytes) -> Answer:
+def _stored(world: World, call: Call, stated: Mapping[str, Any], data: bytes) -> HttpAnswer:
     if not stated.get("name"):
         raise Refused("bad_request", "Required object name")
     uri = f"gs://{stated['bucket']}/{stated['name']}"
@@ -132,21 +132,21 @@ def _written(world: World) -> None:
             world.observe(job)
 
 
-def _get(world: World, call: Call, match: Match[str]) -> Answer:
+def _get(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     file = _object(world, match)
     return fetched(world, call, file) if call.query.get("alt") == "media" else answer(_shown(world, call, file))
 
 
-def _download(world: World, call: Call, match: Match[str]) -> Answer:
+def _download(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return fetched(world, call, _object(world, match))
 
 
-def _delete(world: World, _: Call, match: Match[str]) -> Answer:
+def _delete(world: World, _: Call, match: Match[str]) -> HttpAnswer:
     world.remove_file(_object(world, match))
-    return Answer(204)
+    return HttpAnswer(204)
 
 
-def _list(world: World, call: Call, match: Match[str]) -> Answer:
+def _list(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     _written(world)
     start = f"gs://{named(match, 'bucket')}/{call.query.get('prefix', '')}"
     mine = sorted((file for file in world.files.values() if file.id.startswith(start)), key=lambda file: file.id)

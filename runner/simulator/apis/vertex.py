@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, gemini_chat
-from runner.simulator.batch_jobs import Item
-from runner.simulator.fields import anything, mapping, text
-from runner.simulator.gcs import GCS
-from runner.simulator.gemini import live, outcome, time
-from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, page, route, whole
+from runner.simulator import batch_jobs
+from runner.simulator.apis.gcs import GCS
+from runner.simulator.apis.gemini import live, outcome, time
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat import gemini as gemini_chat
+from runner.simulator.chat.fields import anything, mapping, text
+from runner.simulator.http import Provider, answer, dumped, known_key, named, page, route, whole
 from runner.simulator.state import NO_FILE
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job, Phase
-    from runner.simulator.http import Answer, Call
-    from runner.simulator.state import StoredFile, World
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob, Phase
+    from runner.simulator.http import Call, HttpAnswer
+    from runner.simulator.state import World
+    from runner.simulator.values import StoredFile
 
 API = "vertex"
 MAX_ITEMS = 200_000
@@ -61,7 +64,7 @@ def _account(call: Call) -> str:
     return known_key(key, "")
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as Google writes it; Vertex AI answers a missing token with 401."""
     if refused.kind == "key_missing":
         return answer({"error": {"code": 401, "message": refused.message, "status": "UNAUTHENTICATED"}}, 401)
@@ -83,12 +86,12 @@ def provider() -> Provider:
     return Provider(API, ("/vertex",), routes, _account, refusal, "none", tokens=gemini_chat.tokens)
 
 
-def _generate(world: World, call: Call, match: Match[str]) -> Answer:
+def _generate(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     _account(call)
     return answer(live(world, call.json(), gemini_chat.check_model(named(match, "model"))))
 
 
-def _create(world: World, call: Call, match: Match[str]) -> Answer:
+def _create(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     owner = _account(call)
     body = gemini_chat.known(call.json(), _FIELDS, "batch_prediction_job")
     for name in ("displayName", "model", "inputConfig", "outputConfig"):
@@ -130,7 +133,7 @@ def _input(world: World, uri: Json) -> StoredFile:
     return file
 
 
-def _items(world: World, file: StoredFile, model: str) -> Iterator[Item]:
+def _items(world: World, file: StoredFile, model: str) -> Iterator[BatchLine]:
     for index, raw in enumerate(file.data.splitlines()):
         try:
             line = json.loads(raw)
@@ -145,23 +148,23 @@ def _items(world: World, file: StoredFile, model: str) -> Iterator[Item]:
             nth = 1
         labels = request.get("labels")
         name = next(iter(labels.values()), index) if isinstance(labels, dict) else index
-        yield Item(str(name), dumped(request), nth)
+        yield BatchLine(str(name), dumped(request), nth)
 
 
-def _job(world: World, call: Call, match: Match[str]) -> Job:
+def _job(world: World, call: Call, match: Match[str]) -> BatchJob:
     return world.job(API, _account(call), named(match, "id"), "The BatchPredictionJob {} does not exist.")
 
 
-def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
+def _retrieve(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(shown(world, _job(world, call, match)))
 
 
-def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
+def _cancel(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     world.cancel(_job(world, call, match))
     return answer({})
 
 
-def _delete(world: World, call: Call, match: Match[str]) -> Answer:
+def _delete(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if world.observe(job) not in batch_jobs.ENDED:
         raise Refused("conflict", "The job is still running. Cancel it before it is deleted.")
@@ -170,7 +173,7 @@ def _delete(world: World, call: Call, match: Match[str]) -> Answer:
     return answer({"name": name, "done": True, "response": {}})
 
 
-def _list(world: World, call: Call, _: Match[str]) -> Answer:
+def _list(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     mine = world.listed(API, _account(call))
     wanted = call.query.get("filter", "")
     if wanted.startswith(("displayName=", "display_name=")):
@@ -182,7 +185,7 @@ def _list(world: World, call: Call, _: Match[str]) -> Answer:
     return answer({"batchPredictionJobs": [shown(world, job) for job in chosen], **token})
 
 
-def shown(world: World, job: Job) -> dict[str, Any]:
+def shown(world: World, job: BatchJob) -> dict[str, Any]:
     """A job as Vertex AI describes it."""
     phase, plan, facts = world.observe(job), world.plan, job.facts
     over = phase in batch_jobs.ENDED
@@ -213,7 +216,7 @@ def shown(world: World, job: Job) -> dict[str, Any]:
     return shown
 
 
-def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
+def write(world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
     """An item's line: its request again, with a status that is empty where it went well."""
     job = closed.job
     if closed.end in ("expired", "cancelled"):

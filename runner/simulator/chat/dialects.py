@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from runner.simulator import openai_chat
-from runner.simulator.openai_chat import Dialect, Rules
+from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat.openai import Dialect, Rules
 
 _NO_STRUCTURE = frozenset({"text"})
 _SAMPLING = frozenset({"top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"})

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator.http import Answer, Refused, Route, answer, named, route, whole
-from runner.simulator.state import StoredFile
+from runner.simulator.http import HttpAnswer, Route, answer, named, route, whole
+from runner.simulator.values import Refused, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FormPart:
     """One part of a multipart body."""
 
     name: str
@@ -32,7 +32,7 @@ class Part:
     data: bytes
 
 
-def parts(content_type: str, body: bytes) -> Iterator[Part]:
+def parts(content_type: str, body: bytes) -> Iterator[FormPart]:
     """The parts of a multipart body, form-data or related; Refused where it is none."""
     boundary = _BOUNDARY.search(content_type)
     if not content_type.startswith("multipart/") or boundary is None:
@@ -41,26 +41,26 @@ def parts(content_type: str, body: bytes) -> Iterator[Part]:
         head, _, data = chunk.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         text = head.decode("utf-8", "replace")
         name, filename = _NAME.search(text), _FILENAME.search(text)
-        yield Part(name[1] if name else "", filename[1] if filename else None, text, data.removesuffix(b"\r\n"))
+        yield FormPart(name[1] if name else "", filename[1] if filename else None, text, data.removesuffix(b"\r\n"))
 
 
-def ranged(call: Call, data: bytes, content_type: str) -> Answer:
+def ranged(call: Call, data: bytes, content_type: str) -> HttpAnswer:
     """Bytes, or the range of them that the call asks for."""
     wanted = _RANGE.fullmatch(call.headers.get("range", ""))
     if wanted is None:
-        return Answer(200, data, {"Accept-Ranges": "bytes"}, content_type)
+        return HttpAnswer(200, data, {"Accept-Ranges": "bytes"}, content_type)
     start = int(wanted[1])
     end = min(int(wanted[2]) if wanted[2] else len(data) - 1, len(data) - 1)
     if start > end:
-        return Answer(416, b"", {"Content-Range": f"bytes */{len(data)}"}, content_type)
-    return Answer(206, data[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, content_type)
+        return HttpAnswer(416, b"", {"Content-Range": f"bytes */{len(data)}"}, content_type)
+    return HttpAnswer(206, data[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, content_type)
 
 
-def fetched(world: World, call: Call, file: StoredFile) -> Answer:
+def fetched(world: World, call: Call, file: StoredFile) -> HttpAnswer:
     """A file's bytes; the result of a large batch takes a while to put together."""
     if "range" in call.headers:
         return ranged(call, world.content(file), file.mime)
-    return Answer(200, lambda: world.content(file), {"Accept-Ranges": "bytes"}, file.mime)
+    return HttpAnswer(200, lambda: world.content(file), {"Accept-Ranges": "bytes"}, file.mime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Shelf:
             route("DELETE", root + "/{id}", "files.delete", self._delete),
         )
 
-    def _create(self, world: World, call: Call, _: Match[str]) -> Answer:
+    def _create(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
         account = self.account(call)
         given = {part.name: part for part in parts(call.headers.get("content-type", ""), call.body)}
         if "file" not in given:
@@ -101,7 +101,7 @@ class Shelf:
         stored = StoredFile(file_id, self.api, account, name, purpose or "batch", world.clock(), data)
         return answer(self.shown(world, world.add_file(stored)))
 
-    def _list(self, world: World, call: Call, _: Match[str]) -> Answer:
+    def _list(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
         account = self.account(call)
         mine = [file for file in world.files.values() if (file.api, file.account) == (self.api, account)]
         mine.reverse()
@@ -112,13 +112,13 @@ class Shelf:
         ends = {"first_id": chosen[0]["id"], "last_id": chosen[-1]["id"]} if chosen else {}
         return answer({"object": "list", "data": chosen, "has_more": start + size < len(mine), **ends})
 
-    def _retrieve(self, world: World, call: Call, match: Match[str]) -> Answer:
+    def _retrieve(self, world: World, call: Call, match: Match[str]) -> HttpAnswer:
         return answer(self.shown(world, world.file(self.api, self.account(call), named(match, "id"))))
 
-    def _content(self, world: World, call: Call, match: Match[str]) -> Answer:
+    def _content(self, world: World, call: Call, match: Match[str]) -> HttpAnswer:
         return fetched(world, call, world.file(self.api, self.account(call), named(match, "id")))
 
-    def _delete(self, world: World, call: Call, match: Match[str]) -> Answer:
+    def _delete(self, world: World, call: Call, match: Match[str]) -> HttpAnswer:
         file = world.file(self.api, self.account(call), named(match, "id"))
         world.remove_file(file)
         return answer({"id": file.id, "object": "file", "deleted": True})

@@ -10,20 +10,22 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator import batch_jobs, gemini_chat
-from runner.simulator.answers import say
-from runner.simulator.batch_jobs import Item
-from runner.simulator.fields import listing, mapping, text
-from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, page, route, whole
-from runner.simulator.state import NO_FILE, StoredFile, digest, result_file
-from runner.simulator.uploads import fetched
+from runner.simulator import batch_jobs
+from runner.simulator.apis.uploads import fetched
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat import gemini as gemini_chat
+from runner.simulator.chat.answers import say
+from runner.simulator.chat.fields import listing, mapping, text
+from runner.simulator.http import HttpAnswer, Provider, answer, dumped, known_key, named, page, route, whole
+from runner.simulator.state import NO_FILE, digest, result_file
+from runner.simulator.values import Refused, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job, Phase
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob, Phase
     from runner.simulator.http import Call
     from runner.simulator.state import World
 
@@ -72,7 +74,7 @@ def provider() -> Provider:
     return Provider(API, ("/gemini",), routes, account, gemini_chat.refusal, "none", tokens=gemini_chat.tokens)
 
 
-def _generate(world: World, call: Call, match: Match[str]) -> Answer:
+def _generate(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     account(call)
     return answer(live(world, call.json(), gemini_chat.check_model(named(match, "model"))))
 
@@ -89,7 +91,7 @@ def live(world: World, body: Mapping[str, Any], model: str) -> dict[str, Any]:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _upload(world: World, call: Call, _: Match[str]) -> Answer:
+def _upload(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     """Google's resumable upload: a start, which gives an address, then chunks, the last of which finalizes."""
     command = call.headers.get("x-goog-upload-command", "")
     if "start" in command:
@@ -101,13 +103,13 @@ def _upload(world: World, call: Call, _: Match[str]) -> Answer:
         raise Refused("bad_request", "The upload's offset is not where the last chunk ended.")
     file.data += call.body
     if "finalize" not in command:
-        return Answer(200, b"", {"x-goog-upload-status": "active"})
+        return HttpAnswer(200, b"", {"x-goog-upload-status": "active"})
     file.purpose = "batch"
     world.add_file(file)
     return answer({"file": _shown_file(world, file)}, headers={"x-goog-upload-status": "final"})
 
 
-def _start(world: World, call: Call) -> Answer:
+def _start(world: World, call: Call) -> HttpAnswer:
     owner = account(call)
     size = int(call.headers.get("x-goog-upload-header-content-length", "0") or 0)
     if size > (world.plan.max_bytes or FILE_BYTES):
@@ -119,7 +121,7 @@ def _start(world: World, call: Call) -> Answer:
     file = StoredFile(named_file, API, owner, label, "upload", world.clock(), mime=mime)
     world.files[file.id] = file
     address = f"{call.origin}{call.prefix}{call.path}?upload_id={file.id}&upload_protocol=resumable"
-    return Answer(200, b"{}", {"x-goog-upload-url": address, "x-goog-upload-status": "active"})
+    return HttpAnswer(200, b"{}", {"x-goog-upload-url": address, "x-goog-upload-status": "active"})
 
 
 def _stored(world: World, call: Call, match: Match[str]) -> StoredFile:
@@ -129,25 +131,25 @@ def _stored(world: World, call: Call, match: Match[str]) -> StoredFile:
     return file
 
 
-def _file(world: World, call: Call, match: Match[str]) -> Answer:
+def _file(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(_shown_file(world, _stored(world, call, match)))
 
 
-def _files(world: World, call: Call, _: Match[str]) -> Answer:
+def _files(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     owner = account(call)
     mine = [file for file in world.files.values() if (file.api, file.account) == (API, owner)]
     chosen, token = _paged(call, [file for file in mine if file.purpose != "upload"], 10)
     return answer({"files": [_shown_file(world, file) for file in chosen], **token})
 
 
-def _content(world: World, call: Call, match: Match[str]) -> Answer:
+def _content(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     file = _stored(world, call, match)
     if file.job is None:
         raise Refused("bad_request", "Only generated files can be downloaded.")
     return fetched(world, call, file)
 
 
-def _delete_file(world: World, call: Call, match: Match[str]) -> Answer:
+def _delete_file(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     world.remove_file(_stored(world, call, match))
     return answer({})
 
@@ -174,7 +176,7 @@ def _shown_file(world: World, file: StoredFile) -> dict[str, Any]:
 # ---- batches --------------------------------------------------------------------------------------------------------
 
 
-def _create(world: World, call: Call, match: Match[str]) -> Answer:
+def _create(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     owner, model = account(call), gemini_chat.check_model(named(match, "model"))
     body = gemini_chat.known(call.json(), {"batch": mapping, "model": text}, "")
     if "batch" not in body:
@@ -204,7 +206,7 @@ def _create(world: World, call: Call, match: Match[str]) -> Answer:
     return answer(shown(world, job))
 
 
-def _from_lines(world: World, file: StoredFile, model: str) -> Iterator[Item]:
+def _from_lines(world: World, file: StoredFile, model: str) -> Iterator[BatchLine]:
     for index, raw in enumerate(file.data.splitlines()):
         try:
             line = json.loads(raw)
@@ -214,7 +216,7 @@ def _from_lines(world: World, file: StoredFile, model: str) -> Iterator[Item]:
         yield _item(world, fields, fields.get("key", ""), None, model)
 
 
-def _inline(world: World, requests: Json, model: str) -> Iterator[Item]:
+def _inline(world: World, requests: Json, model: str) -> Iterator[BatchLine]:
     listed = gemini_chat.known(requests, {"requests": listing}, "batch.input_config.requests").get("requests", [])
     for index, entry in enumerate(listed):
         where = f"batch.input_config.requests.requests[{index}]"
@@ -223,7 +225,7 @@ def _inline(world: World, requests: Json, model: str) -> Iterator[Item]:
         yield _item(world, fields, str((note or {}).get("key", index)), note, model)
 
 
-def _item(world: World, fields: Mapping[str, Any], name: str, note: Json, model: str) -> Item:
+def _item(world: World, fields: Mapping[str, Any], name: str, note: Json, model: str) -> BatchLine:
     if "request" not in fields:
         raise Refused("bad_request", "a batch entry has no request", param="request")
     body = {key: value for key, value in fields["request"].items() if key != "model"}
@@ -231,18 +233,18 @@ def _item(world: World, fields: Mapping[str, Any], name: str, note: Json, model:
         nth = world.nth(gemini_chat.read(body, model))
     except Refused:
         nth = 1
-    return Item(name, dumped(body), nth, note)
+    return BatchLine(name, dumped(body), nth, note)
 
 
-def _job(world: World, call: Call, match: Match[str]) -> Job:
+def _job(world: World, call: Call, match: Match[str]) -> BatchJob:
     return world.job(API, account(call), named(match, "id"), "Requested entity was not found: batches/{}")
 
 
-def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
+def _retrieve(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(shown(world, _job(world, call, match)))
 
 
-def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
+def _cancel(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if world.observe(job) in batch_jobs.ENDED:
         raise Refused("conflict", "The batch has ended and cannot be cancelled.")
@@ -250,12 +252,12 @@ def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
     return answer({})
 
 
-def _delete(world: World, call: Call, match: Match[str]) -> Answer:
+def _delete(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     world.delete(_job(world, call, match))
     return answer({})
 
 
-def _list(world: World, call: Call, _: Match[str]) -> Answer:
+def _list(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     chosen, token = _paged(call, world.listed(API, account(call)), 50)
     return answer({"operations": [shown(world, job) for job in chosen], **token})
 
@@ -268,7 +270,7 @@ def _paged(call: Call, items: list[Any], default: int) -> tuple[list[Any], dict[
     return chosen, {} if following is None else {"nextPageToken": str(following)}
 
 
-def shown(world: World, job: Job) -> dict[str, Any]:
+def shown(world: World, job: BatchJob) -> dict[str, Any]:
     """A batch as Gemini describes it: an operation whose metadata is the batch."""
     phase, total = world.observe(job), len(job.items)
     over = phase in batch_jobs.ENDED
@@ -295,7 +297,7 @@ def shown(world: World, job: Job) -> dict[str, Any]:
     return operation
 
 
-def _stats(job: Job, total: int, *, over: bool) -> dict[str, str]:
+def _stats(job: BatchJob, total: int, *, over: bool) -> dict[str, str]:
     """A count that is nought is left out."""
     counts = {
         "requestCount": total,
@@ -306,7 +308,7 @@ def _stats(job: Job, total: int, *, over: bool) -> dict[str, str]:
     return {name: str(number) for name, number in counts.items() if number}
 
 
-def _output(world: World, job: Job) -> dict[str, Any]:
+def _output(world: World, job: BatchJob) -> dict[str, Any]:
     if job.facts["file"]:
         return {"responsesFile": f"files/{result_file(job, 'output')}"}
     entries: list[Json] = []
@@ -319,7 +321,7 @@ def _output(world: World, job: Job) -> dict[str, Any]:
     return {"inlinedResponses": {"inlinedResponses": entries}}
 
 
-def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
+def write(world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
     """An item's line in the file, or its entry in the list."""
     job, item = closed.job, closed.item
     if closed.end in ("expired", "cancelled"):
@@ -332,7 +334,7 @@ def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
     return "output", "succeeded" if ok else "errored", dumped(entry) + b"\n"
 
 
-def outcome(world: World, closed: Closed, model: str) -> tuple[bool, Json]:
+def outcome(world: World, closed: ClosedJob, model: str) -> tuple[bool, Json]:
     """An item's response, or its error as google.rpc.Status."""
     if closed.end == "error":
         return False, {"code": 13, "message": "Internal error encountered."}

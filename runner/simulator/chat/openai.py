@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.simulator.answers import Ask, tokens_of
-from runner.simulator.fields import (
+from runner.simulator.chat.answers import Ask, tokens_of
+from runner.simulator.chat.fields import (
     count,
     either,
     is_object,
@@ -25,14 +25,14 @@ from runner.simulator.fields import (
     unknown,
     wrong,
 )
-from runner.simulator.http import Refused
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from re import Pattern
 
     from runner.records import Json
-    from runner.simulator.answers import Said
+    from runner.simulator.chat.answers import Said
 
     Fields = Mapping[str, Callable[[Any], bool]]
 

@@ -8,18 +8,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
-from runner.simulator.answers import say, tokens_of
-from runner.simulator.anthropic_chat import message_of, read
-from runner.simulator.batch_jobs import Item
-from runner.simulator.http import Answer, Provider, Refused, answer, dumped, known_key, named, route, whole
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat.answers import say, tokens_of
+from runner.simulator.chat.anthropic import message_of, read
+from runner.simulator.http import HttpAnswer, Provider, answer, dumped, known_key, named, route, whole
 from runner.simulator.state import digest
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob
     from runner.simulator.http import Call
     from runner.simulator.state import World
 
@@ -47,7 +48,7 @@ def _account(call: Call) -> str:
     return key
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as Anthropic writes it."""
     status, kind = _TYPES[refused.kind]
     message = "x-api-key header is required" if refused.kind == "key_missing" else refused.message
@@ -81,7 +82,7 @@ def _tokens(call: Call) -> int:
 # ---- messages -------------------------------------------------------------------------------------------------------
 
 
-def _messages(world: World, call: Call, _: Match[str]) -> Answer:
+def _messages(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     _account(call)
     body = call.json()
     ask, name = read(body), digest(body)
@@ -93,7 +94,7 @@ def _messages(world: World, call: Call, _: Match[str]) -> Answer:
 # ---- batches --------------------------------------------------------------------------------------------------------
 
 
-def _create(world: World, call: Call, _: Match[str]) -> Answer:
+def _create(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     owner, body = _account(call), call.json()
     if len(call.body) > (world.plan.max_bytes or MAX_BYTES):
         raise Refused("too_large", "Request exceeds the maximum size")
@@ -104,7 +105,7 @@ def _create(world: World, call: Call, _: Match[str]) -> Answer:
         raise Refused("bad_request", "requests: at least one request is required")
     if len(requests) > (world.plan.max_items or MAX_ITEMS):
         raise Refused("bad_request", f"requests: at most {world.plan.max_items or MAX_ITEMS} items are allowed")
-    items: dict[str, Item] = {}
+    items: dict[str, BatchLine] = {}
     for index, request in enumerate(requests):
         item = _item(world, request, index)
         if item.id in items:
@@ -116,7 +117,7 @@ def _create(world: World, call: Call, _: Match[str]) -> Answer:
     return answer(shown(world, job, call.origin))
 
 
-def _item(world: World, request: Json, index: int) -> Item:
+def _item(world: World, request: Json, index: int) -> BatchLine:
     where = f"requests.{index}"
     if not isinstance(request, dict) or not request.keys() <= {"custom_id", "params"}:
         raise Refused("bad_request", f"{where}: Extra inputs are not permitted")
@@ -129,18 +130,18 @@ def _item(world: World, request: Json, index: int) -> Item:
         nth = world.nth(read(params))
     except Refused:
         nth = 1
-    return Item(name, dumped(params), nth)
+    return BatchLine(name, dumped(params), nth)
 
 
-def _job(world: World, call: Call, match: Match[str]) -> Job:
+def _job(world: World, call: Call, match: Match[str]) -> BatchJob:
     return world.job("anthropic", _account(call), named(match, "id"), "Batch `{}` not found")
 
 
-def _retrieve(world: World, call: Call, match: Match[str]) -> Answer:
+def _retrieve(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     return answer(shown(world, _job(world, call, match), call.origin))
 
 
-def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
+def _cancel(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if _status(world, job) == "ended":
         raise Refused("conflict", f"Batch {job.id} cannot be canceled: it has ended.")
@@ -148,7 +149,7 @@ def _cancel(world: World, call: Call, match: Match[str]) -> Answer:
     return answer(shown(world, job, call.origin))
 
 
-def _delete(world: World, call: Call, match: Match[str]) -> Answer:
+def _delete(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if _status(world, job) != "ended":
         raise Refused("conflict", f"Batch {job.id} cannot be deleted while it is in progress. Cancel it first.")
@@ -156,14 +157,14 @@ def _delete(world: World, call: Call, match: Match[str]) -> Answer:
     return answer({"id": job.id, "type": "message_batch_deleted"})
 
 
-def _results(world: World, call: Call, match: Match[str]) -> Answer:
+def _results(world: World, call: Call, match: Match[str]) -> HttpAnswer:
     job = _job(world, call, match)
     if _status(world, job) != "ended":
         raise Refused("not_found", f"Batch `{job.id}` has no available results.")
-    return Answer(200, lambda: b"".join(world.delivered(job, "output")), {}, "application/x-jsonl")
+    return HttpAnswer(200, lambda: b"".join(world.delivered(job, "output")), {}, "application/x-jsonl")
 
 
-def _list(world: World, call: Call, _: Match[str]) -> Answer:
+def _list(world: World, call: Call, _: Match[str]) -> HttpAnswer:
     mine, query = world.listed("anthropic", _account(call)), call.query
     size = whole(query.get("limit"), 20, 1000)
     places = {job.id: index for index, job in enumerate(mine)}
@@ -180,14 +181,14 @@ def _list(world: World, call: Call, _: Match[str]) -> Answer:
     return answer({"data": data, "has_more": more, **ends})
 
 
-def _status(world: World, job: Job) -> str:
+def _status(world: World, job: BatchJob) -> str:
     phase = world.observe(job)
     if phase in batch_jobs.ENDED:
         return "ended"
     return "canceling" if phase == "cancelling" else "in_progress"
 
 
-def shown(world: World, job: Job, origin: str) -> dict[str, Any]:
+def shown(world: World, job: BatchJob, origin: str) -> dict[str, Any]:
     """A batch as Anthropic describes it; counts stay nought until it has ended."""
     status = _status(world, job)
     over = status == "ended"
@@ -212,7 +213,7 @@ def shown(world: World, job: Job, origin: str) -> dict[str, Any]:
     }
 
 
-def write(world: World, closed: Closed) -> tuple[str, str, bytes]:
+def write(world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
     """An item's line in the results."""
     item, job = closed.item, closed.job
     if closed.end in ("expired", "cancelled"):
@@ -235,7 +236,7 @@ def _errored(kind: str, said: str) -> dict[str, Json]:
     return {"type": "errored", "error": error}
 
 
-def _line(item: Item, result: Mapping[str, Json]) -> bytes:
+def _line(item: BatchLine, result: Mapping[str, Json]) -> bytes:
     return dumped({"custom_id": item.id, "result": result}) + b"\n"
 
 

@@ -9,23 +9,34 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.simulator import batch_jobs, openai_chat
-from runner.simulator.answers import say
-from runner.simulator.batch_jobs import Item
-from runner.simulator.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
-from runner.simulator.http import Provider, Refused, answer, dumped, known_key, named, route, whole
-from runner.simulator.openai_lines import CHAT, STATUS, LineError, check_line, check_metadata, nth, refusal, result_line
-from runner.simulator.state import StoredFile, digest, result_file
-from runner.simulator.uploads import Shelf
+from runner.simulator import batch_jobs
+from runner.simulator.apis.openai_lines import (
+    CHAT,
+    STATUS,
+    LineError,
+    check_line,
+    check_metadata,
+    nth,
+    refusal,
+    result_line,
+)
+from runner.simulator.apis.uploads import Shelf
+from runner.simulator.batch_jobs import BatchLine
+from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat.answers import say
+from runner.simulator.chat.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
+from runner.simulator.http import Provider, answer, dumped, known_key, named, route, whole
+from runner.simulator.state import digest, result_file
+from runner.simulator.values import Refused, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from re import Match
 
     from runner.records import Json
-    from runner.simulator.batch_jobs import Closed, Job, Phase
-    from runner.simulator.http import Answer, Call
-    from runner.simulator.openai_chat import Dialect
+    from runner.simulator.batch_jobs import BatchJob, ClosedJob, Phase
+    from runner.simulator.chat.openai import Dialect
+    from runner.simulator.http import Call, HttpAnswer
     from runner.simulator.state import World
 
 _WRONG_KEY = "Incorrect API key provided: {}. You can find your API key in your account's settings."
@@ -36,7 +47,7 @@ def account(call: Call) -> str:
     return known_key(call.bearer(), _WRONG_KEY)
 
 
-def _deepseek_refusal(refused: Refused) -> Answer:
+def _deepseek_refusal(refused: Refused) -> HttpAnswer:
     """DeepSeek answers a model that it does not have with 400."""
     kinds = {"key_missing": "authentication_error", "key_wrong": "authentication_error"}
     error = {
@@ -66,12 +77,12 @@ def complete(world: World, body: Mapping[str, Any], dialect: Dialect) -> dict[st
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class ChatApi:
     """The live endpoint of one dialect."""
 
     dialect: Dialect
 
-    def __call__(self, world: World, call: Call, _: Match[str]) -> Answer:
+    def __call__(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
         """A completion."""
         account(call)
         return answer(complete(world, call.json(), self.dialect))
@@ -106,7 +117,7 @@ class Batches:
         """The whole of one provider."""
         shelf = Shelf(self.api, account, frozenset({"batch"}), self.max_bytes, _shown_file)
         routes = (
-            route("POST", "/chat/completions", "chat", Chat(self.dialect), "live"),
+            route("POST", "/chat/completions", "chat", ChatApi(self.dialect), "live"),
             *shelf.routes("/files"),
             route("POST", "/batches", "batches.create", self.create, "create"),
             route("GET", "/batches", "batches.list", self.list),
@@ -115,7 +126,7 @@ class Batches:
         )
         return Provider(self.api, (prefix,), routes, account, refusal, tokens=live_tokens)
 
-    def create(self, world: World, call: Call, _: Match[str]) -> Answer:
+    def create(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
         """Take a batch on; its lines are looked at while it validates."""
         owner, body = account(call), call.json()
         hours = self._checked(body)
@@ -154,9 +165,9 @@ class Batches:
 
     def _lines(
         self, world: World, file: StoredFile, endpoint: str
-    ) -> tuple[list[Item], list[dict[str, Json]], int, str | None]:
+    ) -> tuple[list[BatchLine], list[dict[str, Json]], int, str | None]:
         """The items of an input file, or what is wrong with it; its tokens, and its first model."""
-        items: list[Item] = []
+        items: list[BatchLine] = []
         errors: list[dict[str, Json]] = []
         seen: set[str] = set()
         tokens, model = 0, None
@@ -174,7 +185,7 @@ class Batches:
                 errors.append(_error("invalid_json_line", "This line is not parseable as valid JSON.", number))
                 continue
             tokens += openai_chat.tokens(body)
-            items.append(Item(line["custom_id"], dumped(body), nth(world, body, self.dialect)))
+            items.append(BatchLine(line["custom_id"], dumped(body), nth(world, body, self.dialect)))
         most = world.plan.max_items or self.max_items
         if len(items) > most:
             errors = [_error("too_many_tasks", f"The batch has {len(items)} requests, at most {most} are allowed.")]
@@ -190,11 +201,11 @@ class Batches:
             message = f"The provided model '{model}' does not match the batch's other requests, which ask '{first}'."
             raise LineError("mismatched_model", message, "body.model")
 
-    def retrieve(self, world: World, call: Call, match: Match[str]) -> Answer:
+    def retrieve(self, world: World, call: Call, match: Match[str]) -> HttpAnswer:
         """How it stands."""
         return answer(self.shown(world, world.job(self.api, account(call), named(match, "id"))))
 
-    def cancel(self, world: World, call: Call, match: Match[str]) -> Answer:
+    def cancel(self, world: World, call: Call, match: Match[str]) -> HttpAnswer:
         """Cancel what has not ended."""
         job = world.job(self.api, account(call), named(match, "id"))
         if world.observe(job) in batch_jobs.ENDED:
@@ -203,7 +214,7 @@ class Batches:
         world.cancel(job)
         return answer(self.shown(world, job))
 
-    def list(self, world: World, call: Call, _: Match[str]) -> Answer:
+    def list(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
         """A page of batches, newest first."""
         mine = world.listed(self.api, account(call))
         mark = call.query.get("cursor" if self.paging == "cursor" else "after")
@@ -225,7 +236,7 @@ class Batches:
             return None
         return str(int(seconds)) if self.text_times else int(seconds)
 
-    def shown(self, world: World, job: Job) -> dict[str, Any]:
+    def shown(self, world: World, job: BatchJob) -> dict[str, Any]:
         """A batch as its provider describes it."""
         plan, phase = world.plan, world.observe(job)
         over = batch_jobs.ended(job, plan) if phase in batch_jobs.ENDED else None
@@ -258,10 +269,10 @@ class Batches:
             "model": job.facts.get("model"),
         }
 
-    def _result(self, job: Job, phase: Phase, part: str) -> str | None:
+    def _result(self, job: BatchJob, phase: Phase, part: str) -> str | None:
         return result_file(job, part) if phase in batch_jobs.ENDED and job.lines.get(part) else None
 
-    def write(self, world: World, closed: Closed) -> tuple[str, str, bytes]:
+    def write(self, world: World, closed: ClosedJob) -> tuple[str, str, bytes]:
         """An item's line in the output or the error file."""
         return result_line(world, closed, self.dialect)
 
@@ -293,7 +304,7 @@ KLUSTER_BATCHES = Batches(
 
 def deepseek() -> Provider:
     """DeepSeek, which has no batches."""
-    routes = (route("POST", "/chat/completions", "chat", Chat(DEEPSEEK), "live"),)
+    routes = (route("POST", "/chat/completions", "chat", ChatApi(DEEPSEEK), "live"),)
     prefixes = ("/deepseek/beta", "/deepseek/v1", "/deepseek")
     return Provider("deepseek", prefixes, routes, account, _deepseek_refusal, "none", tokens=live_tokens)
 

@@ -11,15 +11,16 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from runner.simulator.answers import Ask, tokens_of
-from runner.simulator.fields import anything, count, either, listing, mapping, number, text, truth, unknown, wrong
-from runner.simulator.http import Answer, Refused, answer
+from runner.simulator.chat.answers import Ask, tokens_of
+from runner.simulator.chat.fields import anything, count, either, listing, mapping, number, text, truth, unknown, wrong
+from runner.simulator.http import HttpAnswer, answer
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
-    from runner.simulator.answers import Said
+    from runner.simulator.chat.answers import Said
     from runner.simulator.http import Call
 
 _INT = either(count, text)
@@ -109,7 +110,7 @@ _STATUS = {
 _TYPE = "type.googleapis.com/google.rpc."
 
 
-def refusal(refused: Refused) -> Answer:
+def refusal(refused: Refused) -> HttpAnswer:
     """An error as Google writes it."""
     code, status = _STATUS[refused.kind]
     details: list[dict[str, Json]] = []
