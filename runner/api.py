@@ -362,7 +362,7 @@ def open_run(name: str | Path) -> Run:
     """
     from runner.reporting import find_run
 
-    return Run(find_run.find(str(name), _tracking()))
+    return Run(find_run.find(str(name), _tracking))
 
 
 def _tracking() -> Tracking:

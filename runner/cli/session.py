@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from runner.cli import tables
 from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged, short
-from runner.cli.tables import many
 from runner.errors import RunnerError, TrackingError
 from runner.execution import Execution
 from runner.plan import estimate
+from runner.reporting.formatting import many, money
 from runner.reporting.progress.display import Progress
 from runner.results import manifest, summary
 from runner.results.launch import JobResult, Launch
@@ -167,7 +167,7 @@ class Session:
         self._say(f"{bought}{collapsed}{spent}")
         if saved := sum(count.saved_usd for count in counts):
             some = "at least " if any(count.price_usd is None for count in counts) else ""
-            self._say(f"batches saved {some}${tables.money(saved)} of the live price")
+            self._say(f"batches saved {some}${money(saved)} of the live price")
 
     def _say_page(self, folder: Path) -> None:
         """Whatever goes wrong with the page costs the run nothing but a line; results are on disk."""

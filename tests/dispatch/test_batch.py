@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
+from runner.cli.verbs.batches import render_batches
 from runner.dispatch.batch import control
 from runner.dispatch.live import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
@@ -716,7 +717,7 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
         seen[1] = replace(seen[1], said="as long a remark as any, " * 5)
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
-            console.print(control.render(seen))
+            console.print(render_batches(seen))
     shown = console.export_text()
     assert all(each.entry.id in shown for each in seen)
     assert "closed" in shown
@@ -733,7 +734,7 @@ def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
         seen = [replace(one, said="KEY is not set") for one in control.status(at.store, control.RunFilter("run-1"))]
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
-            console.print(control.render(seen))
+            console.print(render_batches(seen))
     shown = console.export_text()
     assert f"{seen[0].entry.id} and 3 more: KEY is not set" in shown
     assert shown.count("KEY is not set") == 1

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from postgres import HOW, Postgres, programs
 
 from runner import process
-from runner.cli.main import conf_dir
 from runner.config import schema
+from runner.config.compose import conf_dir
 from runner.config.load import load
 from runner.dispatch.batch.next_action import by_next_action, next_action
 from runner.dispatch.batch.packing import Pack, lines_of, new_id, renamed, repack

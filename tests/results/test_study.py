@@ -460,7 +460,7 @@ def test_an_import_has_a_report_and_is_in_mlflow(tmp_path: Path, capsys: pytest.
     assert results.take_in(_study(tmp_path), tmp_path / "out", where) == 3
     said = capsys.readouterr().out
     assert "not read: claude/broken.txt: has no metadata" in said
-    assert "claude      2  1 50%" in said
+    assert "claude     2 1 50%" in said
     (page,) = (tmp_path / "out").glob(f"*/{html.NAME}")
     assert "broken.txt" in page.read_text(encoding="utf-8")
     (artifact,) = (tmp_path / "artifacts").rglob(html.NAME)
