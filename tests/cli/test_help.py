@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runner.cli.main import main
-from runner.config.compose import conf_dir
 from runner.cli.verbs.table import VERBS
+from runner.config.compose import conf_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

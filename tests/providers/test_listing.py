@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from runner.cli.main import main
-from runner.config.compose import conf_dir
 from runner.cli.verbs import models
+from runner.config.compose import conf_dir
 from runner.providers.listing import Found, check, source_of
 from runner.records import Model
 
