@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from runner.dispatch.purchase import Watcher
+    from runner.dispatch.observer import Observer
     from runner.errors import RunnerError
     from runner.plan.job import Job
     from runner.reporting.tracking.store import LoggedRuns
@@ -63,7 +63,7 @@ class Execution:
         return self.tracked and next(asked, False)
 
     def run(
-        self, jobs: Sequence[Job], observer: Watcher, *, begins: Callable[[], None] = lambda: None
+        self, jobs: Sequence[Job], observer: Observer, *, begins: Callable[[], None] = lambda: None
     ) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times.
 

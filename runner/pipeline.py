@@ -12,14 +12,16 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner.dispatch import live, purchase
+from runner.dispatch import purchase
 from runner.dispatch.batch.control import is_there
+from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.plan.estimate import estimate
-from runner.plan.job import TrialPlan
+from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import count_of
+from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
 from runner.results import files
 from runner.results.launch import PENDING, JobResult
@@ -29,7 +31,7 @@ from runner.results.summary import write_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runner.dispatch.purchase import Watcher
+    from runner.dispatch.observer import Observer
     from runner.ledger.answers import Ledger
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
@@ -45,7 +47,7 @@ ROWS_AT_A_TIME = 500
 
 
 def launch(
-    this: Launch, jobs: Sequence[Job], observer: Watcher, *, begins: Callable[[Launch], None] = lambda _: None
+    this: Launch, jobs: Sequence[Job], observer: Observer, *, begins: Callable[[Launch], None] = lambda _: None
 ) -> list[JobResult]:
     """Run jobs as one: buy each distinct missing request once, then write every job's results.
 
@@ -68,7 +70,7 @@ def _launch(
     this: Launch,
     results: Sequence[JobResult],
     jobs: Sequence[Job],
-    observer: Watcher,
+    observer: Observer,
     begins: Callable[[Launch], None],
 ) -> None:
     this.purchase.run_id = this.id
@@ -117,7 +119,7 @@ def _plan(
     results: Sequence[JobResult], jobs: Sequence[Job], lookup: Lookup
 ) -> tuple[list[tuple[JobResult, TrialPlan]], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
-    models = purchase.models_of(job.experiment for job in jobs)
+    models = models_of(job.experiment for job in jobs)
     planned: list[tuple[JobResult, TrialPlan]] = []
     missing: dict[int, set[str]] = {}
     for result, job in zip(results, jobs, strict=True):
@@ -145,7 +147,7 @@ def _lookup_of(ledger: Ledger | None) -> Lookup:
 
 
 def _estimate(plans: Sequence[TrialPlan], ledger: Ledger | None) -> Estimate:
-    return estimate(plans, _lookup_of(ledger), purchase.open_keys(plans) if ledger is not None else {})
+    return estimate(plans, _lookup_of(ledger), ledger.batches.open_keys() if ledger is not None else {})
 
 
 def _lacking_of(plan: TrialPlan, models: list[Model], lookup: Lookup) -> dict[int, set[str]]:
@@ -156,7 +158,7 @@ def _lacking_of(plan: TrialPlan, models: list[Model], lookup: Lookup) -> dict[in
     lacking = {models.index(model): _lacking(plan.trials(model), lookup) for model in plan.experiment.models}
     asked = {index: keys for index, keys in lacking.items() if keys}
     for index in asked:
-        purchase.check_key(models[index])
+        check_key(models[index])
     return asked
 
 
@@ -233,7 +235,7 @@ def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, a
         return reader.row(trial, answer, "bought" if trial.key in this.purchase.bought and not again else "ledger")
     if batch := this.purchase.pending.get(trial.key):
         return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0))
-    unsent = Failure(trial.key, Problem(live.NOT_SENT, "the run was interrupted before this request ended"), 0)
+    unsent = Failure(trial.key, Problem(NOT_SENT, "the run was interrupted before this request ended"), 0)
     return reader.failed(trial, this.purchase.failures.get(trial.key, unsent))
 
 

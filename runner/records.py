@@ -403,6 +403,19 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """A score that the reply states on another scale than its question's, and what it was converted to."""
+
+    score: float
+    """As it stands in the reply."""
+    low: float
+    high: float
+    """The inclusive ends of the scale that the reply declares."""
+    rescaled: float
+    """The same on the question's scale."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A reply that answers every question within its range.
 
@@ -411,18 +424,23 @@ class Scored:
 
     scores: Mapping[str, float]
     reasons: Mapping[str, str | None]
+    stated: Mapping[str, Stated] = field(default_factory=dict)
+    """Question -> what the reply states, for those whose score was converted from another scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unscorable:
     """A reply that cannot be read as scores for all questions. What could be read is kept, the rest is None.
 
-    Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, ambiguous, malformed.
+    Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, other_scale, ambiguous,
+    malformed.
     """
 
     problem: Problem
     scores: Mapping[str, float | None]
     reasons: Mapping[str, str | None]
+    stated: Mapping[str, Stated] = field(default_factory=dict)
+    """As of a reply that is scored."""
 
 
 Reading = Scored | Unscorable

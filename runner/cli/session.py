@@ -117,7 +117,7 @@ class Session:
             stopped.exit_status = EXIT_INTERRUPTED
             raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
-            self._say(f"live, for want of a batch API: {', '.join(names)}")
+            self._say(f"live, as they have no batch API: {', '.join(names)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 

@@ -113,9 +113,10 @@ def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Itera
 
     What another launch fetched, and so counts as bought, is not counted here again.
     """
-    from runner.ledger.batches import open_batches
+    from runner.ledger.answers import open_ledger
 
-    with open_batches(job.experiment.ledger_url) as store:
+    with open_ledger(job.experiment.ledger_url) as ledger:
+        store = ledger.batches
         items = [item for batch in batches for item in store.items(batch) if item.key in keys]
         mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
         purchase.bought.update(item.key for item in mine)

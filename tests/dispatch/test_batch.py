@@ -13,9 +13,9 @@ from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, run
 
 from runner.cli.verbs.batches import render_batches
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.providers.batch.api import Item, Limits, Standing
 
 if TYPE_CHECKING:
@@ -746,7 +746,8 @@ def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials_of(MODEL, 1))
         batch = at.entries()[0].id
-        with open_batches(f"sqlite:///{tmp_path}/ledger.db") as other:
+        with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as opened:
+            other = opened.batches
             assert at.store.take(batch)
             assert at.store.take(batch)
             assert not other.take(batch)

@@ -93,7 +93,7 @@ def test_scores_are_paired_by_text_and_persona(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_around_a_difference_that_varies(tmp_path: Path) -> None:
-    """Where the shift differs between texts, the interval lies around its mean and does not touch nought."""
+    """Where the shift differs between texts, the interval lies around its mean and does not touch zero."""
     runs = [write(tmp_path / "a", BASE), write(tmp_path / "b", BASE, lambda row: by_text(row) + 1 + int(row.text[1:]))]
     (found,) = compare(runs).scores
     low, mean, high = (known(number) for number in (found.interval.low, found.difference, found.interval.high))

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from runner.cli import jobs
 from runner.cli.output import console, quoted, say
 from runner.cli.verbs import options
-from runner.dispatch import live
 from runner.dispatch.batch import control
 from runner.dispatch.batch.dispatch import BatchContext
-from runner.dispatch.purchase import BATCHES, interrupts
+from runner.dispatch.interrupts import interrupts
+from runner.dispatch.observer import Stop
+from runner.dispatch.purchase import BATCHES
 from runner.errors import LedgerError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.ledger.batch_records import WAITING
-from runner.ledger.batches import open_batches
+from runner.ledger.claims import renewing
 from runner.records import Batch
 from runner.reporting import find_run
 from runner.reporting.formatting import NONE, age
@@ -77,8 +78,8 @@ def status(url: str, folder: Path | None) -> int:
     if not control.is_there(url):
         say(f"no batches: there is no ledger at {url}")
         return 0
-    with open_batches(url) as store:
-        return _show(control.status(store, _of(folder)), url, folder)
+    with open_ledger(url) as ledger:
+        return _show(control.status(ledger.batches, _of(folder)), url, folder)
 
 
 def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
@@ -124,20 +125,20 @@ def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
     if not control.is_there(url):
         return []
     waiting = [folder for folder in folders if _load(folder).get("status") == "SCHEDULED"]
-    with open_batches(url) as store:
-        running = store.entries(WAITING)
+    with open_ledger(url) as ledger:
+        running = ledger.batches.entries(WAITING)
     ofs = ((folder, _of(folder)) for folder in waiting if manifest.ledger_of(folder) == url)
     return [folder for folder, of in ofs if of is not None and not any(map(of.holds, running))]
 
 
 def _work(
-    url: str, folder: Path | None, do: Callable[[BatchContext, live.Stop, control.RunFilter | None], list[BatchView]]
+    url: str, folder: Path | None, do: Callable[[BatchContext, Stop, control.RunFilter | None], list[BatchView]]
 ) -> int:
     if not control.is_there(url):
         return status(url, folder)
-    stop = live.Stop()
-    with open_ledger(url) as ledger, open_batches(url) as store, interrupts(stop):
-        context = BatchContext(store=store, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
+    stop = Stop()
+    with open_ledger(url) as ledger, interrupts(stop), renewing(ledger.claims):
+        context = BatchContext(store=ledger.batches, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
         return _show(do(context, stop, _of(folder)), url, folder)
     raise KeyboardInterrupt  # a second one, which `interrupts` has taken for itself
 

@@ -161,7 +161,7 @@ def _remarks(found: Estimate) -> Iterator[str]:
     if found.unpriced:
         yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
     if found.live:
-        yield f"Live, for want of a batch API: {', '.join(found.live)}."
+        yield f"Live, as they have no batch API: {', '.join(found.live)}."
     bought = [line for line in found.lines if line.requests]
     if unknown := [line.model for line in bought if line.live_usd is not None and line.batch_usd is None]:
         yield f"No batch price is known of {', '.join(unknown)}."

@@ -130,10 +130,11 @@ class Rehearsal:
 
     def _end_batches(self) -> None:
         """Nobody is to wait for them: what they were about to answer has ended."""
+        from runner.ledger.answers import open_ledger
         from runner.ledger.batch_records import WAITING, ItemEnding
-        from runner.ledger.batches import open_batches
 
-        with open_batches(LEDGER) as store:
+        with open_ledger(LEDGER) as ledger:
+            store = ledger.batches
             for entry in store.entries(WAITING, self._session.launch.id):
                 open_items = [item.n for item in store.items(entry.id) if item.ending is None]
                 settled = [ItemEnding(n, "lost", "lost", ENDED) for n in open_items]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.dispatch.batch.lifecycle import BatchLifecycle
-    from runner.dispatch.batch.polling import Asked, Waiting
+    from runner.dispatch.batch.polling import Waiting
+    from runner.dispatch.observer import Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
 
@@ -72,7 +73,7 @@ def status(store: BatchStore, of: RunFilter | None = None) -> list[BatchView]:
     ]
 
 
-def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def collect(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
@@ -80,12 +81,12 @@ def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> 
     return event_loop.run(_each(context, stop, _to_see(context, of), cancel=False))
 
 
-def cancel(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def cancel(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
     return event_loop.run(_each(context, stop, _to_see(context, of), cancel=True))
 
 
-def clean(context: BatchContext, stop: Asked) -> list[BatchView]:
+def clean(context: BatchContext, stop: Stop) -> list[BatchView]:
     """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
     entries = context.store.entries(["collected"])
     return event_loop.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
@@ -107,7 +108,7 @@ def _briefly(entry: BatchRecord) -> BatchRecord:
     return replace(entry, model=replace(entry.model, limits=limits))
 
 
-async def _each(context: BatchContext, stop: Asked, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
+async def _each(context: BatchContext, stop: Stop, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
     places = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.dispatch.batch.fetch import Keep
     from runner.dispatch.batch.polling import Waiting
+    from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, BatchApi, Draft, Sent, Standing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runner.dispatch.observer import Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.records import Batch, Problem
 
@@ -51,16 +52,10 @@ class Unsure(Exception):  # noqa: N818  as Left
     """Whether the provider has the batch is not known."""
 
 
-class Asked(Protocol):
-    """Whether the run is to stop; runner.dispatch.live.Stop is one."""
-
-    asked: bool
-
-
 class Waiting:
     """Pauses that end when the run is to stop. `watch` looks for that, since a signal's handler only sets a flag."""
 
-    def __init__(self, stop: Asked) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._event = asyncio.Event()
 
