@@ -36,6 +36,7 @@ class _Beside(Generic[T]):
         self._cancelled = False
         self._result: list[T] = []
         self._error: BaseException | None = None
+        self._ended = threading.Event()
         # What a caller has set, such as where a notebook's output goes, holds here too.
         words = contextvars.copy_context().run, self._run
         self._thread = threading.Thread(target=words[0], args=words[1:], name="event loop")
@@ -43,14 +44,15 @@ class _Beside(Generic[T]):
     def result(self) -> T:
         self._thread.start()
         interrupt: KeyboardInterrupt | None = None
-        while self._thread.is_alive():
+        while not self._ended.is_set():
             try:
-                self._thread.join()
+                self._ended.wait()  # a join that is interrupted takes the thread for ended (bpo-45274)
             except KeyboardInterrupt as error:
                 interrupt = error
                 self._cancelled = True
                 if self._cancel is not None:
                     self._cancel()
+        self._thread.join()
         if interrupt is not None:
             raise interrupt
         if self._error is not None:
@@ -63,6 +65,8 @@ class _Beside(Generic[T]):
                 self._result.append(runner.run(self._watched()))
         except BaseException as error:  # noqa: BLE001  whoever waits for it raises it
             self._error = error
+        finally:
+            self._ended.set()
 
     async def _watched(self) -> T:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
+from runner import process
 from runner.config.hydra_errors import FOREIGN
 from runner.errors import BudgetError, LedgerError, RunnerError
 
@@ -47,6 +48,7 @@ class SweepFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before the first job."""
         self.noted[:] = [Path(str(config.hydra.sweep.dir)).resolve()]
+        os.environ.update(process.SAFE_PATH)  # for the processes that a launcher of Hydra's may start
         self._note_new(self.noted[0])
 
     def _note_new(self, folder: Path) -> None:
