@@ -196,6 +196,9 @@ class Batch:
     """False: send, fetch what has ended already, and leave the rest to a later run or `runner collect`."""
     fallback: Literal["none", "live"] = "none"
     """Where a request goes that a batch did not answer: into the next batch, or out live."""
+    missing: Literal["fail", "buy"] = "fail"
+    """What becomes of a request that its provider ran and whose result cannot be had, now or in a batch that it no
+    longer knows: `fail` names it, `buy` buys it again."""
     cleanup: bool = True
     """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
     first_poll_s: float = 5.0
@@ -375,6 +378,8 @@ class Failure:
     key: str
     problem: Problem
     attempts: int
+    route: Route = "live"
+    """How it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,6 +378,7 @@ def _batch(conf: schema.BatchConf) -> Batch:
     where = "group batch"
     _choice(conf.mode, ("off", "native"), where, "mode")
     _choice(conf.fallback, ("none", "live"), where, "fallback")
+    _choice(conf.missing, ("fail", "buy"), where, "missing")
     if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
         message = f"'{conf.size}' is neither a whole number from 1 nor auto"
         raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")

@@ -151,6 +151,7 @@ class BatchConf:
     window: str = "24h"
     wait: bool = True
     fallback: str = "none"
+    missing: str = "fail"
     cleanup: bool = True
     attempts: int = 24
     grace: str = "72h"

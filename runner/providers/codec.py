@@ -1,19 +1,19 @@
 """A request -> the bytes that a provider takes, and its bytes -> a Reply; the same bytes live and in a batch line.
 
 services.SERVICES has the providers that are spoken to directly. Any other is reached through `litellm.acompletion`
-(Fallback).
+(fallback).
 tests/contract holds what is sent against what LiteLLM itself would send.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.config.pricing import price_of
-from runner.errors import FatalError, ProviderError, TransientError
+from runner.errors import ProviderError
+from runner.providers.fallback import Fallback
 from runner.providers.received import accept
 from runner.providers.reply import error_of, read_chat
 from runner.providers.services import SERVICES, base_of, gemini_base
@@ -52,46 +52,6 @@ class Codec:
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """A reply's body, read. ProviderError where it is no reply of this provider."""
         return read_chat(self.translation.chat(raw), rung)
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """A model that only `litellm.acompletion` reaches: signed requests, token exchange, unusual formats.
-
-    Here, and only here, LiteLLM finds credentials by its own rules where the model has no key of its own.
-    """
-
-    model: Model
-    api_key: str | None
-
-    async def complete(self, request: Request, timeout_s: float) -> bytes:
-        """One attempt; the reply as a chat completion's JSON. Raises ProviderError as any other exchange does."""
-        litellm = prepare()
-        try:
-            response = await litellm.acompletion(
-                model=f"{self.model.provider}/{request.model_id}",
-                messages=[dict(message) for message in request.messages],
-                api_key=self.api_key,
-                api_base=self.model.api_base,
-                timeout=timeout_s,
-                max_retries=0,
-                num_retries=0,
-                drop_params=False,
-                # Given tools, LiteLLM otherwise imports a package that this program does not install.
-                _skip_mcp_handler=True,
-                **request.params,
-            )
-        except Exception as error:
-            raise _provider_error(litellm, error) from error
-        return fastjson.dumps(response.model_dump(mode="json"))
-
-    def check(self, raw: bytes) -> None:
-        """As Codec.check."""
-        accept(raw, "chat")
-
-    def decode(self, raw: bytes, rung: Rung) -> Reply:
-        """As Codec.decode."""
-        return read_chat(accept(raw, "chat"), rung)
 
 
 def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
@@ -158,20 +118,6 @@ def _known(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _below(base: str, path: str) -> str:
     return base if base.endswith(path) else base + path
-
-
-def _provider_error(litellm: Any, error: Exception) -> ProviderError:
-    """LiteLLM's exceptions by the status that they carry; its time-outs and lost connections carry made-up ones."""
-    if isinstance(error, litellm.Timeout):
-        return TransientError("timeout", str(error))
-    if isinstance(error, litellm.APIConnectionError):
-        return TransientError("connection", str(error))
-    status = getattr(error, "status_code", None)
-    if not isinstance(status, int):
-        return FatalError("bad_request", f"{type(error).__name__}: {error}")
-    # LiteLLM keeps the provider's headers, and with them Retry-After, in a place of its own.
-    headers = dict(getattr(error, "litellm_response_headers", None) or {})
-    return error_of(status, headers, json.dumps({"error": {"message": str(error)}}).encode())
 
 
 @dataclass(slots=True)

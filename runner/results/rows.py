@@ -53,7 +53,7 @@ class Reader:
         return self._row(
             trial,
             NO_REPLY,
-            route="live",
+            route=failure.route,
             outcome="failed",
             scores=self._nothing,
             reasons=self._nothing,

@@ -186,6 +186,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "window": Field(AS_STATED, "1h"),
         "wait": Field(AS_STATED, value=False),
         "fallback": Field(AS_STATED, "live"),
+        "missing": Field(AS_STATED, "buy"),
         "cleanup": Field(AS_STATED, value=False),
         "first_poll_s": Field(AS_STATED, 1.0),
         "max_poll_s": Field(AS_STATED, 1.0),

@@ -16,7 +16,7 @@ from runner.dispatch.batch import control
 from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
 from runner.ledger.answers import open_ledger
-from runner.providers.batch.api import Item, Limits, Standing
+from runner.providers.batch.api import Item, Limits, PlainRefusalError, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,10 +158,15 @@ ENDS = (
     End("expired with the batch", lambda _: [], state="expired"),
     End("cancelled", lambda line: [item(line, "cancelled")], batches=[3], failure="cancelled"),
     End("cancelled with the batch", lambda _: [], state="cancelled", batches=[3], failure="cancelled"),
-    End("missing", lambda _: []),
-    End("torn", lambda _: [TORN]),
-    End("its reply unreadable", lambda line: [item(line, "retry", "malformed")]),
-    End("succeeded without a reply", lambda line: [Item(line["id"], "succeeded", None, b"{}")]),
+    End("missing", lambda _: [], batches=[3], failure="missing"),
+    End("torn", lambda _: [TORN], batches=[3], failure="malformed"),
+    End("its reply unreadable", lambda line: [item(line, "retry", "malformed")], batches=[3], failure="malformed"),
+    End(
+        "succeeded without a reply",
+        lambda line: [Item(line["id"], "succeeded", None, b"{}")],
+        batches=[3],
+        failure="malformed",
+    ),
     End("twice", lambda line: [done(line), done(line)], batches=[3]),
     End("twice, once badly", lambda line: [item(line, "failed", "bad_request"), done(line)], batches=[3]),
     End("twice, badly after all", lambda line: [done(line), item(line, "failed", "bad_request")], batches=[3]),
@@ -173,7 +178,9 @@ def test_each_item_ends_alone(tmp_path: Path, case: End) -> None:
     """An item is answered, tried again or failed for itself; its finished neighbours are kept and never sent again."""
     api = FakeApi(
         results=answers_late(case),
-        stands=lambda batch: Standing(case.state if int(batch.id[1:]) <= case.times else "ended", "over", 3, 3),
+        stands=lambda batch: Standing(
+            case.state if int(batch.id[1:]) <= case.times else "ended", "over", 3 if case.state == "ended" else 2, 3
+        ),
     )
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(attempts=3)) as at:
@@ -298,7 +305,7 @@ def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
     with with_api(tmp_path, api, clock=lambda: now[0]) as at:
         at.buy(trials_of(MODEL, 3))
         (seen,) = control.collect(at.context, Stop())
-        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
+        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it; what it answered: cut")
         api.finds = True
         (seen,) = control.collect(at.context, Stop())
         assert api.batches[0].cancelled
@@ -313,7 +320,7 @@ def test_a_batch_that_never_arrives_ends(tmp_path: Path) -> None:
     api = FakeApi(on_submit=lambda _: TransientError("server", "down", status=500))
     with with_api(tmp_path, api, settings=settings(attempts=3, find_s=0.01)) as at:
         outcome = at.buy(trials_of(MODEL, 3))
-        assert {failure.problem.kind for failure in outcome.failures.values()} == {"connection"}
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"server"}
         assert (api.submits, {entry.state for entry in at.entries()}) == (3, {"unsent"})
 
 
@@ -338,7 +345,7 @@ def test_nothing_is_sent_again_while_nobody_can_tell(tmp_path: Path) -> None:
 
 
 def test_a_rate_limit_is_waited_for(tmp_path: Path) -> None:
-    """A 429 says that nothing was taken: the batch is sent again after the time it names, without a search."""
+    """A 429 is waited out while the batch is looked for; where it is not there, it goes out again."""
     busy = TransientError("rate_limit", "slow down", status=429, retry_after_s=0.01)
     left = iter([busy, busy])
     api = FakeApi(on_submit=lambda _: next(left, None), finds=False)
@@ -361,7 +368,7 @@ def test_what_is_too_large_is_split(tmp_path: Path) -> None:
         assert sum(sizes(api)) == 9
 
 
-FULL = FatalError("token_limit", "enqueued token limit reached")
+FULL = PlainRefusalError("token_limit", "enqueued token limit reached", status=429)
 
 
 def tight(most: int, stands: Callable[[FakeBatch], Standing] | None = None) -> FakeApi:

@@ -80,6 +80,7 @@ class Case:
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
+    missing: Any = "fail"
 
 
 CASES = (
@@ -93,9 +94,15 @@ CASES = (
     Case("retry", "failed", "server", attempt=24),
     Case("retry", "live", "server", attempt=24, fallback="live"),
     Case("expired", "again"),
-    Case("missing", "again"),
-    Case("malformed", "again"),
-    Case("malformed", "live", fallback="live"),
+    Case("missing", "failed"),
+    Case("missing", "failed", fallback="live"),
+    Case("missing", "again", missing="buy"),
+    Case("missing", "failed", attempt=24, missing="buy"),
+    Case("malformed", "failed"),
+    Case("malformed", "live", fallback="live", missing="buy"),
+    Case("lost", "failed", "gone"),
+    Case("lost", "again", "gone", missing="buy"),
+    Case("lost", "failed", "lost", missing="buy"),
     Case("refused", "smaller", "too_large"),
     Case("refused", "later", "token_limit"),
     Case("refused", "failed", "token_limit", attempt=25),
@@ -110,12 +117,13 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ending}-{case.kind}-{case.attempt}-{case.fallback}")
-def test_verdicts(case: Case) -> None:
-    """An ending, its kind, the attempts so far and the fallback decide what becomes of a request; nothing else does."""
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_next_actions(case: Case) -> None:
+    """An ending, its kind, the attempts so far and two settings decide what becomes of a request; nothing else does."""
+    asked = settings(fallback=case.fallback, missing=case.missing)
     item = BatchItem(0, "k", case.attempt, case.ending, case.kind)
-    assert next_action(item, case.ending, settings(fallback=case.fallback)) == case.next_action
-    (found,) = by_next_action([item], settings(fallback=case.fallback))[case.next_action]
+    assert next_action(item, case.ending, asked) == case.next_action
+    (found,) = by_next_action([item], asked)[case.next_action]
     assert found.attempt == case.attempt + (case.next_action == "again")
 
 

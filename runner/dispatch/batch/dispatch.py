@@ -152,7 +152,7 @@ def _check_account(context: BatchContext, batch: str, mine: str) -> None:
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:
     for trial in wanted.trials:
-        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0)
+        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0, "batch")
         observer.failed(trial, failure)
 
 
