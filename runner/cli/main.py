@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Protocol
 from runner.cli.arguments import LOUDNESS, PLACE, CommandLine, own_options, sorted_out
 from runner.cli.split_words import rejoined
 from runner.cli.verbs import table
+from runner.config.compose import conf_dir
 from runner.errors import ConfigError, RunnerError, close, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.cli.arguments import Loudness
     from runner.cli.session import Runs
+    from runner.reporting.progress import Loudness
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
@@ -33,13 +34,6 @@ class Compose(Protocol):
 
     def __call__(self, make: Callable[[str, Loudness], Runs], *further: str) -> int:
         """`further`: overrides beside those that were typed."""
-
-
-def conf_dir() -> Path:
-    """The folder of the config groups: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,16 +7,20 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hydra._internal.utils import get_args
 
 from runner.cli import completion
-from runner.cli.arguments import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
+from runner.cli.arguments import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, sorted_out
 from runner.cli.main import main
 from runner.errors import ConfigError
 from runner.reporting import find_run
 from runner.results import manifest, study
+
+if TYPE_CHECKING:
+    from runner.reporting.progress import Loudness
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 from rich.console import Console
 
-from runner.cli.progress import render
-from runner.cli.progress.counts import ProgressCounts
-from runner.cli.progress.display import Progress, is_watched
-from runner.cli.progress.sampler import Sampler, Snapshot
 from runner.ledger.batch_records import BatchRecord
 from runner.providers.batch.api import Sent, Standing
 from runner.records import (
@@ -28,6 +24,10 @@ from runner.records import (
     Text,
     Trial,
 )
+from runner.reporting.progress import render
+from runner.reporting.progress.counts import ProgressCounts
+from runner.reporting.progress.display import Progress, is_watched
+from runner.reporting.progress.sampler import Sampler, Snapshot
 
 MESSAGES = ({"role": "user", "content": "?"},)
 REPLY = b'{"choices":[{"message":{"content":"{}"}}],"usage":{"prompt_tokens":1000,"completion_tokens":500}}'

@@ -13,8 +13,8 @@ from runner.providers.codec import Decoders
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.cli.progress.counts import ModelCounts, ProgressCounts
     from runner.records import Answer, Trial
+    from runner.reporting.progress.counts import ModelCounts, ProgressCounts
 
 RATE_S = 10.0
 """Seconds that a rate is taken over."""

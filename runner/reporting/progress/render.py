@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from runner.cli.progress.counts import Failed, Retried
 from runner.ledger.batch_records import BatchRecord
 from runner.reporting.formatting import age, duration, many, money, rate
+from runner.reporting.progress.counts import Failed, Retried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.text import Text
 
-    from runner.cli.progress.sampler import BatchProgress, ModelProgress, Snapshot
+    from runner.reporting.progress.sampler import BatchProgress, ModelProgress, Snapshot
 
 MOST_BATCHES = 8
 """Lines for batches; further ones are only counted."""

@@ -3,6 +3,7 @@
 counts   what the dispatching thread notes, in a microsecond an event
 sampler  counts -> a snapshot of the moment: rates, time left, dollars
 render   a snapshot -> a display for a terminal, a line for a log
+notebook a snapshot -> a line of a notebook, drawn again and again
 
 Whatever takes time happens in a thread of its own, and takes no more than SHARE of it.
 """
@@ -15,9 +16,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from runner.cli.progress import render
-from runner.cli.progress.counts import ProgressCounts
-from runner.cli.progress.sampler import Sampler
+from runner.reporting.progress import render
+from runner.reporting.progress.counts import ProgressCounts
+from runner.reporting.progress.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-    from runner.cli.arguments import Loudness
+    from runner.reporting.progress import Loudness
 
 __all__ = ["Progress", "ProgressCounts", "is_watched"]
 
