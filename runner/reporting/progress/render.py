@@ -150,9 +150,11 @@ def last_line(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def event(what: Retried | Failed | BatchRecord) -> str:
-    """Something that happened, in one line, for those who asked to be told."""
+def event(what: Retried | Failed | BatchRecord | str) -> str:
+    """Something that happened, in one line."""
     match what:
+        case str():
+            return what
         case Retried():
             return f"{what.model}: {what.kind}, again in {duration(what.wait_s)}"
         case Failed():
