@@ -24,6 +24,7 @@ Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
 Source = Literal["bought", "ledger"]
+Identity = Literal["record", "strict"]
 Outcome = Literal["scored", "unscorable", "failed"]
 
 
@@ -169,6 +170,10 @@ class Model:
     """Where batches of Vertex AI are put in Google Cloud Storage: BUCKET or BUCKET/FOLDER. Not part of a key."""
     retired: str | None = None
     """When and why the provider withdrew it; None while it is served."""
+    served_as: tuple[str, ...] = ()
+    """Further names under which it may answer, beside its id and that with a date; see providers.identity."""
+    identity: Identity = "record"
+    """The experiment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +267,9 @@ class Experiment:
     tracking: Tracking
     ledger_url: str
     strict: bool = False
+    identity: Identity = "record"
+    """What becomes of a reply of a model that its file does not declare: record keeps it in a cell of its own, strict
+    refuses it. Not part of a key."""
     budget_usd: float | None = None
     """Most that one launch may spend; None: no limit. Not part of a key, as `objective`."""
     report: bool = True
@@ -488,6 +496,20 @@ class Row:
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+    served: str | None = field(default=None, kw_only=True)
+    """The model that answered, where its name is none that the model's file declares; else None."""
+
+    @property
+    def answered_by(self) -> str:
+        """The model's name, and the one that answered in its stead."""
+        return self.model if self.served is None else f"{self.model} as {self.served}"
+
+    @property
+    def compared_in(self) -> str:
+        """The cell that the trial is compared in: its own, or one apart where another model answered."""
+        if self.served is None:
+            return self.cell
+        return f"{self.answered_by}{self.cell.removeprefix(self.model)}"
 
 
 def whole_pairs(text: str) -> str:

@@ -43,7 +43,7 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
-    models = tuple(_model(name, model) for name, model in _selected(conf.model, "model"))
+    models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
         models=models,
@@ -55,6 +55,7 @@ def load(cfg: DictConfig) -> Experiment:
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
+        identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
@@ -68,7 +69,7 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
 
 def model_of(cfg: DictConfig, name: str) -> Model:
     """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
-    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])), cfg.identity)
 
 
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
@@ -180,8 +181,9 @@ def _unique(kind: str, items: list[Named]) -> tuple[Named, ...]:
 # ---- model ----------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, conf: schema.ModelConf) -> Model:
+def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
+    _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
@@ -206,6 +208,8 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
+        served_as=tuple(conf.served_as),
+        identity=cast("records.Identity", identity),
     )
 
 
@@ -272,7 +276,7 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where)
+        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 
@@ -299,7 +303,7 @@ def _texts(name: str, conf: schema.TextConf) -> tuple[Text, ...]:
         case "aozora":
             return sources.texts_from_aozora(path, limit=conf.limit, where=where)
         case _:
-            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where)
+            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
 
 
 def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
@@ -313,6 +317,10 @@ def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
         temperature_shift=conf.temperature_shift,
         origin=where,
     )
+
+
+def _table(conf: schema.PersonaConf | schema.TextConf) -> dict[str, Any]:
+    return {"delimiter": conf.delimiter, "skip_empty": conf.skip_empty}
 
 
 def _path(path: str | None, where: str, full_key: str) -> str:

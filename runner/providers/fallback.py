@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers import identity
 from runner.providers.body import REFUSAL_BYTES, too_large
 from runner.providers.received import accept, accept_any, parsed, spoken_in
 from runner.providers.received import redirected as redirected_to
@@ -95,7 +96,8 @@ class Fallback:
         """As Codec.check."""
         body = object_in(parsed(raw))
         if not isinstance(body.get(RECEIVED), dict) or "choices" in body:
-            accept(raw, "chat")
+            body = accept(raw, "chat")
+        identity.check(self.model, object_in(body.get(RECEIVED)) or body)
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """As Codec.decode; of a reply that LiteLLM could not read, the words alone."""

@@ -38,6 +38,7 @@ than the one asked for is read all the same. tests/corpus/replies.yaml holds exa
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+_WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
 _SEVERITY = ("ambiguous", "other_scale", "not_a_number", "out_of_range", "missing_question")
 
 
@@ -136,7 +138,8 @@ def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, resc
     """
     found = objects.find(text, sheet, finish)
     in_json = judged(found, sheet, rescale=rescale)
-    in_lines = judged(lines.find(found.rest, sheet, finish), sheet, rescale=rescale)
+    rest = found.rest if found.rest is text or _WORDS.search(found.rest) else ""
+    in_lines = judged(lines.find(rest, sheet, finish), sheet, rescale=rescale)
     first, second = (in_json, in_lines) if fmt == "json" else (in_lines, in_json)
     if any(problem.kind != "missing_question" for problem in first.problems):
         return first

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from runner.cli.main import conf_dir
 from runner.config import schema
+from runner.config.compose import conf_dir
 from runner.config.load import load
 from runner.dispatch.batch.leftovers import maker, tidy
 from runner.dispatch.batch.next_action import by_next_action, next_action

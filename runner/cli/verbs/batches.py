@@ -111,7 +111,7 @@ def cancel(url: str, folder: Path | None) -> int:
 
 
 def _load(folder: Path) -> dict[str, Any]:
-    return manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    return manifest.open_run(folder).facts
 
 
 def _of(folder: Path | None) -> control.RunFilter | None:
