@@ -53,9 +53,7 @@ CASES = [
 def test_open_files(case: Case) -> None:
     """Two models that are one share a place; what is clamped keeps its proportions, and says why and what to type."""
     command = [sys.executable, "-c", SCRIPT, *map(str, (case.soft, case.hard, *case.wanted))]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     found = json.loads(done.stdout)
     *at_once, again = found["at_once"]
     assert again == at_once[0]
