@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION
+from runner.records import READING_VERSION, RECORD_VERSION
 from runner.results import summary
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _split(override: str) -> tuple[str, str]:
 def _common(this: Launch) -> dict[str, Any]:
     return {
         "version": RECORD_VERSION,
+        "reading_version": READING_VERSION,
         "run": this.id,
         "command": this.command,
         **_made_with(this.id, Path.cwd()),

@@ -38,6 +38,7 @@ class Reader:
             outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
             reasons=reading.reasons,
+            stated=reading.stated,
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
@@ -71,7 +72,7 @@ class Reader:
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
-        return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
+        return reply, score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)
 
     @property
     def _nothing(self) -> dict[str, None]:
