@@ -1,4 +1,22 @@
-"""Everything that this package raises on purpose.
+"""Everything that this package raises on purpose, and what becomes of everything that goes wrong.
+
+    what goes wrong         classified by                   shown by                     recorded in
+    ----------------------  ------------------------------  ---------------------------  ----------------------------
+    the user's input        config.load, .hydra_errors      cli.main: error:, try:       a sweep's job: its run.json
+    a provider's error      providers.refusals              progress,     last lines     the row's problem (below)
+    a 200 that is no reply  providers.received              as a provider's error        the row's problem
+    attempts, a model's end dispatch.retry                  progress,     last lines     the row's attempts, problem
+    a batch, its items      dispatch.batch.next_action      `runner status`              ledger: batches, items
+    a reply without scores  score (Unscorable, not raised)  the tables' counts           the row's problem
+    the ledger              ledger.database                 cli.main; the run ends       nowhere: nothing can be kept
+    MLflow                  reporting.tracking.store        a line: `runner track RUN`   nowhere: results are whole
+    the budget, before      pipeline                        cli.main, try: runner plan   nowhere: nothing was sent
+    the budget, reached     dispatch.purchase               the run's last lines         rows: not_sent
+    an interruption         dispatch.purchase               the run's last lines         rows: not_sent; status KILLED
+    a disk                  nobody: it is an OSError        cli.main                     the ledger keeps the answers
+
+A row with a problem stands in results.jsonl and in errors.jsonl. A ProviderError never leaves dispatch as an exception:
+it becomes the problem of its trial. All others go up to cli.main, which ends with their exit status:
 
 RunnerError                    exit 1
 ├── ConfigError                exit 2   the user's input: file, key, what is wrong, what to type
@@ -13,10 +31,14 @@ RunnerError                    exit 1
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+Scope: TypeAlias = Literal["attempt", "item", "model", "account"]
+"""How far an error reaches: this attempt alone, this trial, every request to this model, every model of this key."""
 
 
 class RunnerError(Exception):
@@ -53,7 +75,14 @@ class BudgetError(RunnerError):
 
 
 class LedgerError(RunnerError):
-    """The ledger cannot be opened, read or written."""
+    """The ledger cannot be opened, read or written.
+
+    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass.
+    """
+
+    def __init__(self, message: str, *, advice: str | None = None, patience_s: float = 0.0) -> None:
+        super().__init__(message, advice=advice)
+        self.patience_s = patience_s
 
 
 class TrackingError(RunnerError):
@@ -63,23 +92,52 @@ class TrackingError(RunnerError):
 class ProviderError(RunnerError):
     """One request failed. `kind` is the short, stable name that results and tables show.
 
-    Kinds: rate_limit, timeout, connection, server (transient); key_refused, quota, not_found,
-    bad_request, malformed (fatal).
+    Kinds, by how far they reach (providers/refusals.py tells them apart):
+    attempt   rate_limit, timeout, connection, server; malformed where a sample was unlucky
+    item      refused, too_long, bad_text; malformed; reply_too_large
+    model     not_found, bad_request, not_a_reply, redirected; quota where a model has one of its own
+    account   quota (money or a long quota is gone), key_refused
+
+    `advice` says what to do about it, `until` when the provider takes requests again, where it says so.
     """
 
     exit_status = 3
+    scope: Scope = "model"
 
-    def __init__(self, kind: str, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        status: int | None = None,
+        scope: Scope | None = None,
+        advice: str | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice)
         self.kind = kind
         self.status = status
+        self.until = until
+        if scope is not None:
+            self.scope = scope
+
+    @property
+    def explained(self) -> str:
+        """The message, with the time until which nothing goes and what to do about it."""
+        said = str(self)
+        if self.until is not None:
+            said += f" [until {self.until:%Y-%m-%d %H:%M} UTC]"
+        return f"{said} [{self.advice}]" if self.advice else said
 
 
 class TransientError(ProviderError):
     """Another attempt may succeed. `retry_after_s` is what the provider asked us to wait, in seconds.
 
-    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit.
+    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit. `sample` is
+    what the model wrote, where the provider refused its own model's text and gives it.
     """
+
+    scope: Scope = "attempt"
 
     def __init__(
         self,
@@ -89,10 +147,13 @@ class TransientError(ProviderError):
         status: int | None = None,
         retry_after_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        advice: str | None = None,
+        sample: str | None = None,
     ) -> None:
-        super().__init__(kind, message, status=status)
+        super().__init__(kind, message, status=status, advice=advice)
         self.retry_after_s = retry_after_s
         self.headers = headers or {}
+        self.sample = sample
 
 
 class FatalError(ProviderError):

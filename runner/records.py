@@ -30,6 +30,7 @@ Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
 Source = Literal["bought", "ledger"]
+Identity = Literal["record", "strict"]
 Outcome = Literal["scored", "unscorable", "failed"]
 
 
@@ -106,7 +107,8 @@ class Capability:
     structure: Rung = "prompt"
     """Best rung of structured output that the model's API offers."""
     schema_bounds: bool = False
-    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema."""
+    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema. Gemini's documents the
+    first two alone, and Anthropic's none."""
     seed: bool = False
     """True where the API takes a seed."""
     batch: str | None = None
@@ -126,7 +128,8 @@ class Limits:
     """Most seconds for one attempt, from sending to the last byte."""
     first_byte_timeout_s: float = 180.0
     """Most seconds without a byte: from sending to the first one, and between any two."""
-    connect_timeout_s: float = 10.0
+    max_reply_bytes: int = 16 * 2**20
+    """Largest reply that is taken, unpacked; a larger one fails by itself as soon as it is."""
     requests_per_minute: float | None = None
     """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
     tokens_per_minute: float | None = None
@@ -175,6 +178,10 @@ class Model:
     """Where batches of Vertex AI are put in Google Cloud Storage: BUCKET or BUCKET/FOLDER. Not part of a key."""
     retired: str | None = None
     """When and why the provider withdrew it; None while it is served."""
+    served_as: tuple[str, ...] = ()
+    """Further names under which it may answer, beside its id and that with a date; see providers.identity."""
+    identity: Identity = "record"
+    """The experiment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +209,16 @@ class Batch:
     """False: send, fetch what has ended already, and leave the rest to a later run or `runner collect`."""
     fallback: Literal["none", "live"] = "none"
     """Where a request goes that a batch did not answer: into the next batch, or out live."""
+    missing: Literal["fail", "buy"] = "fail"
+    """What becomes of a request that its provider ran and whose result cannot be had, now or in a batch that it no
+    longer knows: `fail` names it, `buy` buys it again."""
     cleanup: bool = True
     """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
     first_poll_s: float = 5.0
-    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time."""
+    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time.
+
+    Set in Python alone, as the next one and `find_s`: no key of the config.
+    """
     max_poll_s: float = 300.0
     """Most seconds between two looks."""
     attempts: int = 24
@@ -262,6 +275,9 @@ class Experiment:
     tracking: Tracking
     ledger_url: str
     strict: bool = False
+    identity: Identity = "record"
+    """What becomes of a reply of a model that its file does not declare: record keeps it in a cell of its own, strict
+    refuses it. Not part of a key."""
     budget_usd: float | None = None
     """Most that one launch may spend; None: no limit. Not part of a key, as `objective`."""
     report: bool = True
@@ -378,6 +394,8 @@ class Failure:
     key: str
     problem: Problem
     attempts: int
+    route: Route = "live"
+    """How it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,6 +506,20 @@ class Row:
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+    served: str | None = field(default=None, kw_only=True)
+    """The model that answered, where its name is none that the model's file declares; else None."""
+
+    @property
+    def answered_by(self) -> str:
+        """The model's name, and the one that answered in its stead."""
+        return self.model if self.served is None else f"{self.model} as {self.served}"
+
+    @property
+    def compared_in(self) -> str:
+        """The cell that the trial is compared in: its own, or one apart where another model answered."""
+        if self.served is None:
+            return self.cell
+        return f"{self.answered_by}{self.cell.removeprefix(self.model)}"
 
 
 def whole_pairs(text: str) -> str:

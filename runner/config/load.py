@@ -7,7 +7,7 @@ complete: texts and personas are read, and what a model's file leaves open is fi
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
 
+HERE = ("127.0.0.1", "localhost", "::1")
+"""Hosts that are this machine."""
+FIRST_POLL_HERE_S = 0.05
+MAX_POLL_HERE_S = 0.5
+"""As Batch.first_poll_s and max_poll_s, for a server on this machine."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 Named = TypeVar("Named", Persona, Text)
@@ -36,17 +42,19 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
+    models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
-        models=tuple(_model(name, model) for name, model in _selected(conf.model, "model")),
+        models=models,
         personas=_unique("persona", _flat(_personas, _selected(conf.persona, "persona"))),
         texts=_unique("text", _flat(_texts, _selected(conf.text, "text"))),
         prompt=prompt,
         sampling=_sampling(conf.sampling),
-        batch=_batch(conf.batch),
+        batch=polled(_batch(conf.batch), models),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
+        identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
@@ -60,7 +68,7 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
 
 def model_of(cfg: DictConfig, name: str) -> Model:
     """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
-    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])), cfg.identity)
 
 
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
@@ -81,7 +89,7 @@ def _refuse_unknown(cfg: DictConfig) -> None:
     kind = OmegaConf.get_type(cfg)
     for key in cfg:
         if is_dataclass(kind) and key not in (valid := [item.name for item in fields(kind)]):
-            message = f"no such key; {nearest(str(key), valid)}"
+            message = schema.gone(str(cfg._get_full_key(key))) or f"no such key; {nearest(str(key), valid)}"  # noqa: SLF001
             raise ConfigError(message, where="command line", key=cfg._get_full_key(key), advice="runner --cfg job")  # noqa: SLF001  no public name
         if not OmegaConf.is_missing(cfg, key) and isinstance(inner := cfg[key], DictConfig):
             _refuse_unknown(inner)
@@ -172,8 +180,9 @@ def _unique(kind: str, items: list[Named]) -> tuple[Named, ...]:
 # ---- model ----------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, conf: schema.ModelConf) -> Model:
+def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
+    _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
@@ -198,6 +207,8 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
+        served_as=tuple(conf.served_as),
+        identity=cast("records.Identity", identity),
     )
 
 
@@ -247,8 +258,9 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
 def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.concurrency, 1, where, "limits.concurrency")
     _at_least(conf.attempts, 1, where, "limits.attempts")
-    for key in ("total_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
+    for key in ("total_s", "timeout_s", "first_byte_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
+    _at_least(conf.max_reply_bytes, 1, where, "limits.max_reply_bytes")
     for key in ("requests_per_minute", "tokens_per_minute", "enqueued_tokens"):
         if getattr(conf, key) is not None:
             _at_least(getattr(conf, key), 1, where, f"limits.{key}")
@@ -263,7 +275,7 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where)
+        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 
@@ -290,7 +302,7 @@ def _texts(name: str, conf: schema.TextConf) -> tuple[Text, ...]:
         case "aozora":
             return sources.texts_from_aozora(path, limit=conf.limit, where=where)
         case _:
-            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where)
+            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
 
 
 def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
@@ -304,6 +316,10 @@ def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
         temperature_shift=conf.temperature_shift,
         origin=where,
     )
+
+
+def _table(conf: schema.PersonaConf | schema.TextConf) -> dict[str, Any]:
+    return {"delimiter": conf.delimiter, "skip_empty": conf.skip_empty}
 
 
 def _path(path: str | None, where: str, full_key: str) -> str:
@@ -371,15 +387,25 @@ def _batch(conf: schema.BatchConf) -> Batch:
     where = "group batch"
     _choice(conf.mode, ("off", "native"), where, "mode")
     _choice(conf.fallback, ("none", "live"), where, "fallback")
+    _choice(conf.missing, ("fail", "buy"), where, "missing")
     if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
         message = f"'{conf.size}' is neither a whole number from 1 nor auto"
         raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")
-    for key in ("first_poll_s", "max_poll_s", "find_s"):
-        _at_least(getattr(conf, key), 0.001, where, key)
     _at_least(conf.attempts, 1, where, "attempts")
     for key in ("window", "grace"):
         _duration(getattr(conf, key), where, key)
     return Batch(**asdict(conf))
+
+
+def polled(batch: Batch, models: Iterable[Model]) -> Batch:
+    """Looks at batches of servers on this machine come at once and often: such a server makes nobody wait.
+
+    As it is where any of the models with a batch API has another address.
+    """
+    addresses = [model.api_base for model in models if model.capability.batch is not None]
+    if addresses and all(address and urlsplit(address).hostname in HERE for address in addresses):
+        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S)
+    return batch
 
 
 def _duration(value: str, where: str, key: str) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from runner import fastjson
 from runner.dispatch.rate_limits import Amount
-from runner.errors import TransientError
+from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
+from runner.providers.received import NOT_A_REPLY, redirected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     import aiohttp
+    from yarl import URL
 
     from runner.records import Adapted, Limits, Model
 
     Send: TypeAlias = Callable[["Wire"], Awaitable[tuple[bytes, Mapping[str, str]]]]
 
+CONNECT_TIMEOUT_S = 10.0
+"""Most seconds until a connection stands."""
 BYTES_A_TOKEN = 4
 """Of a request's body: as roughly as providers count before they have read it."""
 
@@ -41,38 +47,86 @@ class Wire:
 
 
 def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model) -> Send:
-    """How one attempt is made: the request out, the reply's bytes and headers back, else a ProviderError."""
+    """How one attempt is made: the request out, the bytes of an answer and its headers back, else a ProviderError.
+
+    `session` is one of `new_session`. What arrives is held to `limits.max_reply_bytes` as it arrives, and is an answer
+    of the API that was asked before it is handed on.
+    """
     import aiohttp
-    from yarl import URL
+    import yarl
 
     limits = model.limits
     if isinstance(codec, Fallback):
 
         async def complete(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
-            return await codec.complete(wire.adapted.request, limits.timeout_s), {}
+            with _whatever_it_holds(), _placed(yarl.URL(model.api_base) if model.api_base else None, model):
+                return await codec.complete(wire.adapted.request, limits.timeout_s), {}
 
         return complete
-    url, headers = URL(codec.url), codec.headers
+    url, headers = yarl.URL(codec.url), {"Accept-Encoding": ENCODINGS, **codec.headers}
     timeout = aiohttp.ClientTimeout(
-        total=limits.timeout_s, sock_connect=limits.connect_timeout_s, sock_read=limits.first_byte_timeout_s
+        total=limits.timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=limits.first_byte_timeout_s
     )
 
     async def post(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
         try:
-            async with session.post(url, data=wire.body, headers=headers, timeout=timeout) as response:
-                raw = await response.read()
+            async with session.post(
+                url, data=wire.body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                with _placed(url, model):
+                    taken = body_of(response, limits.max_reply_bytes) if response.status < 300 else first_of(response)
+                    raw = await taken
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
             raise TransientError("connection", f"{type(error).__name__}: {error}") from error
-        if response.status == 200:
-            if raw.strip():
-                return raw, response.headers
-            # Providers that keep a busy connection open with empty lines may end it with nothing else.
-            raise TransientError("connection", f"an empty reply from {codec.url}")
-        raise error_of(response.status, response.headers, raw)
+        with _whatever_it_holds():
+            if response.status >= 300:
+                raise _refusal(response.status, response.headers, raw, url, model)
+            with _placed(url, model):
+                codec.check(raw)
+        return raw, response.headers
 
     return post
+
+
+def new_session() -> aiohttp.ClientSession:
+    """A session that keeps no cookies, has no limit of its own, and hands bodies over as they came."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
+@contextmanager
+def _whatever_it_holds() -> Iterator[None]:
+    """One body, whatever it holds, fails its own request and no other."""
+    try:
+        yield
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise FatalError("malformed", f"what came cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _refusal(status: int, headers: Mapping[str, str], raw: bytes, url: URL, model: Model) -> ProviderError:
+    if status < 400:
+        return redirected(status, headers, str(url.with_user(None)), f"model.{model.name}.api_base")
+    return error_of(status, headers, raw)
+
+
+@contextmanager
+def _placed(url: URL | None, model: Model) -> Iterator[None]:
+    """Around what may be no reply: its error names the address that sent it, and the setting for that."""
+    try:
+        yield
+    except FatalError as error:
+        if error.kind != NOT_A_REPLY:
+            raise
+        asked = "" if url is None else f"{url.with_user(None)} was asked; "
+        missing = url is not None and url.path in ("", "/", "/chat/completions")
+        advice = f"{asked}set model.{model.name}.api_base= to another address{', most end in /v1' if missing else ''}"
+        raise FatalError(error.kind, f"{error} ({advice})", status=error.status) from error
 
 
 def _late(error: TimeoutError, limits: Limits) -> str:
@@ -80,7 +134,7 @@ def _late(error: TimeoutError, limits: Limits) -> str:
     import aiohttp
 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection within {limits.connect_timeout_s:g} s (limits.connect_timeout_s)"
+        return f"no connection within {CONNECT_TIMEOUT_S:g} s"
     if isinstance(error, aiohttp.SocketTimeoutError):
         return f"no byte for {limits.first_byte_timeout_s:g} s (limits.first_byte_timeout_s)"
     return f"no reply within {limits.timeout_s:g} s (limits.timeout_s)"

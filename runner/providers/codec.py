@@ -1,19 +1,23 @@
 """A request -> the bytes that a provider takes, and its bytes -> a Reply; the same bytes live and in a batch line.
 
-SERVICES lists the providers that are spoken to directly. Any other is reached through `litellm.acompletion` (Fallback).
+services.SERVICES has the providers that are spoken to directly. Any other is reached through `litellm.acompletion`
+(fallback).
 tests/contract holds what is sent against what LiteLLM itself would send.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.config.pricing import price_of
-from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.reply import error_of, read_chat, read_object
+from runner.errors import ProviderError
+from runner.providers import identity
+from runner.providers.fallback import Fallback
+from runner.providers.received import accept
+from runner.providers.reply import error_of, read_chat
+from runner.providers.services import SERVICES, base_of, gemini_base
 from runner.providers.translation import Anthropic, Chat, ChatVariant, Gemini, Translation, config_of, prepare
 
 if TYPE_CHECKING:
@@ -28,81 +32,30 @@ NO_KEY = "no-key"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A provider that is spoken to over plain HTTP with one key."""
-
-    format: Literal["chat", "chat_variant", "anthropic", "gemini"]
-    base: str | None
-    """Its address where `api_base` is null; None where the model must have one, or LiteLLM knows it (Gemini)."""
-
-
-SERVICES: Mapping[str, Service] = {
-    # LiteLLM's own default addresses, stated here because it lets environment variables change them.
-    "embedded": Service("chat", None),
-    "openai": Service("chat", "https://api.openai.com/v1"),
-    "groq": Service("chat_variant", "https://api.groq.com/openai/v1"),
-    "xai": Service("chat_variant", "https://api.x.ai/v1"),
-    "deepseek": Service("chat_variant", "https://api.deepseek.com/beta"),
-    "mistral": Service("chat_variant", "https://api.mistral.ai/v1"),
-    "openrouter": Service("chat_variant", "https://openrouter.ai/api/v1"),
-    "anthropic": Service("anthropic", "https://api.anthropic.com"),
-    "gemini": Service("gemini", None),
-    # Only where `api_base` names project and location; without it LiteLLM finds both by its own rules.
-    "vertex_ai": Service("gemini", None),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Codec:
     """One model's wire format, made once and used for every request."""
 
     url: str
     headers: Mapping[str, str]
     translation: Translation
+    model: Model
 
     def encode(self, request: Request) -> bytes:
         """The JSON body: equal requests give equal bytes. FatalError (bad_request) where the format cannot hold it."""
         return fastjson.dumps(self.translation.body(request))
 
+    def check(self, raw: bytes) -> None:
+        """ProviderError where a body is no answer of this API, or of another model and `identity` is strict.
+
+        See received.accept and identity.check.
+
+        To be asked before a body is kept as bought, be it a live reply's or one in a batch's line.
+        """
+        identity.check(self.model, accept(raw, self.translation.dialect))
+
     def decode(self, raw: bytes, rung: Rung) -> Reply:
-        """A reply's body, read. FatalError (malformed) where it is no reply of this provider."""
+        """A reply's body, read. ProviderError where it is no reply of this provider."""
         return read_chat(self.translation.chat(raw), rung)
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """A model that only `litellm.acompletion` reaches: signed requests, token exchange, unusual formats.
-
-    Here, and only here, LiteLLM finds credentials by its own rules where the model has no key of its own.
-    """
-
-    model: Model
-    api_key: str | None
-
-    async def complete(self, request: Request, timeout_s: float) -> bytes:
-        """One attempt; the reply as a chat completion's JSON. Raises ProviderError as any other exchange does."""
-        litellm = prepare()
-        try:
-            response = await litellm.acompletion(
-                model=f"{self.model.provider}/{request.model_id}",
-                messages=[dict(message) for message in request.messages],
-                api_key=self.api_key,
-                api_base=self.model.api_base,
-                timeout=timeout_s,
-                max_retries=0,
-                num_retries=0,
-                drop_params=False,
-                # Given tools, LiteLLM otherwise imports a package that this program does not install.
-                _skip_mcp_handler=True,
-                **request.params,
-            )
-        except Exception as error:
-            raise _provider_error(litellm, error) from error
-        return fastjson.dumps(response.model_dump(mode="json"))
-
-    def decode(self, raw: bytes, rung: Rung) -> Reply:
-        """As Codec.decode."""
-        return read_chat(read_object(raw), rung)
 
 
 def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
@@ -113,47 +66,35 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
     service = SERVICES.get(model.provider)
     if service is None or (model.provider == "vertex_ai" and model.api_base is None):
         return Fallback(model, api_key)
-    base = (model.api_base or service.base or "").rstrip("/")
+    base = base_of(model.provider, model.api_base)
     match service.format:
         case "chat":
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key or NO_KEY}"}
-            return Codec(_below(base, "/chat/completions"), _known(headers), Chat())
+            return Codec(_below(base, "/chat/completions"), _known(headers), Chat(), model)
         case "chat_variant":
             config = config_of(model.provider, model.id)
             url = _below(base, "/chat/completions")
-            return Codec(url, _headers(config, model, base, api_key), ChatVariant(model.provider, config))
+            return Codec(url, _headers(config, model, base, api_key), ChatVariant(model.provider, config), model)
         case "anthropic":
             config = config_of(model.provider, model.id)
-            return Codec(_below(base, "/v1/messages"), _headers(config, model, base, api_key), Anthropic(config))
+            return Codec(_below(base, "/v1/messages"), _headers(config, model, base, api_key), Anthropic(config), model)
         case "gemini" if model.provider == "vertex_ai":
             return _vertex(model, base, api_key)
         case "gemini":
-            return _gemini(model, base or None, api_key)
+            return _gemini(model, base, api_key)
 
 
-def _gemini(model: Model, base: str | None, api_key: str | None) -> Codec:
-    config = config_of(model.provider, model.id)
-    from litellm.llms.vertex_ai.vertex_llm_base import VertexBase
-
-    headers, url = VertexBase().get_token_and_url(
-        model=model.id,
-        auth_header=None,
-        gemini_api_key=api_key or NO_KEY,
-        vertex_project=None,
-        vertex_location=None,
-        vertex_credentials=None,
-        stream=False,
-        custom_llm_provider="gemini",
-        api_base=base,
-    )
-    return Codec(url, _known({"Content-Type": "application/json", **headers}), Gemini(config))
+def _gemini(model: Model, base: str, api_key: str | None) -> Codec:
+    url = f"{gemini_base(base)}/models/{model.id}:generateContent"
+    headers = {"Content-Type": "application/json", "x-goog-api-key": api_key or NO_KEY}
+    return Codec(url, _known(headers), Gemini(config_of(model.provider, model.id)), model)
 
 
 def _vertex(model: Model, base: str, access_token: str | None) -> Codec:
     """Gemini's format at Vertex AI, below projects/PROJECT/locations/LOCATION, with an access token for a key."""
     url = f"{base}/publishers/google/models/{model.id}:generateContent"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {access_token or NO_KEY}"}
-    return Codec(url, _known(headers), Gemini(config_of("gemini", model.id)))
+    return Codec(url, _known(headers), Gemini(config_of("gemini", model.id)), model)
 
 
 def _headers(config: Any, model: Model, base: str, api_key: str | None) -> Mapping[str, str]:
@@ -181,20 +122,6 @@ def _known(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _below(base: str, path: str) -> str:
     return base if base.endswith(path) else base + path
-
-
-def _provider_error(litellm: Any, error: Exception) -> ProviderError:
-    """LiteLLM's exceptions by the status that they carry; its time-outs and lost connections carry made-up ones."""
-    if isinstance(error, litellm.Timeout):
-        return TransientError("timeout", str(error))
-    if isinstance(error, litellm.APIConnectionError):
-        return TransientError("connection", str(error))
-    status = getattr(error, "status_code", None)
-    if not isinstance(status, int):
-        return FatalError("bad_request", f"{type(error).__name__}: {error}")
-    # LiteLLM keeps the provider's headers, and with them Retry-After, in a place of its own.
-    headers = dict(getattr(error, "litellm_response_headers", None) or {})
-    return error_of(status, headers, json.dumps({"error": {"message": str(error)}}).encode())
 
 
 @dataclass(slots=True)

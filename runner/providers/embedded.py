@@ -6,9 +6,10 @@ So a run without key or network takes the same path as any other: the same codec
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
@@ -37,7 +38,12 @@ def weights_of(model: Model) -> Path:
     if own.suffix == ".gguf":
         if own.is_file():
             return own
-        raise ConfigError("no such weights file", where=f"model/{model.name}.yaml", key="id", advice=f"ls {own.parent}")
+        raise ConfigError(
+            "no such weights file",
+            where=f"model/{model.name}.yaml",
+            key="id",
+            advice=f"ls {shlex.quote(str(own.parent))}",
+        )
     specs = [spec for name in WEIGHTS_PACKAGES if (spec := find_spec(name)) is not None]
     for folder in (folder for spec in specs for folder in spec.submodule_search_locations or ()):
         path = Path(folder) / f"{model.id}.gguf"
@@ -45,6 +51,15 @@ def weights_of(model: Model) -> Path:
             return path
     message = f"the weights of '{model.id}' are not installed"
     raise ConfigError(message, where=f"model/{model.name}.yaml", key="id", advice=WEIGHTS_ADVICE)
+
+
+def served_name(stated: str) -> str:
+    """A model's name for people elsewhere: of weights on a disk, their file's name without `.gguf`; else as it stands.
+
+    llama.cpp gives the whole path unless it is told a name, here before this version and in servers of one's own.
+    """
+    path = PureWindowsPath(stated)  # parts at both slashes
+    return path.stem if path.suffix == ".gguf" and len(path.parts) > 1 else stated
 
 
 @contextmanager
@@ -60,6 +75,7 @@ def serve(model: Model, threads: int) -> Iterator[str]:
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    params.model_alias = {served_name(str(path))}
     params.n_parallel = model.limits.concurrency
     params.n_ctx = CONTEXT_TOKENS * model.limits.concurrency
     params.cpuparams.n_threads = threads

@@ -29,7 +29,7 @@ ENDED: frozenset[Phase] = frozenset({"failed", "completed", "expired", "cancelle
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchLine:
     """One request of a batch."""
 
     id: str
@@ -42,7 +42,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Job:
+class BatchJob:
     """A batch as its provider remembers it. Everything that can be derived from the clock is not kept."""
 
     id: str
@@ -56,7 +56,7 @@ class Job:
     created: float
     window_h: float
     fate: Fate
-    items: list[Item]
+    items: list[BatchLine]
     facts: dict[str, Any]
     """What the create request said and answers repeat: metadata, name, input file, model."""
     errors: list[Json] = field(default_factory=list)
@@ -81,15 +81,15 @@ LINE_FAULTS = ("item_error", "omit", "corrupt", "duplicate")
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedJob:
     """One item of a batch, and how it ended."""
 
-    job: Job
+    job: BatchJob
     index: int
     end: End
 
     @property
-    def item(self) -> Item:
+    def item(self) -> BatchLine:
         """The item."""
         return self.job.items[self.index]
 
@@ -105,28 +105,28 @@ def fate_of(plan: FaultPlan, number: int) -> Fate:
     return next((fate for fate in FATES if fate == name), "normal")
 
 
-def line_fault(job: Job, plan: FaultPlan, index: int) -> str | None:
+def line_fault(job: BatchJob, plan: FaultPlan, index: int) -> str | None:
     """Which of LINE_FAULTS strikes the item at this index."""
     return stricken(plan, job.first + index + 1, LINE_FAULTS)
 
 
-def begins(job: Job, plan: FaultPlan) -> float:
+def begins(job: BatchJob, plan: FaultPlan) -> float:
     """When its first item starts."""
     return (job.created if job.begun is None else job.begun) + plan.validating_s
 
 
-def closes(job: Job, plan: FaultPlan) -> float:
+def closes(job: BatchJob, plan: FaultPlan) -> float:
     """When its completion window ends, as the provider states it."""
     return job.created + job.window_h * plan.hour_s
 
 
-def stops(job: Job, plan: FaultPlan) -> float:
+def stops(job: BatchJob, plan: FaultPlan) -> float:
     """When it stops working on items unless it is cancelled: all done, or the window closed."""
     done = begins(job, plan) + _run_s(job, plan)
     return math.inf if job.fate == "freeze" else max(begins(job, plan), min(done, closes(job, plan)))
 
 
-def _run_s(job: Job, plan: FaultPlan) -> float:
+def _run_s(job: BatchJob, plan: FaultPlan) -> float:
     match job.fate:
         case "expire":
             return 2 * max(0.0, closes(job, plan) - begins(job, plan))
@@ -136,11 +136,11 @@ def _run_s(job: Job, plan: FaultPlan) -> float:
             return plan.batch_s
 
 
-def _expires(job: Job, plan: FaultPlan) -> bool:
+def _expires(job: BatchJob, plan: FaultPlan) -> bool:
     return begins(job, plan) + _run_s(job, plan) > closes(job, plan)
 
 
-def phase(job: Job, plan: FaultPlan, now: float) -> Phase:
+def phase(job: BatchJob, plan: FaultPlan, now: float) -> Phase:
     """Where it stands."""
     if job.errors or job.fate == "fail":
         return "validating" if now < begins(job, plan) else "failed"
@@ -155,7 +155,7 @@ def phase(job: Job, plan: FaultPlan, now: float) -> Phase:
     return "finalizing" if now < stops(job, plan) + plan.finalizing_s else "completed"
 
 
-def ended(job: Job, plan: FaultPlan) -> float:
+def ended(job: BatchJob, plan: FaultPlan) -> float:
     """When it reaches its last phase; infinity where never."""
     if job.errors or job.fate == "fail":
         return begins(job, plan)
@@ -164,7 +164,7 @@ def ended(job: Job, plan: FaultPlan) -> float:
     return stops(job, plan) + (0 if _expires(job, plan) else plan.finalizing_s)
 
 
-def done(job: Job, plan: FaultPlan, now: float) -> int:
+def done(job: BatchJob, plan: FaultPlan, now: float) -> int:
     """How many of its items are finished, and so billed."""
     if job.errors or job.fate == "fail":
         return 0
@@ -179,7 +179,7 @@ def done(job: Job, plan: FaultPlan, now: float) -> int:
     return len(job.items) if elapsed >= run_s else math.floor(len(job.items) * elapsed / run_s + 1e-9)
 
 
-def end_of(job: Job, plan: FaultPlan, index: int) -> End:
+def end_of(job: BatchJob, plan: FaultPlan, index: int) -> End:
     """How the item at this index ended, in a batch that has."""
     if index >= done(job, plan, math.inf):
         return "cancelled" if phase(job, plan, math.inf) == "cancelled" else "expired"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runner.simulator.http import Refused
 from runner.simulator.plan import stricken
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from runner.simulator.http import Call, Provider, Route
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _FAULTS = ("drop", "refuse", "server_error")
 
 
-class Dropped(Exception):  # noqa: N818  it is a fault of the wire, not of this program
+class ConnectionDropped(Exception):  # noqa: N818  it is a fault of the wire, not of this program
     """The connection is to be closed without an answer."""
 
 
 @dataclass(slots=True)
-class TokenBucket:
+class QuotaBucket:
     """Tokens that refill evenly, at most a minute's worth of them."""
 
     per_minute: int
@@ -44,13 +44,13 @@ class Traffic:
     """The state of the quotas, by provider and key."""
 
     plan: FaultPlan
-    buckets: dict[tuple[str, str, str], TokenBucket] = field(default_factory=dict)
+    buckets: dict[tuple[str, str, str], QuotaBucket] = field(default_factory=dict)
 
     def admit(self, world: World, provider: Provider, route: Route, call: Call) -> dict[str, str]:
-        """Let a request pass, with the headers that tell of quotas; Refused or Dropped where it does not."""
+        """Let a request pass, with the headers that tell of quotas; Refused or ConnectionDropped where it does not."""
         match stricken(self.plan, world.turn(f"request {provider.name}"), _FAULTS) if self._faulty else None:
             case "drop":
-                raise Dropped
+                raise ConnectionDropped
             case "refuse":
                 message = f"Rate limit reached. Please try again in {self.plan.retry_after_s:g}s."
                 raise Refused("rate_limit", message, retry_s=self.plan.retry_after_s)
@@ -66,10 +66,10 @@ class Traffic:
 
     def _take(self, now: float, provider: Provider, call: Call) -> dict[str, str]:
         account = provider.account(call)
-        wanted: list[tuple[str, TokenBucket, float]] = []
+        wanted: list[tuple[str, QuotaBucket, float]] = []
         for name, limit in (("requests", self.plan.rpm), ("tokens", self.plan.tpm)):
             if limit:
-                bucket = self.buckets.setdefault((provider.name, account, name), TokenBucket(limit, limit, now))
+                bucket = self.buckets.setdefault((provider.name, account, name), QuotaBucket(limit, limit, now))
                 bucket.fill(now)
                 wanted.append((name, bucket, 1 if name == "requests" else provider.tokens(call)))
         wait_s = max(bucket.wait_s(amount) for _, bucket, amount in wanted)
@@ -85,7 +85,7 @@ class Traffic:
         return headers
 
 
-def _told(provider: Provider, buckets: list[tuple[str, TokenBucket, float]], now: float) -> dict[str, str]:
+def _told(provider: Provider, buckets: list[tuple[str, QuotaBucket, float]], now: float) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, bucket, _ in buckets:
         full_s = bucket.wait_s(bucket.per_minute)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
+from runner.simulator.values import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from re import Match, Pattern
@@ -15,17 +17,6 @@ if TYPE_CHECKING:
     from runner.records import Json
     from runner.simulator.state import World
 
-RefusalKind = Literal[
-    "key_missing",
-    "key_wrong",
-    "not_found",
-    "model_not_found",
-    "bad_request",
-    "too_large",
-    "conflict",
-    "rate_limit",
-    "server",
-]
 Purpose = Literal["live", "create", "download", "other"]
 
 
@@ -60,7 +51,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What goes back. A body given as a function is long to make, and made beside the server's loop."""
 
     status: int = 200
@@ -69,29 +60,14 @@ class Answer:
     content_type: str = "application/json"
 
 
-def answer(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def answer(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """A JSON answer."""
-    return Answer(status, dumped(value), headers or {})
+    return HttpAnswer(status, dumped(value), headers or {})
 
 
 def dumped(value: Json) -> bytes:
     """JSON as the providers write it: compact UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-class Refused(Exception):  # noqa: N818  it is an answer of the provider, not an error of this program
-    """The provider says no. `kind` decides status and error type in the provider's own words."""
-
-    def __init__(
-        self, kind: RefusalKind, message: str, *, param: str | None = None, code: str | None = None, retry_s: float = 0
-    ) -> None:
-        super().__init__(message)
-        self.kind: RefusalKind = kind
-        self.message = message
-        self.param = param
-        self.code = code
-        self.retry_s = retry_s
-        self.headers: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +78,7 @@ class Route:
     path: Pattern[str]
     endpoint: str
     """Its name in counts, such as `batches.create`."""
-    handle: Callable[[World, Call, Match[str]], Answer]
+    handle: Callable[[World, Call, Match[str]], HttpAnswer]
     purpose: Purpose = "other"
 
 
@@ -110,7 +86,7 @@ def route(
     method: str,
     path: str,
     endpoint: str,
-    handle: Callable[[World, Call, Match[str]], Answer],
+    handle: Callable[[World, Call, Match[str]], HttpAnswer],
     purpose: Purpose = "other",
 ) -> Route:
     """A Route whose path writes {name} for one segment and {name*} for the rest; a group's text is percent-encoded."""
@@ -128,7 +104,7 @@ class Provider:
     routes: tuple[Route, ...]
     account: Callable[[Call], str]
     """The caller's key; Refused where it is missing or wrong."""
-    refusal: Callable[[Refused], Answer]
+    refusal: Callable[[Refused], HttpAnswer]
     """A refusal in this vendor's words."""
     limit_headers: Literal["openai", "anthropic", "none"] = "openai"
     tokens: Callable[[Call], int] = lambda call: len(call.body) // 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.simulator import anthropic, gcs, gemini, mistral, openai, vertex, xai
+from runner.simulator.apis import anthropic, gcs, gemini, mistral, openai, vertex, xai
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ BASES: Mapping[str, str] = {
     "groq": "/groq/openai/v1",
     "kluster": "/kluster/v1",
     "xai": "/xai/v1",
-    "deepseek": "/deepseek/beta",
+    "deepseek": "/deepseek",
     "mistral": "/mistral/v1",
     "anthropic": "/anthropic",
     "gemini": "/gemini",

@@ -1,4 +1,4 @@
-"""One asyncio server on one port: HTTP -> Call -> provider -> Answer -> HTTP. The only module that knows aiohttp."""
+"""One asyncio server on one port: HTTP -> Call -> provider -> HttpAnswer -> HTTP. Only it knows aiohttp."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
-from runner.simulator.faults import Dropped, Traffic, latency_s, retry_headers
-from runner.simulator.http import Answer, Call, Refused, answer
+from runner import event_loop
+from runner.simulator.faults import ConnectionDropped, Traffic, latency_s, retry_headers
+from runner.simulator.http import Call, HttpAnswer, answer
 from runner.simulator.plan import FaultPlan
 from runner.simulator.registry import WRITERS, providers
 from runner.simulator.state import World
 from runner.simulator.storage import Memory
+from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +72,7 @@ class Simulator:
 
         # aiohttp does not publish the types of these arguments.
         def request_of(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]
-            # Batch files are larger than what aiohttp takes by default; nought is no limit.
+            # Batch files are larger than what aiohttp takes by default; zero is no limit.
             loop = asyncio.get_running_loop()
             return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)
 
@@ -120,7 +122,7 @@ class Simulator:
         self._world.peak = max(self._world.peak, self._open)
         try:
             return await self._answer(request, *found)
-        except Dropped:
+        except ConnectionDropped:
             return self._hang_up(request)
         finally:
             self._open -= 1
@@ -150,23 +152,23 @@ class Simulator:
             await asyncio.sleep(latency_s(plan, world.turn("latency")))
         accepted = reply.status < 300
         if accepted and route.purpose == "create" and world.strikes(f"drop_create {provider.name}", plan.drop_create):
-            raise Dropped
+            raise ConnectionDropped
         if callable(reply.body):
-            reply = Answer(reply.status, await asyncio.to_thread(reply.body), reply.headers, reply.content_type)
+            reply = HttpAnswer(reply.status, await asyncio.to_thread(reply.body), reply.headers, reply.content_type)
         if accepted and route.purpose == "download" and world.strikes("drop_download", plan.drop_download):
             return await self._half(request, reply)
         return self._response(reply)
 
-    def _decided(self, provider: Provider, route: Route, match: Match[str], call: Call) -> Answer:
+    def _decided(self, provider: Provider, route: Route, match: Match[str], call: Call) -> HttpAnswer:
         try:
             told = self._traffic.admit(self._world, provider, route, call)
             reply = route.handle(self._world, call, match)
         except Refused as refused:
             refusal = provider.refusal(refused)
-            return Answer(refusal.status, refusal.body, {**refusal.headers, **retry_headers(refused)})
-        return Answer(reply.status, reply.body, {**reply.headers, **told}, reply.content_type) if told else reply
+            return HttpAnswer(refusal.status, refusal.body, {**refusal.headers, **retry_headers(refused)})
+        return HttpAnswer(reply.status, reply.body, {**reply.headers, **told}, reply.content_type) if told else reply
 
-    def _response(self, reply: Answer) -> web.Response:
+    def _response(self, reply: HttpAnswer) -> web.Response:
         from aiohttp import web
 
         assert isinstance(reply.body, bytes)  # noqa: S101  a function has been called by now
@@ -177,9 +179,9 @@ class Simulator:
     def _hang_up(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
-        return self._response(Answer(500))
+        return self._response(HttpAnswer(500))
 
-    async def _half(self, request: web.BaseRequest, reply: Answer) -> web.StreamResponse:
+    async def _half(self, request: web.BaseRequest, reply: HttpAnswer) -> web.StreamResponse:
         """Half of the body, then no more."""
         from aiohttp import web
 
@@ -254,11 +256,13 @@ def serve(
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        if threading.current_thread() is threading.main_thread():  # signals are the main thread's
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
         async with Simulator(plan, host=host, port=port, state=state) as simulator:
             if ready is not None:
                 ready(simulator.base)
             await stop.wait()
 
-    asyncio.run(run())
+    with suppress(KeyboardInterrupt):  # where it runs beside an event loop that was there before
+        event_loop.run(run())

@@ -11,41 +11,24 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
-from runner.simulator.http import Refused
 from runner.simulator.plan import struck
+from runner.simulator.values import Refused, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runner.simulator.answers import Ask
-    from runner.simulator.batch_jobs import Closed, Item, Job, Phase
+    from runner.simulator.batch_jobs import BatchJob, BatchLine, ClosedJob, Phase
+    from runner.simulator.chat.answers import Ask
     from runner.simulator.plan import FaultPlan
     from runner.simulator.storage import Memory
 
-    Writer = Callable[["World", Closed], tuple[str, str, bytes]]
+    Writer = Callable[["World", ClosedJob], tuple[str, str, bytes]]
     """A result line: its file (`output`, `error`), the kind of end it tells (succeeded, errored, ...), its bytes."""
 
 NO_FILE = "none"
 """The file of items that leave no trace in the results."""
 SETTLED_AT_ONCE = 500
 """Batches of so many items have their results the moment they end, larger ones a little later."""
-
-
-@dataclass(slots=True)
-class StoredFile:
-    """A file at a provider. A result file's bytes are its batch's lines, so it has none of its own."""
-
-    id: str
-    api: str
-    account: str
-    name: str
-    purpose: str
-    created: float
-    data: bytes = b""
-    mime: str = "application/octet-stream"
-    job: str | None = None
-    part: str = ""
-    """Of a result file: its batch, and which of the batch's files it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +63,7 @@ class World:
     memory: Memory
     clock: Callable[[], float] = time.time
     files: dict[str, StoredFile] = field(default_factory=dict)
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[str, BatchJob] = field(default_factory=dict)
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     bought: Counter[str] = field(default_factory=Counter)
     """Live purchases by digest of the body."""
@@ -172,18 +155,18 @@ class World:
         self,
         api: str,
         account: str,
-        items: list[Item],
+        items: list[BatchLine],
         *,
         prefix: str,
         window_h: float,
         facts: dict[str, Any],
         errors: list[Any] | None = None,
         fails: bool = True,
-    ) -> Job:
+    ) -> BatchJob:
         """Accept a batch. Where an API knows no failed ones (`fails`), the plan's `fail` does as its `stall`."""
         number = sum(job.api == api for job in self.jobs.values()) + 1
         fate = batch_jobs.fate_of(self.plan, number)
-        job = batch_jobs.Job(
+        job = batch_jobs.BatchJob(
             id=self.new_id(prefix, api),
             api=api,
             account=account,
@@ -200,32 +183,32 @@ class World:
         self.memory.keep_job(job)
         return job
 
-    def job(self, api: str, account: str, job_id: str, message: str = "No batch found with id '{}'.") -> Job:
+    def job(self, api: str, account: str, job_id: str, message: str = "No batch found with id '{}'.") -> BatchJob:
         """A batch of this account; Refused (not_found) for any other."""
         found = self.jobs.get(job_id)
         if found is None or found.deleted or (found.api, found.account) != (api, account):
             raise Refused("not_found", message.format(job_id))
         return found
 
-    def listed(self, api: str, account: str) -> list[Job]:
+    def listed(self, api: str, account: str) -> list[BatchJob]:
         """The batches that a list shows, newest first."""
         seen = self.clock() - self.plan.list_delay_s
         mine = [job for job in self.jobs.values() if (job.api, job.account, job.deleted) == (api, account, False)]
         return [job for job in reversed(mine) if job.created <= seen]
 
-    def extend(self, job: Job, items: list[Item]) -> None:
+    def extend(self, job: BatchJob, items: list[BatchLine]) -> None:
         """Add items to a batch, which begins anew (xAI)."""
         job.items += items
         job.begun = self.clock()
         self.memory.keep_job(job)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: BatchJob) -> None:
         """Begin to cancel a batch that is still at work."""
         if job.cancel_at is None and self.observe(job) in ("validating", "running"):
             job.cancel_at = self.clock()
             self.memory.update_job(job)
 
-    def delete(self, job: Job) -> None:
+    def delete(self, job: BatchJob) -> None:
         """Forget a batch, but not that it was billed."""
         job.deleted = True
         self.memory.update_job(job)
@@ -235,7 +218,7 @@ class World:
         mine = [job for job in self.jobs.values() if (job.api, job.account) == (api, account)]
         return sum(job.facts.get("tokens", 0) for job in mine if self.observe(job) not in batch_jobs.ENDED)
 
-    def observe(self, job: Job) -> Phase:
+    def observe(self, job: BatchJob) -> Phase:
         """Where a batch stands. One that has ended has its results; until they are written it seems to finish."""
         phase = batch_jobs.phase(job, self.plan, self.clock())
         if phase not in batch_jobs.ENDED or phase == "failed" or job.settled == len(job.items):
@@ -245,16 +228,16 @@ class World:
             return phase
         return "cancelling" if phase == "cancelled" else "finalizing"
 
-    def due(self) -> Iterable[Job]:
+    def due(self) -> Iterable[BatchJob]:
         """Large batches that have ended but lack results."""
         now = self.clock()
         ripe = (job for job in self.jobs.values() if job.settled < len(job.items))
         return [job for job in ripe if batch_jobs.phase(job, self.plan, now) in ("completed", "expired", "cancelled")]
 
-    def settle(self, job: Job, upto: int) -> None:
+    def settle(self, job: BatchJob, upto: int) -> None:
         """Write the result lines of the items before this index."""
         for index in range(job.settled, upto):
-            closed = batch_jobs.Closed(job, index, batch_jobs.end_of(job, self.plan, index))
+            closed = batch_jobs.ClosedJob(job, index, batch_jobs.end_of(job, self.plan, index))
             part, end, line = self.writers[job.api](self, closed)
             job.lines.setdefault(part, []).append((index, line))
             job.tally[end] = job.tally.get(end, 0) + 1
@@ -262,7 +245,7 @@ class World:
         if job.settled == len(job.items) and batch_jobs.phase(job, self.plan, self.clock()) in batch_jobs.ENDED:
             self._file_results(job)
 
-    def _file_results(self, job: Job) -> None:
+    def _file_results(self, job: BatchJob) -> None:
         for part in job.lines.keys() - {NO_FILE}:
             file_id = result_file(job, part)
             if file_id not in job.removed and file_id not in self.files:
@@ -272,7 +255,7 @@ class World:
                 owner = (place["api"], place["account"])
                 self.add_file(StoredFile(file_id, *owner, name, "batch_output", made, job=job.id, part=part))
 
-    def delivered(self, job: Job, part: str) -> list[bytes]:
+    def delivered(self, job: BatchJob, part: str) -> list[bytes]:
         """Result lines as a client gets them: shuffled, and with the plan's faults."""
         lines: list[bytes] = []
         for index, line in job.lines.get(part, ()):
@@ -290,7 +273,7 @@ class World:
         return lines
 
 
-def result_file(job: Job, part: str) -> str:
+def result_file(job: BatchJob, part: str) -> str:
     """Id of a batch's result file: its address where the batch was told one."""
     told: str | None = job.facts.get("place", {}).get(part)
     return told or f"file-{part}-{job.id}"

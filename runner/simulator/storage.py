@@ -7,8 +7,8 @@ import sqlite3
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from runner.simulator.batch_jobs import Item, Job
-from runner.simulator.state import StoredFile
+from runner.simulator.batch_jobs import BatchJob, BatchLine
+from runner.simulator.values import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,14 @@ class Memory:
             for facts, data in self._database.execute("SELECT facts, data FROM file ORDER BY rowid"):
                 yield StoredFile(**json.loads(facts), data=data)
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[BatchJob]:
         """Every batch that was kept, in the order of their creation."""
         if self._database is not None:
             for facts, items in self._database.execute("SELECT facts, items FROM job ORDER BY rowid"):
                 stated = json.loads(facts)
                 stated["removed"] = set(stated["removed"])
-                listed = [Item(entry[0], entry[1].encode(), entry[2], entry[3]) for entry in json.loads(items)]
-                yield Job(**stated, items=listed)
+                listed = [BatchLine(entry[0], entry[1].encode(), entry[2], entry[3]) for entry in json.loads(items)]
+                yield BatchJob(**stated, items=listed)
 
     def keep_file(self, file: StoredFile) -> None:
         """Keep a new file."""
@@ -63,18 +63,18 @@ class Memory:
         if self._database is not None:
             self._database.execute("DELETE FROM file WHERE id = ?", (file_id,))
 
-    def keep_job(self, job: Job) -> None:
+    def keep_job(self, job: BatchJob) -> None:
         """Keep a batch with its items."""
         if self._database is not None:
             items = json.dumps([[item.id, item.body.decode(), item.nth, item.note] for item in job.items])
             self._database.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?)", (job.id, _facts(job), items))
 
-    def update_job(self, job: Job) -> None:
+    def update_job(self, job: BatchJob) -> None:
         """Keep what has changed about a batch other than its items."""
         if self._database is not None:
             self._database.execute("UPDATE job SET facts = ? WHERE id = ?", (_facts(job), job.id))
 
 
-def _facts(job: Job) -> str:
+def _facts(job: BatchJob) -> str:
     facts = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in _DERIVED}
     return json.dumps({**facts, "removed": sorted(job.removed)})

@@ -16,7 +16,10 @@ from google.oauth2.credentials import Credentials
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from simulator_clients import CHAT, USER, chat_body, claude_body, gemini_body, jsonl
 
-from runner.simulator import FaultPlan, SimulatorThread, anthropic_chat, gemini_chat, openai_chat
+from runner.simulator import FaultPlan, SimulatorThread
+from runner.simulator.chat import anthropic as anthropic_chat
+from runner.simulator.chat import gemini as gemini_chat
+from runner.simulator.chat import openai as openai_chat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

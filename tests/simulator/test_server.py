@@ -21,8 +21,8 @@ from simulator_clients import Client, chat_body, claude_body, gemini_body, send
 
 from runner.errors import ConfigError
 from runner.simulator import FaultPlan, Simulator, SimulatorThread, batch_jobs, load_plan
-from runner.simulator.answers import Ask, say, tokens_of
-from runner.simulator.batch_jobs import Item, Job
+from runner.simulator.batch_jobs import BatchJob, BatchLine
+from runner.simulator.chat.answers import Ask, say, tokens_of
 from runner.simulator.faults import latency_s
 from runner.simulator.plan import plan_names, stricken, struck
 
@@ -471,7 +471,9 @@ def test_serving_ends_in_peace(tmp_path: Path) -> None:
 def test_a_batch_only_goes_forward(plan: FaultPlan, count: int, cancel_at: float | None) -> None:
     """Whatever the plan, phases follow their order, no finished item is taken back, and what ended stays as it is."""
     order = ["validating", "running", "cancelling", "finalizing", "completed", "expired", "cancelled"]
-    job = Job("id", "openai", "key", 1, 0, 0.0, 24.0, batch_jobs.fate_of(plan, 1), [Item("i", b"{}")] * count, {})
+    job = BatchJob(
+        "id", "openai", "key", 1, 0, 0.0, 24.0, batch_jobs.fate_of(plan, 1), [BatchLine("i", b"{}")] * count, {}
+    )
     last_phase, last_done = "validating", 0
     for now in (step * 7.3 for step in range(400)):
         if cancel_at is not None and now >= cancel_at and last_phase in ("validating", "running"):
@@ -487,7 +489,7 @@ def test_a_batch_only_goes_forward(plan: FaultPlan, count: int, cancel_at: float
 
 def test_an_hour_can_be_short() -> None:
     """With hour_s a completion window of 24 hours closes after 24 times as many seconds."""
-    job = Job("id", "openai", "key", 1, 0, 0.0, 24.0, "stall", [Item("i", b"{}")], {})
+    job = BatchJob("id", "openai", "key", 1, 0, 0.0, 24.0, "stall", [BatchLine("i", b"{}")], {})
     plan = FaultPlan(hour_s=0.5)
     assert [batch_jobs.phase(job, plan, now) for now in (11.9, 12.0)] == ["running", "expired"]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runner.dispatch.batch.capacity import EnqueuedCapacity, most_bytes
 from runner.dispatch.batch.next_action import by_next_action
 from runner.dispatch.batch.packing import Pack, most_items, repack
-from runner.dispatch.batch.polling import window_of
-from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.dispatch.batch.polling import Left, Unreachable, window_of
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.retry import Breaker
 from runner.errors import LedgerError, ProviderError
@@ -30,10 +30,12 @@ SENDING = 4
 """Batches of one model that are uploaded at the same time."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
-ROOM_S = 0.05
-"""Seconds between two looks whether there is room for another batch."""
+CAPACITY_S = 0.05
+"""Seconds between two looks whether the account takes another batch."""
+PAID = ("missing", "malformed")
+"""Endings of requests that their provider ran."""
 SHARE = 50
-"""Trials that are packed before other lanes get their turn."""
+"""Trials that are packed before other queues get their turn."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class BatchQueue:
     breaker: Breaker = field(default_factory=Breaker)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
-    _room: EnqueuedCapacity = field(init=False)
+    _capacity: EnqueuedCapacity = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
@@ -61,7 +63,7 @@ class BatchQueue:
 
     def __post_init__(self) -> None:
         self._holder.update(self.attached)
-        self._room = EnqueuedCapacity(
+        self._capacity = EnqueuedCapacity(
             most_bytes=most_bytes(self.wanted.model.limits),
             settings=self.lifecycle.settings,
             pauses=self.lifecycle.waiting,
@@ -79,7 +81,7 @@ class BatchQueue:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
                 self._group.create_task(self._attach(batch))
-        self._room.give_up()
+        self._capacity.give_up()
 
     # ---- packing
 
@@ -121,7 +123,7 @@ class BatchQueue:
     def _pack(self) -> Pack:
         limits = self.lifecycle.api.limits
         return Pack(
-            self.lifecycle.folder, most_items(self.lifecycle.settings, limits), self._room.bound(limits.n_bytes)
+            self.lifecycle.folder, most_items(self.lifecycle.settings, limits), self._capacity.bound(limits.n_bytes)
         )
 
     def _closed(self) -> Problem | None:
@@ -136,31 +138,31 @@ class BatchQueue:
         """Write a pack down and send it beside whatever else happens."""
         if not pack.items:
             return
-        problem = await self._await_room(pack)
+        problem = await self._await_capacity(pack)
         await self._sending.acquire()
         if (problem := problem or self._closed()) is not None:
             self._sending.release()
-            self._room.held.pop(pack.id, None)
+            self._capacity.held.pop(pack.id, None)
             pack.discard()
             for key, tried in pack.items:
                 self._fail(key, problem, tried - 1)
             return
         entry = await self._drafted(pack)
-        self._room.running += 1
+        self._capacity.running += 1
         self._group.create_task(self._send(entry, pack))
 
-    async def _await_room(self, pack: Pack) -> Problem | None:
-        """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
-        while not self._room.has(pack.n_bytes) and self._closed() is None:
+    async def _await_capacity(self, pack: Pack) -> Problem | None:
+        """Until the pack fits in beside the model's other batches, and counts among them; or why it will not."""
+        while not self._capacity.has(pack.n_bytes) and self._closed() is None:
             if not self.lifecycle.settings.wait:
                 held = "the model's other batches hold all that limits.enqueued_tokens allows"
                 return Problem("token_limit", f"{held}: the same command sends this once they have ended")
-            await asyncio.sleep(ROOM_S)
-        self._room.held[pack.id] = pack.n_bytes
+            await asyncio.sleep(CAPACITY_S)
+        self._capacity.held[pack.id] = pack.n_bytes
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
-        """File first, then the store: what the store names is there."""
+        """Lines first, then the store: what the store names is there."""
         lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
         lifecycle.step("packed")
@@ -177,6 +179,7 @@ class BatchQueue:
             settings=lifecycle.settings,
         )
         await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
+        await asyncio.to_thread(pack.name)
         self._holder.update((key, pack.id) for key, _ in pack.items)
         lifecycle.step("drafted")
         lifecycle.news(entry)
@@ -194,17 +197,17 @@ class BatchQueue:
                 self.breaker.record_success()
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
-                self._room.go_on()
+                self._capacity.go_on()
             if entry.state == "sent" and not self.lifecycle.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        self._room.gone()
+        self._capacity.gone()
 
     async def _attach(self, batch: str) -> None:
-        self._room.running += 1
+        self._capacity.running += 1
         store = self.lifecycle.store
         entry = await asyncio.to_thread(store.entry, batch)
         self.lifecycle.news(entry)
@@ -214,7 +217,7 @@ class BatchQueue:
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
-        self._room.gone()
+        self._capacity.gone()
 
     async def _take(self, batch: str) -> None:
         """Until no other process works on it; Left where that is not waited for."""
@@ -229,18 +232,17 @@ class BatchQueue:
             entry = await self.lifecycle.advance(entry, wait=self.lifecycle.settings.wait)
             # At once: two runs, each with a batch that the other waits for, would wait for ever.
             await asyncio.to_thread(store.release, entry.id)
-            self._room.held.pop(entry.id, None)
+            self._capacity.held.pop(entry.id, None)
             if entry.state != "refused":
-                self._room.go_on()
+                self._capacity.go_on()
         except Unreachable as away:
             await asyncio.to_thread(store.release, entry.id)
-            self._room.held.pop(entry.id, None)
+            self._capacity.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
         if was_lost and entry.state == "lost":
-            await self._give_up(entry)
-            await self._relaunch(entry, await self._mine(entry))
+            await self._buy_anew(entry)
         elif entry.state == "unsent":
             await self._resend(entry)
         else:
@@ -250,21 +252,26 @@ class BatchQueue:
         """A batch that never arrived goes out as another, as often as a request may be in one."""
         items = await self._mine(entry)
         most = self.lifecycle.settings.attempts
+        problem = self.lifecycle.sending.error_of(entry)
         for item in items:
             if item.attempt >= most:
-                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+                message = f"{most} batches never arrived; the last time: {problem.message}"
+                self._fail(item.key, Problem(problem.kind, message), item.attempt)
         again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
         await self._relaunch(entry, again)
 
-    async def _give_up(self, entry: BatchRecord) -> None:
-        """Its requests are about to be bought anew: let it not go on if that can be helped."""
-        try:
-            await self.lifecycle.cancel(entry)
-        except ProviderError:
-            return
+    async def _buy_anew(self, entry: BatchRecord) -> None:
+        """What becomes of the requests of a batch that an earlier run gave up, and that is no better now."""
+        items = await self._mine(entry)
+        paid = [item for item in items if item.ending in PAID or item.kind == "gone"]
+        if len(paid) < len(items):  # let it not go on, if that can be helped
+            with suppress(ProviderError):
+                await self.lifecycle.cancel(entry)
+            await self._relaunch(entry, [item for item in items if item not in paid])
+        await self._apart(entry, paid)
 
     async def _leave(self, entry: BatchRecord) -> None:
-        self._room.left = True
+        self._capacity.left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: BatchRecord) -> list[BatchItem]:
@@ -277,11 +284,14 @@ class BatchQueue:
         items = await self._mine(entry)
         if entry.state == "refused" and items:
             self.breaker.record_fatal(items[0].kind, entry.note)
+        await self._apart(entry, items)
+
+    async def _apart(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         groups = by_next_action(items, self.lifecycle.settings)
         for item in groups["failed"]:
             self._fail(item.key, item.problem, item.attempt)
         if any(item.kind == "token_limit" for item in groups["failed"]):
-            self._room.give_up()
+            self._capacity.give_up()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
         kept = {item.key for item in groups["kept"] if item.key in self.attached}
@@ -289,7 +299,7 @@ class BatchQueue:
         self.outcome.live.update(item.key for item in groups["live"])
         await self._relaunch(entry, groups["again"])
         await self._halve(entry, groups["smaller"])
-        await self._room.later(entry, groups["later"])
+        await self._capacity.later(entry, groups["later"])
 
     async def _halve(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         if len(items) == 1:
@@ -308,16 +318,18 @@ class BatchQueue:
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.lifecycle.folder
-        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+        folder = self.lifecycle.folder
+        packs, torn = await asyncio.to_thread(repack, self._pack, folder, entry.id, items)
+        if torn:
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
-            settled = [ItemEnding(item.n, "missing", NOT_SENT, message) for item in torn]
+            settled = [ItemEnding(item.n, "dropped", NOT_SENT, message) for item in torn]
             await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
-        await self._launch(pack)
+        for pack in packs:
+            await self._launch(pack)
 
     # ---- telling
 
@@ -342,6 +354,6 @@ class BatchQueue:
         return self.run_id
 
     def _fail(self, key: str, problem: Problem, attempts: int) -> None:
-        failure = Failure(key, problem, attempts)
+        failure = Failure(key, problem, attempts, "batch")
         self.outcome.failures[key] = failure
         self.observer.failed(self.trials.pop(key), failure)

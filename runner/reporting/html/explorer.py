@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from runner.records import Experiment, Json, Model, Persona, Question, Row, Text
-    from runner.reporting.html.gather import Gathered, Part
+    from runner.reporting.html.gather import Gathered, JobFolder
 
 CODED = (
     "job", "model", "model_id", "model_version", "provider", "vendor", "persona", "text", "route", "outcome", "source",
@@ -124,13 +124,13 @@ class _Prompts:
             if part.experiment is not None
         }
 
-    def of(self, part: Part, row: Row) -> str:
+    def of(self, part: JobFolder, row: Row) -> str:
         key = (part.folder, row.model, row.persona, row.text)
         if key not in self._known:
             self._known[key] = self._made(part, row)
         return self._known[key]
 
-    def _made(self, part: Part, row: Row) -> str:
+    def _made(self, part: JobFolder, row: Row) -> str:
         asked = self._jobs.get(part.folder)
         messages = (("note", "the experiment cannot be read"),) if asked is None else asked.messages(row)
         placed = []

@@ -36,7 +36,7 @@ SURE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class HeatCell:
     """One field of a heat map."""
 
     score: str
@@ -46,11 +46,11 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HeatRow:
     """One row of a heat map; the last cell is of all columns together."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[HeatCell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class HeatMap:
 
     question: Question
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[HeatRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class Matrix:
 
     question: Question
     models: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[HeatRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class LevelDifference:
     """Two levels of an axis, compared."""
 
     question: str
@@ -92,10 +92,10 @@ class Figures:
 
     statistics: Statistics
     heat: tuple[HeatMap, ...]
-    by_job: tuple[tuple[Cell, ...], ...]
+    by_job: tuple[tuple[HeatCell, ...], ...]
     """A sweep's jobs, by question; () for a single run."""
     matrices: tuple[Matrix, ...]
-    differences: Mapping[str, tuple[Difference, ...]]
+    differences: Mapping[str, tuple[LevelDifference, ...]]
     verification: tuple[dict[str, Any], ...]
     charts: dict[str, Json]
 
@@ -173,7 +173,7 @@ def _heat(question: Question, looked_up: _Lookup, names: _Names) -> HeatMap:
     models: list[int | None] = [*range(len(names.models)), *([None] if len(names.models) > 1 else [])]
     personas: list[int | None] = [*range(len(names.personas)), *([None] if len(names.personas) > 1 else [])]
     lines = tuple(
-        Line(
+        HeatRow(
             "all models" if model is None else names.models[model],
             tuple(_cell(looked_up.of(model, persona, question.name), question) for persona in personas),
         )
@@ -183,22 +183,24 @@ def _heat(question: Question, looked_up: _Lookup, names: _Names) -> HeatMap:
     return HeatMap(question, columns, lines)
 
 
-def _cell(summary: Summary | None, question: Question) -> Cell:
+def _cell(summary: Summary | None, question: Question) -> HeatCell:
     if summary is None:
-        return Cell("", tip="not asked")
+        return HeatCell("", tip="not asked")
     mean = known(summary.mean)
     if mean is None:
-        return Cell(formatting.NONE, tip=f"{summary.mean}; {summary.unscorable} unscorable, {summary.failed} failed")
+        return HeatCell(
+            formatting.NONE, tip=f"{summary.mean}; {summary.unscorable} unscorable, {summary.failed} failed"
+        )
     span = formatting.span(summary.interval, question)
     sure = f"95% interval {span}" if span else f"95% interval {summary.interval.low}"
     tip = (
         f"mean {formatting.score(summary.mean, question)} · {sure} · sd {formatting.score(summary.sd, question)} · "
         f"median {formatting.score(summary.median, question)} · {summary.n} of {summary.trials} trials scored"
     )
-    return Cell(formatting.score(mean, question), span, palette.step(mean, question.low, question.high), tip)
+    return HeatCell(formatting.score(mean, question), span, palette.step(mean, question.low, question.high), tip)
 
 
-def _by_job(found: Gathered, questions: Sequence[Question]) -> Iterator[tuple[Cell, ...]]:
+def _by_job(found: Gathered, questions: Sequence[Question]) -> Iterator[tuple[HeatCell, ...]]:
     by_job = found.frame.assign(job=0, cell=found.frame["job"].astype(str))
     all_of = {(one.level, one.question): one for one in summaries(by_job) if one.axis == "cell"} if found.total else {}
     for part in found.parts:
@@ -211,29 +213,29 @@ def _matrices(described: Statistics, questions: Sequence[Question], models: Sequ
         return
     for question in questions:
         lines = tuple(
-            Line(left, tuple(_difference_cell(pairs, question, left, right) for right in models)) for left in models
+            HeatRow(left, tuple(_difference_cell(pairs, question, left, right) for right in models)) for left in models
         )
         yield Matrix(question, tuple(models), lines)
 
 
 def _difference_cell(
     pairs: Mapping[tuple[str, str, str], stats.PairedDifference], question: Question, left: str, right: str
-) -> Cell:
+) -> HeatCell:
     if left == right:
-        return Cell("")
+        return HeatCell("")
     turned = (question.name, left, right) not in pairs
     each = pairs.get((question.name, right, left) if turned else (question.name, left, right))
     value = None if each is None else known(each.difference)
     if each is None or value is None:
-        return Cell(formatting.NONE, tip="no trial that both scored")
+        return HeatCell(formatting.NONE, tip="no trial that both scored")
     value, wide = (-value if turned else value), (question.high - question.low) / 2
     p = known(each.p_holm)
     mark = "*" if p is not None and p < SURE else ""
     tip = f"{left} minus {right} · {each.pairs} pairs · p (Holm) {formatting.p_value(each.p_holm)}"
-    return Cell(formatting.signed(value, question) + mark, "", palette.step(value, -wide, wide), tip)
+    return HeatCell(formatting.difference(value, question) + mark, "", palette.step(value, -wide, wide), tip)
 
 
-def _listed(found: Sequence[stats.PairedDifference], questions: Sequence[Question]) -> tuple[Difference, ...]:
+def _listed(found: Sequence[stats.PairedDifference], questions: Sequence[Question]) -> tuple[LevelDifference, ...]:
     """The surest first, then the largest."""
     asked = {question.name: question for question in questions}
 
@@ -242,11 +244,11 @@ def _listed(found: Sequence[stats.PairedDifference], questions: Sequence[Questio
         return (2.0 if p is None else p, -abs(known(each.effect) or 0.0))
 
     return tuple(
-        Difference(
+        LevelDifference(
             question=asked[each.question].label or each.question,
             left=each.left or "none sent",
             right=each.right or "none sent",
-            difference=formatting.signed(each.difference, asked[each.question]),
+            difference=formatting.difference(each.difference, asked[each.question]),
             span=formatting.difference_span(each.interval, asked[each.question]),
             effect=formatting.plain(each.effect),
             p=formatting.p_value(each.p_holm),

@@ -34,7 +34,7 @@ VALUES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JobFolder:
     """One job's folder. `experiment` is None where its config could not be read."""
 
     folder: Path
@@ -75,13 +75,13 @@ class Gathered:
     folder: Path
     launch: Mapping[str, Any]
     """sweep.json, or the run.json of a launch of one job."""
-    parts: Sequence[Part]
+    parts: Sequence[JobFolder]
     total: int
     """Lines of all results.jsonl together."""
     frame: pd.DataFrame
     """Of every trial: see stats.table."""
     tally: Tally = field(default_factory=Tally)
-    sample: list[tuple[Part, Row]] = field(default_factory=list)
+    sample: list[tuple[JobFolder, Row]] = field(default_factory=list)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)
 
@@ -112,21 +112,21 @@ class Gathered:
 
 def gather(folder: Path) -> Gathered:
     """Read a run's or a sweep's folder. ConfigError where it is neither, RunnerError where a row cannot be read."""
-    launch = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
-    parts = [_part(place, path, launch) for place, path in enumerate(manifest.job_folders(folder))]
+    launch = manifest.open_run(folder)
+    parts = [_part(place, path, launch.facts) for place, path in enumerate(launch.jobs)]
     files = [(part, part.folder / "results.jsonl") for part in parts if part.run["error"] is None]
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
-    found = Gathered(folder, launch, parts, total, stats.table(()))
+    found = Gathered(folder, launch.facts, parts, total, stats.table(()))
     found.frame = stats.table(_seen(found, files, chosen))
     return found
 
 
-def _part(place: int, folder: Path, launch: Mapping[str, Any]) -> Part:
+def _part(place: int, folder: Path, launch: Mapping[str, Any]) -> JobFolder:
     run = manifest.load(folder, "run.json")
     named = run["name"] is not None
     experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder)) if named else None
-    return Part(folder, run, experiment, {name: values[place] for name, values in launch.get("axes", {}).items()})
+    return JobFolder(folder, run, experiment, {name: values[place] for name, values in launch.get("axes", {}).items()})
 
 
 def _lines(path: Path) -> int:
@@ -147,7 +147,7 @@ def _chosen(total: int, size: int) -> frozenset[int]:
     return frozenset(np.random.default_rng(SEED).choice(total, most, replace=False).tolist())
 
 
-def _seen(found: Gathered, files: Sequence[tuple[Part, Path]], chosen: frozenset[int]) -> Iterator[Row]:
+def _seen(found: Gathered, files: Sequence[tuple[JobFolder, Path]], chosen: frozenset[int]) -> Iterator[Row]:
     """Every row, noted on its way."""
     place = 0
     for part, path in files:

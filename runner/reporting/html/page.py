@@ -21,6 +21,7 @@ from runner.reporting import formatting
 from runner.reporting.html import figures as numbers
 from runner.reporting.html import palette
 from runner.reporting.html.explorer import embedded
+from runner.results import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedItems:
     """Models, personas or texts: their names, and what more there is to say of each."""
 
     label: str
@@ -63,8 +64,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Files beside the page that are there, with what they are."""
+class FilesBeside:
+    """FilesBeside beside the page that are there, with what they are."""
 
     label: str
     files: tuple[str, ...]
@@ -103,6 +104,7 @@ def page(found: Gathered, computed: Figures) -> str:
             charts=json_in_html(computed.charts),
             trials=json_in_html(embedded(found, _asked_questions(found))),
             status=STATUS,
+            served=served.told(found.tally.served),
             files=list(_files(found)),
             measured=any(_measured(row) for row in computed.verification),
         )
@@ -186,7 +188,7 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     yield Tile("price", f"${formatting.money(launch['price_usd'])}" if known else "unknown", note)
 
 
-def _asked(found: Gathered) -> Iterator[Asked]:
+def _asked(found: Gathered) -> Iterator[AskedItems]:
     """What the experiments name, in their order, each once."""
     said = {
         "models": {model.name: f"{model.id} · {model.provider}" for one in found.experiments for model in one.models},
@@ -199,7 +201,7 @@ def _asked(found: Gathered) -> Iterator[Asked]:
         "repetitions": {str(number): "" for number in dict.fromkeys(_repetitions(found.experiments))},
     }
     for label, names in said.items():
-        yield Asked(label, len(names), tuple(names.items())[:LISTED])
+        yield AskedItems(label, len(names), tuple(names.items())[:LISTED])
 
 
 def _description(description: Mapping[str, str]) -> str:
@@ -220,16 +222,16 @@ def _repetitions(experiments: Sequence[Experiment]) -> Iterator[int]:
         yield one.sampling.trials
 
 
-def _files(found: Gathered) -> Iterator[Files]:
+def _files(found: Gathered) -> Iterator[FilesBeside]:
     """Links to what is there: a report may be made of a folder that lost some of it, or never had it."""
     if not found.is_sweep:
-        groups = (Files("", _there(found.folder, found.folder, names), about) for names, about in OF_RUN)
+        groups = (FilesBeside("", _there(found.folder, found.folder, names), about) for names, about in OF_RUN)
         yield from (group for group in groups if group.files)
         return
-    yield Files("", _there(found.folder, found.folder, OF_SWEEP))
+    yield FilesBeside("", _there(found.folder, found.folder, OF_SWEEP))
     for part in found.parts[:LISTED]:
         if part.folder.is_relative_to(found.folder):
-            yield Files(f"job {part.run['job']}", _there(found.folder, part.folder, OF_JOB))
+            yield FilesBeside(f"job {part.run['job']}", _there(found.folder, part.folder, OF_JOB))
 
 
 def _there(beside: Path, folder: Path, names: Iterable[str]) -> tuple[str, ...]:
@@ -258,4 +260,4 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
     yield "trouble", "Failures"
     if found.total:
         yield "trials", "Trials"
-    yield "files", "Files"
+    yield "files", "FilesBeside"

@@ -10,7 +10,7 @@ from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
 from runner.reporting.tracking import plots, store, traces
-from runner.results import files, manifest, summary
+from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TEXTS_IN_FULL = 100
 
 
 @dataclass(slots=True)
-class _Job:
+class _LoggedJob:
     """A job's folder, read."""
 
     folder: Path
@@ -47,21 +47,21 @@ def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Ta
     TrackingError where MLflow cannot be reached.
     """
     folder = manifest.launch_folder(folder)
-    launch_file = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
-    launch = manifest.load(folder, launch_file)
-    jobs = list(_jobs(folder, launch, counted or {}))
+    saved = manifest.open_run(folder)
+    launch = saved.facts
+    jobs = list(_jobs(saved, counted or {}))
     settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
-    if launch_file == "sweep.json":
+    if saved.is_sweep:
         plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
     logged = store.log(_launch_of(folder, launch, jobs, settings), settings)
-    _note_ids(folder, launch_file, jobs, logged)
+    _note_ids(saved, jobs, logged)
     if settings.traces != "off":
         with store.reported(launch["run"]):
             traces.log(logged.uri, logged.experiment_id, _traced(jobs, logged, settings), list(logged.cells.values()))
     return logged
 
 
-def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
+def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
     """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
     trials = sum(job.tally.rows for job in jobs)
     for job in (job for job in jobs if job.tally.rows):
@@ -69,35 +69,37 @@ def _traced(jobs: Sequence[_Job], logged: store.LoggedRuns, settings: Tracking) 
         asked = TrialPlan(experiment_from(job.experiment)).trials()
         for row, trial in zip(rows, asked, strict=False):
             if row.key == trial.key and traces.chosen(settings.traces, row, trials):
-                run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
+                run_id = logged.cells[_child_name(job, row.compared_in, many=len(jobs) > 1)]
                 yield traces.Traced(trial, row, run_id)
 
 
-def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, Tally]) -> Iterator[_Job]:
+def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterator[_LoggedJob]:
     known = {path.resolve(): tally for path, tally in counted.items()}
-    for place, path in enumerate(manifest.job_folders(folder)):
+    for place, path in enumerate(launch.jobs):
         run = manifest.load(path, "run.json")
         experiment = manifest.load(path, "experiment.json") if run["name"] is not None else {}
-        axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
+        axes = {name: values[place] for name, values in launch.facts.get("axes", {}).items()}
         tally = known.get(path.resolve()) or Tally()
         if run["error"] is None and not (path / "results.jsonl").is_file():
             raise manifest.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
             tally = Tally.of(files.read_rows(path / "results.jsonl"))
-        yield _Job(path, run, experiment, axes, tally)
+        yield _LoggedJob(path, run, experiment, axes, tally)
 
 
-def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_Job], logged: store.LoggedRuns) -> None:
+def _note_ids(launch: manifest.SavedLaunch, jobs: Sequence[_LoggedJob], logged: store.LoggedRuns) -> None:
     ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
-    if launch_file == "sweep.json":
-        manifest.dump(folder / launch_file, {**manifest.load(folder, launch_file), "mlflow": ids})
+    if launch.is_sweep:
+        manifest.dump(launch.file, {**launch.facts, "mlflow": ids})
     for job in jobs:
         names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.tally.first}
         mine = {name: run_id for name, run_id in logged.cells.items() if name in names}
         manifest.dump(job.folder / "run.json", {**job.run, "mlflow": {**ids, "cells": mine}})
 
 
-def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], settings: Tracking) -> store.LoggedLaunch:
+def _launch_of(
+    folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob], settings: Tracking
+) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
@@ -120,7 +122,7 @@ def _launch_of(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job], se
     )
 
 
-def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]:
+def _artifacts(folder: Path, jobs: Sequence[_LoggedJob]) -> Iterator[tuple[Path, str]]:
     """Files and folders, each with the artifact folder that it goes into."""
     if len(jobs) == 1 and jobs[0].folder == folder:
         yield from ((folder / name, "") for name in OF_JOB)
@@ -130,9 +132,11 @@ def _artifacts(folder: Path, jobs: Sequence[_Job]) -> Iterator[tuple[Path, str]]
         yield from ((job.folder / name, str(job.folder.relative_to(folder))) for name in OF_JOB)
 
 
-def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
+def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> str:
     """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
     lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    for line in served.told(served.counted(job.tally for job in jobs)):
+        lines += ["", line]
     if len(jobs) > 1:
         axes = list(launch["axes"])
         lines += ["", f"| job | {' | '.join(axes)} | status | scored | failed |", "|---" * (len(axes) + 4) + "|"]
@@ -142,7 +146,7 @@ def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_Job]) -> str:
     return "\n".join(lines)
 
 
-def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_Job]) -> dict[str, str]:
+def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> dict[str, str]:
     """What all jobs have in common, and the command line."""
     shared: dict[str, str] = {}
     for place, job in enumerate(job for job in jobs if job.experiment):
@@ -168,7 +172,7 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
     return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
 
 
-def _cells(job: _Job, *, many: bool) -> Iterator[store.CellRun]:
+def _cells(job: _LoggedJob, *, many: bool) -> Iterator[store.CellRun]:
     metrics = summary.cell_metrics(job.tally)
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
@@ -181,7 +185,7 @@ def _cells(job: _Job, *, many: bool) -> Iterator[store.CellRun]:
         )
 
 
-def _child_name(job: _Job, cell: str, *, many: bool) -> str:
+def _child_name(job: _LoggedJob, cell: str, *, many: bool) -> str:
     return f"{job.run['job']}/{cell}" if many else cell
 
 
@@ -190,6 +194,7 @@ def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
     return {
         "model": row.model,
         "model_id": row.model_id,
+        **({"served": row.served} if row.served is not None else {}),
         "persona": row.persona,
         "prompt": experiment["prompt"]["name"],
         "rung": row.rung,

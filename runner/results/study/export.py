@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -38,7 +39,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _ExportedJob:
     """A job's folder, as far as exporting needs it."""
 
     folder: Path
@@ -49,7 +50,7 @@ class _Job:
         return files.read_rows(self.folder / "results.jsonl")
 
 
-def _once(jobs: Iterable[_Job], counted: Counter[str]) -> Iterator[tuple[_Job, Row]]:
+def _once(jobs: Iterable[_ExportedJob], counted: Counter[str]) -> Iterator[tuple[_ExportedJob, Row]]:
     """Each job's rows without those whose key an earlier job has; these are counted as "shared"."""
     seen: set[str] = set()
     for job in jobs:
@@ -75,7 +76,7 @@ def export(folder: Path, form: str, target: Path) -> Exported:
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
     jobs = [_job(path) for path in manifest.result_folders(folder)]
-    writers: dict[str, Callable[[list[_Job], Path], Exported]] = {
+    writers: dict[str, Callable[[list[_ExportedJob], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,
         "parquet": _to_parquet,
@@ -83,20 +84,22 @@ def export(folder: Path, form: str, target: Path) -> Exported:
     return writers[form](jobs, target)
 
 
-def _job(folder: Path) -> _Job:
+def _job(folder: Path) -> _ExportedJob:
     experiment = manifest.load(folder, "experiment.json")
     prompt = experiment["prompt"]
     questions = tuple(Question(**question) for question in prompt["questions"])
     prices = {model["name"]: Prices(**model["prices"]) for model in experiment["models"]}
-    return _Job(folder, PromptTemplate(**{**prompt, "questions": questions}), prices)
+    return _ExportedJob(folder, PromptTemplate(**{**prompt, "questions": questions}), prices)
 
 
 # ---- the study's TXT -------------------------------------------------------------------------------------------------
 
 
-def _to_study(jobs: list[_Job], target: Path) -> Exported:
+def _to_study(jobs: list[_ExportedJob], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {target}")
+        raise ConfigError(
+            "is there already, and not an empty folder", where=str(target), advice=f"ls {shlex.quote(str(target))}"
+        )
     names = FileNames()
     vendors: dict[str, Path] = {}
     counted: Counter[str] = Counter()
@@ -113,7 +116,7 @@ def _to_study(jobs: list[_Job], target: Path) -> Exported:
     return Exported(target, counted["written"], counted["left out"], counted["shared"])
 
 
-def _text_of(row: Row, job: _Job) -> str | None:
+def _text_of(row: Row, job: _ExportedJob) -> str | None:
     """A reply's file; None where there is neither a reply nor scores."""
     if row.reply is None and row.outcome != "scored":
         return None
@@ -125,7 +128,7 @@ def _text_of(row: Row, job: _Job) -> str | None:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _to_csv(jobs: list[_Job], target: Path) -> Exported:
+def _to_csv(jobs: list[_ExportedJob], target: Path) -> Exported:
     prompt = jobs[0].prompt
     if any(job.prompt.questions != prompt.questions for job in jobs):
         raise ConfigError("the jobs ask different questions; export one of them", where=str(jobs[0].folder.parent))
@@ -139,7 +142,7 @@ def _to_csv(jobs: list[_Job], target: Path) -> Exported:
     return Exported(target, len(replied), len(rows) - len(replied), counted["shared"])
 
 
-def _to_parquet(jobs: list[_Job], target: Path) -> Exported:
+def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
     """`scores` and `reasons` become a column a question; the other objects are JSON, so that any reader takes them."""
     import pandas as pd
 
@@ -187,5 +190,5 @@ def _beside(target: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        advice = f"ls -ld {target.parent}"
+        advice = f"ls -ld {shlex.quote(str(target.parent))}"
         raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target), advice=advice) from error

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runner import score
+from runner.config.sources.encoding import maybe
 from runner.records import Reply
 from runner.results.study.form import QUESTIONS, row_of
 from runner.results.study.head import read_head, read_name
@@ -86,7 +87,7 @@ def _decoded(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"is not UTF-8 from byte {error.start} on") from error
+        raise UnreadableError(f"is not UTF-8 from byte {error.start} on{maybe(raw)}") from error
 
 
 def _agreed(name: str, in_head: str | None, in_name: str | None) -> str:

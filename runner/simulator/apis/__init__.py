@@ -1,0 +1,1 @@
+"""The simulated APIs: each provider's addresses, files and batches."""

@@ -1,0 +1,1 @@
+"""What the simulated models are asked and say, in each API's words."""
