@@ -421,6 +421,8 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
     model_version: str | None = None
     fingerprint: str | None = None
+    aside: str | None = None
+    """What stands in another place than the answer's (a reasoning field, a part of another kind) where no text came."""
 
 
 @dataclass(frozen=True, slots=True)
