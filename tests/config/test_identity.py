@@ -169,6 +169,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "user": Field(REQUEST, "{{ text.content }}"),
         "reply": Field(REQUEST, "labelled"),
         "reason_max_chars": Field(REQUEST, 10),
+        "rescale": Field(RECORD, value=True),
     },
     Question: {
         "name": Field(REQUEST, "mirth"),
@@ -221,7 +222,7 @@ CONFIG: Mapping[type, type] = {
     schema.TrackingConf: Tracking,
 }
 """Config class -> the record that it becomes, field by field of the same name."""
-WHERE_FROM = {"source", "path", "columns", "limit"}
+WHERE_FROM = {"source", "path", "columns", "limit", "delimiter", "skip_empty"}
 """Config fields that say where texts and personas are read: what is read there is classified, the place is not."""
 RENAMED = {"model": "models", "persona": "personas", "text": "texts", "ledger": "ledger_url", "budget": "budget_usd"}
 """RunnerConf's field -> Experiment's, where they differ."""

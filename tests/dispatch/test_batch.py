@@ -209,6 +209,19 @@ def test_another_models_reply_is_no_answer_where_identity_is_strict(tmp_path: Pa
         assert at.has(trials) == 2
 
 
+def test_what_goes_again_keeps_to_the_size_that_is_set_now(tmp_path: Path) -> None:
+    """Requests of an ended batch go out again in batches of the size that the run states, not of the one they had."""
+    api = FakeApi(stands=running)
+    trials = trials_of(MODEL, 10)
+    with with_api(tmp_path, api, settings=settings(size=10, wait=False)) as at:
+        assert at.buy(trials).detached
+    api.stands = lambda batch: Standing("expired" if batch.id == "p1" else "ended", "over", 0, len(batch.lines))
+    api.results = lambda batch: [] if batch.id == "p1" else [done(line) for line in batch.lines]
+    with with_api(tmp_path, api, settings=settings(size=4)) as at:
+        assert at.buy(trials).failures == {}
+        assert (sizes(api), at.has(trials)) == ([10, 4, 4, 2], 10)
+
+
 def test_fallback_sends_live_what_a_batch_did_not_answer(tmp_path: Path) -> None:
     """With batch.fallback=live an unanswered request is handed back at once; one that cannot succeed is not."""
     case = End("", lambda line: [item(line, "expired")])
@@ -567,6 +580,48 @@ def test_a_lost_batch_that_still_runs_is_cancelled_and_bought_anew(tmp_path: Pat
         again = Bench(at.folder, at.ledger, at.store, at.context)
         assert again.buy(trials).failures == {}
         assert (at.has(trials), api.submits, api.batches[0].cancelled) == (3, 2, True)
+
+
+def unknown(_batch: FakeBatch) -> Standing:
+    raise FatalError("not_found", "No such batch", status=404)
+
+
+def test_one_answer_that_a_batch_is_unknown_is_not_believed(tmp_path: Path) -> None:
+    """A 404 at some looks (a gateway's, or too early) is no end: the batch is followed, and nothing is bought again."""
+    left = iter(range(3))
+    api = FakeApi(stands=lambda batch: unknown(batch) if next(left, None) is not None else slow(0)(batch))
+    trials = trials_of(MODEL, 3)
+    with with_api(tmp_path, api, settings=settings(find_s=30.0)) as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), api.submits, at.entries()[0].note) == (3, 1, "")
+
+
+def test_a_batch_that_is_gone_is_said_to_be_and_bought_when_asked(tmp_path: Path) -> None:
+    """A batch that its provider no longer knows is named by run, status and collect, and bought again when asked."""
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 3), [0.0]
+
+    def again(**change: Any) -> Any:
+        return with_api(tmp_path, api, settings=settings(**change), clock=lambda: time.time() + late_s[0])
+
+    with again(wait=False, find_s=60.0) as at:
+        assert at.buy(trials).detached
+        api.stands = unknown
+        late_s[0] = 3600.0
+        (seen,) = control.collect(at.context, Stop())
+        assert (seen.entry.state, "does not know it (404)" in seen.said) == ("sent", True)
+        (shown,) = control.status(at.store)
+        assert "does not know it (404): No such batch" in shown.said
+        late_s[0] += 61.0
+        (seen,) = control.collect(at.context, Stop())
+        assert (seen.entry.state, "batch.missing=buy" in seen.said) == ("lost", True)
+    with again() as at:
+        failures = at.buy(trials).failures
+        assert {failure.problem.kind for failure in failures.values()} == {"gone"}
+        assert (len(failures), api.submits) == (3, 1)
+    api.stands = lambda batch: unknown(batch) if batch.id == "p1" else slow(0)(batch)
+    with again(missing="buy") as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), api.submits) == (3, 2)
 
 
 def test_no_network_for_a_while_is_no_end(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ Nothing is matched by order, and nothing is held that grows with the bodies.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, assert_never
 
+from runner.dispatch.batch.leftovers import results_part
 from runner.dispatch.batch.packing import on_disk, replace, sync
 from runner.ledger.batch_records import ItemEnding, place_of, results_path
 from runner.plan.trials import endpoint_of
@@ -76,8 +76,7 @@ class Results:
         """Take all lines. The file gets its name only when the last line is in."""
         self.strange = 0
         path = results_path(self.folder, self.entry.id)
-        # Two models that differ in their limits alone may hold a batch together: each reads it for itself.
-        part = path.with_name(f"{path.name}.{os.getpid()}.{id(self):x}.part")
+        part = results_part(path, self)
         try:
             with on_disk(path):
                 path.parent.mkdir(parents=True, exist_ok=True)

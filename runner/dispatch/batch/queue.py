@@ -162,7 +162,7 @@ class BatchQueue:
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
-        """File first, then the store: what the store names is there."""
+        """Lines first, then the store: what the store names is there."""
         lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
         lifecycle.step("packed")
@@ -179,6 +179,7 @@ class BatchQueue:
             settings=lifecycle.settings,
         )
         await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
+        await asyncio.to_thread(pack.name)
         self._holder.update((key, pack.id) for key, _ in pack.items)
         lifecycle.step("drafted")
         lifecycle.news(entry)
@@ -317,8 +318,9 @@ class BatchQueue:
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.lifecycle.folder
-        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+        folder = self.lifecycle.folder
+        packs, torn = await asyncio.to_thread(repack, self._pack, folder, entry.id, items)
+        if torn:
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
@@ -326,7 +328,8 @@ class BatchQueue:
             await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
-        await self._launch(pack)
+        for pack in packs:
+            await self._launch(pack)
 
     # ---- telling
 
