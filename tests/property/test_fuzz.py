@@ -322,6 +322,9 @@ class Kept:
     def batch(self, entry: BatchRecord) -> None:
         """Nothing."""
 
+    def notice(self, line: str) -> None:
+        """Nothing."""
+
 
 def test_arrivals() -> None:
     """Of live requests that are answered with anything at all, each ends in an answer or a failure of its own."""
