@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, run
 
 from runner.cli.verbs.batches import render_batches
 from runner.dispatch.batch import control
+from runner.dispatch.batch.queue import SENDING
 from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
 from runner.ledger.answers import open_ledger
@@ -468,6 +470,21 @@ def test_a_refused_key_stops_the_model(tmp_path: Path) -> None:
         assert 3 <= api.submits < 10
         assert len(outcome.failures) == 40
         assert {failure.problem.kind for failure in outcome.failures.values()} == {"key_refused", "stopped"}
+
+
+def test_money_that_is_gone_stops_the_account_at_once(tmp_path: Path) -> None:
+    """A batch that is refused for want of money ends all models of the account; until when and what to do is said."""
+    until = datetime(2026, 12, 1, tzinfo=UTC)
+    broke = FatalError("quota", "no credits", status=429, scope="account", advice="add credits", until=until)
+    api = FakeApi(on_submit=lambda _: broke)
+    other = replace(MODEL, name="other", id="gpt-4o")
+    queues = [trials_of(model, 20) for model in (MODEL, other)]
+    with with_api(tmp_path, api, settings=settings(size=1)) as at:
+        outcome = at.buy(*queues)
+        assert api.submits <= 2 * SENDING
+        assert len(outcome.failures) == 40
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"quota", "stopped"}
+        assert all("until 2026-12-01 00:00 UTC" in each.problem.message for each in outcome.failures.values())
 
 
 # ---- leaving and taking up again ------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Sending:
     of: BatchLifecycle
     doubts: dict[str, Doubt] = field(default_factory=dict)
     """By the batch's id."""
+    refusals: dict[str, ProviderError] = field(default_factory=dict)
+    """Likewise, what a batch was refused with by this process."""
 
     async def send(self, entry: BatchRecord) -> BatchRecord:
         """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left."""
@@ -178,7 +180,8 @@ class Sending:
         return isinstance(error, TransientError) and (error.retry_after_s or 0.0) > self.of.model.limits.total_s
 
     async def _refused(self, entry: BatchRecord, error: ProviderError) -> BatchRecord:
-        kind, message = "too_large" if error.status == 413 else error.kind, str(error)
+        self.refusals[entry.id] = error
+        kind, message = "too_large" if error.status == 413 else error.kind, error.explained
         settled = [ItemEnding(n, "refused", kind, message) for n in range(entry.count)]
         return await self.of.change(entry, state="refused", note=message, settled=settled)
 
