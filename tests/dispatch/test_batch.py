@@ -660,6 +660,21 @@ def test_a_download_that_breaks_off_is_repeated(tmp_path: Path) -> None:
         assert len(at.watcher.answers) == 5
 
 
+def test_a_key_that_a_provider_repeats_is_kept_nowhere(tmp_path: Path) -> None:
+    """A line that repeats the account's key is on disk and in the ledger without it."""
+    key = "sk-0123456789abcdef"
+    raw = json.dumps({"reply": f"your key is {key}"}).encode()
+    api = FakeApi(results=lambda batch: [Item(line["id"], "succeeded", raw, raw) for line in batch.lines])
+    trials = trials_of(MODEL, 2)
+    with with_api(tmp_path, api, environment={"BATCH_API_KEY": key}) as at:
+        assert at.buy(trials).failures == {}
+        assert {answer.raw for answer in at.ledger.answers([trial.key for trial in trials])} == {
+            b'{"reply": "your key is <BATCH_API_KEY>"}'
+        }
+        (entry,) = at.entries()
+        assert key.encode() not in (tmp_path / "batches" / f"{entry.id}.jsonl").read_bytes()
+
+
 def test_clean_up_comes_after_the_answers_are_durable(tmp_path: Path) -> None:
     """When the provider is asked to delete, every answer is in the ledger and the raw file has its name."""
     seen: list[tuple[int, bool]] = []

@@ -46,6 +46,8 @@ class Results:
     """Told of each answer, with its key, once; the launch that counts it as bought."""
     told: Callable[[str], str]
     """What a provider says, as it is kept."""
+    redacted: Callable[[bytes], bytes]
+    """A line, or a reply in it, as it is kept: without the account's key."""
     step: Callable[[str], None]
     now: float
     """Seconds since 1970."""
@@ -114,7 +116,7 @@ class Results:
 
     async def _take_all(self, items: AsyncIterator[Item], file: BinaryIO) -> None:
         async for item in items:
-            file.write(item.line + b"\n")
+            file.write(self.redacted(item.line) + b"\n")
             found = self._take(item)
             if found is not None:
                 self.unsettled[found.n] = found
@@ -151,7 +153,7 @@ class Results:
         booked, model = self.booked[n], self.entry.model
         answer = Answer(
             key=booked.key,
-            raw=raw,
+            raw=self.redacted(raw),
             route="batch",
             model_id=model.id,
             endpoint=endpoint_of(model),
