@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
+READING_VERSION = 2
+"""Version of how a reply is read; `runner rescore RUN` reads the stored replies of an older one anew.
+
+2: a score on another scale, a bound, a draft, one of several readers' and a number that was cut off are none any more.
+"""
+
 Json = Any
 """A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
 SystemRole = Literal["system", "developer", "merge"]
@@ -83,6 +89,8 @@ class PromptTemplate:
     reply: ReplyFormat = "json"
     reason_max_chars: int = 400
     """Upper bound for a reason in the reply's JSON schema, in characters."""
+    rescale: bool = False
+    """Whether a score on another scale that the reply declares is converted to the question's. Not part of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +421,8 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
     model_version: str | None = None
     fingerprint: str | None = None
+    aside: str | None = None
+    """What stands in another place than the answer's (a reasoning field, a part of another kind) where no text came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +501,8 @@ class Row:
     """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
     saved_usd: float | None = field(default=None, kw_only=True)
     """What it would have cost more live: 0 for a live answer; None as for the price, and in an older version's rows."""
+    stated: Mapping[str, Stated] = field(default_factory=dict, kw_only=True)
+    """Question -> the score as the reply states it, where it was converted from another scale."""
     model_version: str | None
     fingerprint: str | None
     time: str | None

@@ -356,6 +356,7 @@ def _the_one_prompt(conf: schema.RunnerConf) -> PromptTemplate:
         questions=questions,
         reply=_choice(prompt.reply, get_args(records.ReplyFormat), where, "reply"),
         reason_max_chars=prompt.reason_max_chars,
+        rescale=prompt.rescale,
     )
 
 

@@ -135,6 +135,7 @@ class PromptConf:
     questions: dict[str, QuestionConf] = field(default_factory=dict)
     reply: str = "json"
     reason_max_chars: int = 400
+    rescale: bool = False
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.config.settings import identity_of
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION
+from runner.records import READING_VERSION, RECORD_VERSION
 from runner.results import served, summary
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _split(override: str) -> tuple[str, str]:
 def _common(this: Launch) -> dict[str, Any]:
     return {
         "version": RECORD_VERSION,
+        "reading_version": READING_VERSION,
         "run": this.id,
         "command": this.command,
         **_made_with(this.id, Path.cwd()),

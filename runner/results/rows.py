@@ -40,6 +40,7 @@ class Reader:
             outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
             reasons=reading.reasons,
+            stated=reading.stated,
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
@@ -73,7 +74,7 @@ class Reader:
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
-        reading = score.read(reply, self.prompt.questions, self.prompt.reply)
+        reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
             # Bought before identity was strict: what it says is kept to be read, and counts for nothing.
             return reply, Unscorable(Problem(identity.OTHER_MODEL, refused), self._nothing, self._nothing)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from runner.score.characters import listed, plain
+from runner.score.characters import INVISIBLE, listed, plain
 from runner.score.names import WORDS, fold
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ _HEADED = re.compile(
     r"|考|内心|分析|仮|暫定",
 )
 _MAX_HEADING = 80
-_LONG, _MOST_BLANKS = 1_000, 100
-_BLANKS = re.compile(rf"\s{{{_MOST_BLANKS},}}")
+_MOST_BLANKS = 16
+"""In a row; more say nothing, and would only be gone over again and again."""
+_BLANKS = re.compile(rf"[\s{INVISIBLE.pattern[1:-1]}]{{{_MOST_BLANKS},}}")
 _BRACKETS, _PARENTHESES, _FENCE = (2, 3, 5), 5, 6
 """Groups of _MARK."""
 
@@ -116,8 +117,7 @@ class Spoken:
 def spoken(text: str, sheet: Sheet) -> Spoken:
     """The reply behind and around its reasoning. A block that is not closed hides all that follows it."""
     hidden = inside = False
-    if len(text) > _LONG:
-        text = _BLANKS.sub(lambda run: run[0][:_MOST_BLANKS], text)
+    text = _BLANKS.sub(lambda run: run[0][:_MOST_BLANKS], text)
     for way in (_without_channels, _without_blocks, _without_bare_channels, _without_headed):
         text, left_out, inside = way(text, sheet)
         hidden |= left_out

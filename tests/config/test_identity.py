@@ -169,6 +169,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "user": Field(REQUEST, "{{ text.content }}"),
         "reply": Field(REQUEST, "labelled"),
         "reason_max_chars": Field(REQUEST, 10),
+        "rescale": Field(RECORD, value=True),
     },
     Question: {
         "name": Field(REQUEST, "mirth"),

@@ -154,7 +154,7 @@ def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
     return Exported(target, len(lines), 0)
 
 
-_OBJECTS = ("problem", "requested", "sent", "dropped", "tokens")
+_OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated")
 _FLOATS = ("latency_s", "price_usd", "saved_usd")
 _WHOLE = ("job", "repetition", "attempts")
 
@@ -177,7 +177,7 @@ def _flat(row: Row, questions: Iterable[str]) -> dict[str, Json]:
         line[f"score_{name}"] = line["scores"].get(name)
         line[f"reason_{name}"] = line["reasons"].get(name)
     for name in _OBJECTS:
-        line[name] = None if line[name] is None else json.dumps(line[name], ensure_ascii=False)
+        line[name] = json.dumps(line[name], ensure_ascii=False) if line.get(name) is not None else None
     return {name: whole_pairs(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
