@@ -58,10 +58,16 @@ class Results:
     unsettled: dict[int, ItemEnding] = field(default_factory=dict)
     """Endings that are not in the store yet. They outlive a download that broke off: its answers are not told twice."""
 
+    best: int = 0
+    """Most lines of this batch that a download held."""
+    seen: int = 0
+    """Those of the download that goes on."""
+
     def __post_init__(self) -> None:
         self.ended = bytearray(self.entry.count)
         for item in self.booked:
             self.ended[item.n] = _known(item.ending)
+        self.best = sum(known != UNKNOWN for known in self.ended)
 
     def lacks(self, standing: Standing) -> int:
         """Lines that the provider must have and that were not read: of each item, where the batch ran to its end.
@@ -73,8 +79,8 @@ class Results:
         return max(0, min(self.entry.count, standing.done) - sum(known >= FAILED for known in self.ended))
 
     async def read(self, items: AsyncIterator[Item]) -> None:
-        """Take all lines. The file gets its name only when the last line is in."""
-        self.strange = 0
+        """Take all lines. The file gets its name when the last line is in, unless an earlier download held more."""
+        self.strange = self.seen = 0
         path = results_path(self.folder, self.entry.id)
         part = results_part(path, self)
         try:
@@ -83,7 +89,9 @@ class Results:
                 with part.open("wb") as file:
                     await self._take_all(items, file)
                     await asyncio.to_thread(sync, file)
-                replace(part, path)
+                if self.seen >= self.best or not path.exists():
+                    replace(part, path)
+                self.best = max(self.best, self.seen)
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -131,6 +139,7 @@ class Results:
         if n is None:
             self.strange += 1
             return None
+        self.seen += 1
         succeeded = item.ending == "succeeded" and item.raw is not None
         known = ANSWERED if succeeded else UNRUN if item.ending in ("expired", "cancelled") else FAILED
         if self.ended[n] >= known:
