@@ -98,7 +98,8 @@ class Capability:
     structure: Rung = "prompt"
     """Best rung of structured output that the model's API offers."""
     schema_bounds: bool = False
-    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema."""
+    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema. Gemini's documents the
+    first two alone, and Anthropic's none."""
     seed: bool = False
     """True where the API takes a seed."""
     batch: str | None = None
@@ -118,7 +119,6 @@ class Limits:
     """Most seconds for one attempt, from sending to the last byte."""
     first_byte_timeout_s: float = 180.0
     """Most seconds without a byte: from sending to the first one, and between any two."""
-    connect_timeout_s: float = 10.0
     requests_per_minute: float | None = None
     """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
     tokens_per_minute: float | None = None
@@ -197,7 +197,10 @@ class Batch:
     cleanup: bool = True
     """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
     first_poll_s: float = 5.0
-    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time."""
+    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time.
+
+    Set in Python alone, as the next one and `find_s`: no key of the config.
+    """
     max_poll_s: float = 300.0
     """Most seconds between two looks."""
     attempts: int = 24

@@ -199,6 +199,8 @@ def _unknown_choice(error: MissingConfigException, conf: Path, words: Sequence[s
 
 def _unknown_key(error: BaseException, cause: OmegaConfBaseException, words: Sequence[str]) -> ConfigError:
     full_key = str(cause.full_key or cause.key or "")
+    if (said := schema.gone(full_key)) is not None:
+        return _gone(said, full_key, _file(error), words)
     parent, _, name = full_key.rpartition(".")
     valid = _keys_of(cause.object_type)
     if not valid:
@@ -209,6 +211,13 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException, words: Seq
     where = _file(error)
     advice = fixed or (f"{EDIT}{where}" if where != COMMAND_LINE else "runner --cfg job")
     return ConfigError(f"no such key; {nearest(name, valid)}", where=where, key=full_key, advice=advice)
+
+
+def _gone(said: str, key: str, where: str, words: Sequence[str]) -> ConfigError:
+    """A key of an earlier version; the command line without it, or its file to edit."""
+    kept = [word for word in words if _key_in(word) != key]
+    advice = shlex.join(["runner", *kept]) if where == COMMAND_LINE and len(kept) < len(words) else f"{EDIT}{where}"
+    return ConfigError(said, where=where, key=key, advice=advice)
 
 
 def _keys_of(kind: object) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Send: TypeAlias = Callable[["Wire"], Awaitable[tuple[bytes, Mapping[str, str]]]]
 
+CONNECT_TIMEOUT_S = 10.0
+"""Most seconds until a connection stands."""
 BYTES_A_TOKEN = 4
 """Of a request's body: as roughly as providers count before they have read it."""
 
@@ -54,7 +56,7 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
         return complete
     url, headers = URL(codec.url), codec.headers
     timeout = aiohttp.ClientTimeout(
-        total=limits.timeout_s, sock_connect=limits.connect_timeout_s, sock_read=limits.first_byte_timeout_s
+        total=limits.timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=limits.first_byte_timeout_s
     )
 
     async def post(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
@@ -80,7 +82,7 @@ def _late(error: TimeoutError, limits: Limits) -> str:
     import aiohttp
 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection within {limits.connect_timeout_s:g} s (limits.connect_timeout_s)"
+        return f"no connection within {CONNECT_TIMEOUT_S:g} s"
     if isinstance(error, aiohttp.SocketTimeoutError):
         return f"no byte for {limits.first_byte_timeout_s:g} s (limits.first_byte_timeout_s)"
     return f"no reply within {limits.timeout_s:g} s (limits.timeout_s)"

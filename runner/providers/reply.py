@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from runner.records import Json, Rung
 
+MOST_TOKENS = 2**53
+"""More than any reply has; a count beyond it is none."""
 MAX_MESSAGE_CHARS = 300
 """A provider's message is cut here: some repeat the whole request."""
 SHORTEST_KEY = 8
@@ -30,58 +32,78 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "b
 _KEY_CODES = frozenset({"invalid_api_key", "API_KEY_INVALID", "authentication_error"})
 
 
-def read_object(raw: bytes) -> dict[str, Json]:
-    """A response body as a JSON object. FatalError (malformed) where it is none, or carries an error instead."""
-    try:
-        body = fastjson.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise FatalError("malformed", f"the reply is not JSON: {_short(raw.decode('utf-8', 'replace'))}") from error
-    if not isinstance(body, dict):
-        raise FatalError("malformed", f"the reply is no JSON object: {_short(str(body))}")
-    if body.get("error"):
-        raise FatalError("malformed", f"an error came in place of a reply: {_message(body, raw)}")
-    return body
-
-
 def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
     """A chat completion as a Reply; on the tool rung the first tool call's arguments are the text.
 
-    FatalError (malformed) where the body has no choice with a message in it.
+    FatalError (not_a_reply) where the body has no choice with a message in it. Any other part that is not as documented
+    costs that part alone: it counts as absent.
     """
-    try:
-        choice = body["choices"][0]
-        message = choice["message"]
-        text = _text(message.get("content"))
-        calls = message.get("tool_calls")
-        if rung == "tool" and calls:
-            text = calls[0]["function"]["arguments"]
-        return Reply(
-            text=text,
-            finish=choice.get("finish_reason"),
-            refusal=message.get("refusal") or None,
-            tokens=_tokens(body.get("usage") or {}),
-            model_version=body.get("model") or None,
-            fingerprint=body.get("system_fingerprint") or None,
-        )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise FatalError("malformed", f"the reply is no chat completion: {_short(json.dumps(body))}") from error
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise FatalError("not_a_reply", "the reply is no chat completion")
+    called = arguments_in(message) if rung == "tool" else None
+    return Reply(
+        text=text_in(message.get("content")) if called is None else called,
+        finish=string(choice.get("finish_reason")),
+        refusal=text_in(message.get("refusal") or None) or None,
+        tokens=_tokens(object_in(body.get("usage"))),
+        model_version=string(body.get("model")),
+        fingerprint=string(body.get("system_fingerprint")),
+    )
 
 
-def _text(content: Json) -> str | None:
-    """Text of a message; some servers send a list of parts."""
+def text_in(content: Json) -> str | None:
+    """Text of a message. Some servers send a list of parts, others the value itself that was asked for as JSON."""
+    if content is None or isinstance(content, str):
+        return content
     if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if part.get("type") == "text") or None
-    if content is not None and not isinstance(content, str):
-        raise TypeError(content)
-    return content
+        return "".join(_part(part) for part in content) or None
+    return fastjson.dumps(content).decode()
+
+
+def _part(part: Json) -> str:
+    if isinstance(part, str):
+        return part
+    text = object_in(part).get("text") if object_in(part).get("type") in (None, "text", "output_text") else None
+    return text if isinstance(text, str) else ""
+
+
+def arguments_in(message: Mapping[str, Json]) -> str | None:
+    """The arguments of the first tool call that has any, as text of JSON; some servers send the value itself."""
+    calls = message.get("tool_calls")
+    for call in [*(calls if isinstance(calls, list) else [calls]), {"function": message.get("function_call")}]:
+        function = object_in(call).get("function")
+        arguments = object_in(function if function is not None else call).get("arguments")
+        if arguments is not None:
+            return arguments if isinstance(arguments, str) else fastjson.dumps(arguments).decode()
+    return None
+
+
+def string(value: Json) -> str | None:
+    """A string with something in it, or None for anything else."""
+    return value if isinstance(value, str) and value else None
+
+
+def object_in(value: Json) -> Mapping[str, Json]:
+    """An object, or an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def count(value: Json) -> int | None:
+    """A count of tokens, or None for what can be none: a string, a negative number, a fraction, a yes or no."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value) if value == int(value) else None
 
 
 def _tokens(usage: Mapping[str, Json]) -> Tokens:
     return Tokens(
-        input=usage.get("prompt_tokens"),
-        output=usage.get("completion_tokens"),
-        cached=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        reasoning=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        input=count(usage.get("prompt_tokens")),
+        output=count(usage.get("completion_tokens")),
+        cached=count(object_in(usage.get("prompt_tokens_details")).get("cached_tokens")),
+        reasoning=count(object_in(usage.get("completion_tokens_details")).get("reasoning_tokens")),
     )
 
 
@@ -93,14 +115,14 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ProviderEr
     """
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     # Gemini wraps some errors in a list.
     found = parsed[0] if isinstance(parsed, list) and parsed else parsed
     error = found if isinstance(found, dict) else {}
     lowered = {name.lower(): value for name, value in headers.items()}
     wait_s = _retry_after_s(lowered, error)
-    return error_for(status, _message(error, body), codes=_codes(error), retry_after_s=wait_s, headers=lowered)
+    return error_for(status, message_in(error, body), codes=_codes(error), retry_after_s=wait_s, headers=lowered)
 
 
 def error_for(
@@ -138,11 +160,16 @@ def without_key(said: str, key: str | None, name: str | None) -> str:
     return said
 
 
-def _message(error: Mapping[str, Json], body: bytes) -> str:
+def message_in(error: Mapping[str, Json], body: bytes) -> str:
     """The sentence in error.message (OpenAI, Anthropic, Gemini), or in a plain error, message or detail."""
     inner = error.get("error")
     found = inner.get("message") if isinstance(inner, dict) else inner or error.get("message") or error.get("detail")
-    return _short(found if isinstance(found, str) and found else body.decode("utf-8", "replace"))
+    return _short(found) if isinstance(found, str) and found else first_words(body)
+
+
+def first_words(body: bytes) -> str:
+    """How a body begins, on one line."""
+    return _short(body[: 4 * MAX_MESSAGE_CHARS + 4].decode("utf-8", "replace"))
 
 
 def _codes(error: Mapping[str, Json]) -> frozenset[str]:
@@ -183,5 +210,6 @@ def _seconds(value: str) -> float | None:
 
 
 def _short(message: str) -> str:
-    line = " ".join(message.split())
+    shown = message if message.isprintable() else "".join(char if char.isprintable() else " " for char in message)
+    line = " ".join(shown.split())
     return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.errors import FatalError
-from runner.providers.reply import read_chat, read_object
+from runner.errors import FatalError, ProviderError
+from runner.providers.received import accept
+from runner.providers.reply import count, object_in, string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from runner.providers.received import Dialect
     from runner.records import Json, Request
 
 RENAMED: Mapping[str, Mapping[str, str]] = {"mistral": {"seed": "random_seed"}}
@@ -36,7 +38,14 @@ ANTHROPIC_NOTES = frozenset({"json_mode", "output_format"})
 """What LiteLLM's mapping leaves behind: a note to its HTTP handler, and the older form of output_config.format, which
 needs a beta header."""
 
-ANTHROPIC_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+MOST_WORDS = 300
+"""Characters of what a decoder complains about."""
+
+
+MESSAGE_PARTS = frozenset(
+    {"role", "content", "tool_calls", "function_call", "refusal", "reasoning", "reasoning_content"}
+)
+"""What LiteLLM is shown of a chat completion's message: it fails at annotations of a type that it does not know."""
 
 GEMINI_VERBATIM = frozenset({"temperature", "top_p", "top_k", "seed"})
 """Put into generationConfig as they are: from Gemini 3 on LiteLLM sends temperature 1.0 where none was asked for."""
@@ -48,8 +57,15 @@ class Translation(Protocol):
     def body(self, request: Request) -> dict[str, Json]:
         """The request's body; FatalError (bad_request) where the provider's format cannot hold it."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """Whose replies it reads."""
+
     def chat(self, raw: bytes) -> Mapping[str, Json]:
-        """A reply as a chat completion; FatalError (malformed) where it is none of this provider."""
+        """A reply as a chat completion; ProviderError where it is none of this provider (see received.accept).
+
+        A part that cannot be read costs that part alone.
+        """
 
 
 @cache
@@ -90,9 +106,14 @@ class Chat:
         """As it is."""
         return {"model": request.model_id, "messages": _messages(request), **request.params}
 
+    @property
+    def dialect(self) -> Dialect:
+        """OpenAI's."""
+        return "chat"
+
     def chat(self, raw: bytes) -> Mapping[str, Json]:
         """As it is."""
-        return read_object(raw)
+        return accept(raw, "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +129,23 @@ class ChatVariant:
         params = {names.get(name, name): value for name, value in request.params.items()}
         return _written(self.config, request, params)
 
+    @property
+    def dialect(self) -> Dialect:
+        """OpenAI's."""
+        return "chat"
+
     def chat(self, raw: bytes) -> Mapping[str, Json]:
-        """As LiteLLM reads it."""
-        reply = read_object(raw)
-        # LiteLLM's Groq decoder makes up a choice where there is none, and fails without a tier, which may be absent.
-        read_chat(reply, "prompt")
-        return _read(self.config, {"service_tier": None, **reply})
+        """As LiteLLM reads it, or as it is where LiteLLM stumbles over a part."""
+        reply = accept(raw, "chat")
+        try:
+            chat = _read(self.config, _known_parts(reply))
+        except ProviderError:
+            return reply
+        # LiteLLM writes noughts for what is not counted.
+        counted = object_in(reply.get("usage"))
+        if count(counted.get("prompt_tokens")) is None or count(counted.get("completion_tokens")) is None:
+            chat["usage"] = counted
+        return chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +173,38 @@ class Anthropic:
             mapped["output_config"] = {**mapped.get("output_config", {}), "format": shape}
         return {name: value for name, value in mapped.items() if name not in ANTHROPIC_NOTES}
 
+    @property
+    def dialect(self) -> Dialect:
+        """Its own."""
+        return "anthropic"
+
     def chat(self, raw: bytes) -> Mapping[str, Json]:
         """As LiteLLM reads it, less what it guesses."""
-        reply = read_object(raw)
-        with _unreadable():
-            # Shown the thinking, LiteLLM guesses its token count, with a tokenizer that is not Claude's.
-            spoken = [block for block in reply["content"] if block["type"] not in ANTHROPIC_THOUGHTS]
-            chat = _read(self.config, {**reply, "content": spoken})
-            counted = reply["usage"]
-            thought = (counted.get("output_tokens_details") or {}).get("thinking_tokens")
-            # LiteLLM writes a nought for what is not counted.
-            chat["usage"]["completion_tokens_details"] = {"reasoning_tokens": thought}
-            chat["usage"]["prompt_tokens_details"] = {"cached_tokens": counted.get("cache_read_input_tokens")}
-            message = chat["choices"][0]["message"]
-            # LiteLLM escapes everything beyond ASCII in a tool's input.
-            inputs = (block["input"] for block in spoken if block["type"] == "tool_use")
-            for call, value in zip(message.get("tool_calls") or (), inputs, strict=False):
-                call["function"]["arguments"] = json.dumps(value, ensure_ascii=False)
-            if reply.get("stop_reason") == "refusal":
-                message["refusal"] = (reply.get("stop_details") or {}).get("explanation") or "stop_reason: refusal"
+        reply = accept(raw, "anthropic")
+        counted = object_in(reply.get("usage"))
+        tokens = {name: value for name, value in counted.items() if count(value) is not None}
+        spoken = [block for block in map(_block, reply["content"]) if block is not None]
+        stop = string(reply.get("stop_reason"))
+        shown = {"id": string(reply.get("id")) or "", "model": string(reply.get("model")), "stop_reason": stop}
+        chat = _read(
+            self.config,
+            {**shown, "content": spoken, "usage": {"input_tokens": 0, "output_tokens": 0, **tokens}},
+        )
+        usage = chat["usage"]
+        thought = count(object_in(counted.get("output_tokens_details")).get("thinking_tokens"))
+        # LiteLLM writes a nought for what is not counted.
+        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+        usage["prompt_tokens_details"] = {"cached_tokens": tokens.get("cache_read_input_tokens")}
+        for name, its in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
+            usage[name] = usage[name] if its in tokens else None
+        message = chat["choices"][0]["message"]
+        # LiteLLM escapes everything beyond ASCII in a tool's input.
+        inputs = (block["input"] for block in spoken if block["type"] == "tool_use")
+        for call, value in zip(message.get("tool_calls") or (), inputs, strict=False):
+            call["function"]["arguments"] = json.dumps(value, ensure_ascii=False)
+        if stop == "refusal":
+            why = string(object_in(reply.get("stop_details")).get("explanation"))
+            message["refusal"] = why or "stop_reason: refusal"
         return chat
 
 
@@ -204,25 +249,94 @@ class Gemini:
         # What is neither is a field of the body itself; LiteLLM would lose it.
         return {**mapped, "extra_body": unknown} if unknown else mapped
 
+    @property
+    def dialect(self) -> Dialect:
+        """Google's."""
+        return "gemini"
+
     def chat(self, raw: bytes) -> Mapping[str, Json]:
         """As LiteLLM reads it, with the reason of a block, which it leaves out."""
-        reply = read_object(raw)
-        with _unreadable():
-            # Without counts LiteLLM fails, or counts nought.
-            chat = _read(self.config, {"usageMetadata": {}, **reply})
-            if not reply.get("usageMetadata"):
-                chat["usage"] = None
-            choice = chat["choices"][0]
-            if choice["finish_reason"] == "content_filter":
-                choice["message"]["refusal"] = _block_reason(reply)
+        reply = accept(raw, "gemini")
+        counted = object_in(reply.get("usageMetadata"))
+        usage = {name: value for name, value in counted.items() if count(value) is not None}
+        shown: dict[str, Json] = {"usageMetadata": usage, "modelVersion": string(reply.get("modelVersion"))}
+        candidate = _candidate(reply)
+        if candidate:
+            shown["candidates"] = [candidate]
+        if reply.get("promptFeedback"):
+            shown["promptFeedback"] = object_in(reply["promptFeedback"])
+        # Without counts LiteLLM fails, or counts nought.
+        chat = _read(self.config, shown)
+        if not usage:
+            chat["usage"] = None
+        elif "promptTokenCount" not in usage:
+            chat["usage"]["prompt_tokens"] = None
+        choice = chat["choices"][0]
+        if choice["finish_reason"] == "content_filter":
+            choice["message"]["refusal"] = _block_reason(reply)
         return chat
 
 
+def _candidate(reply: Mapping[str, Json]) -> dict[str, Json]:
+    """The first candidate, with its words and calls alone."""
+    found = reply.get("candidates")
+    first = object_in(found[0]) if isinstance(found, list) and found else {}
+    if not first:
+        return {}
+    content = object_in(first.get("content"))
+    parts = content.get("parts")
+    known = [part for part in map(_gemini_part, parts if isinstance(parts, list) else ()) if part is not None]
+    said = {"content": {"role": "model", "parts": known}} if known else {}
+    finish = string(first.get("finishReason"))
+    return {"index": 0, **said, **({"finishReason": finish} if finish else {})}
+
+
+def _gemini_part(part: Json) -> dict[str, Json] | None:
+    call = object_in(object_in(part).get("functionCall"))
+    if string(call.get("name")):
+        return {"functionCall": {"name": call["name"], "args": call.get("args") or {}}}
+    text = object_in(part).get("text")
+    if not isinstance(text, str):
+        return None
+    return {"text": text, "thought": True} if object_in(part).get("thought") is True else {"text": text}
+
+
+def _block(block: Json) -> dict[str, Json] | None:
+    """A block of Claude's that words are in, without citations and the like."""
+    found = object_in(block)
+    if found.get("type") == "text" and isinstance(found.get("text"), str):
+        return {"type": "text", "text": found["text"]}
+    if found.get("type") == "tool_use" and found.get("input") is not None:
+        name, place = string(found.get("name")) or "", string(found.get("id")) or ""
+        return {"type": "tool_use", "id": place, "name": name, "input": found["input"]}
+    return None
+
+
+def _known_parts(reply: Mapping[str, Json]) -> dict[str, Json]:
+    """A chat completion with those parts alone that are read here."""
+    choice = reply["choices"][0]
+    message = {name: value for name, value in choice["message"].items() if name in MESSAGE_PARTS}
+    usage = object_in(reply.get("usage"))
+    return {
+        "id": string(reply.get("id")) or "",
+        "object": "chat.completion",
+        "created": count(reply.get("created")) or 0,
+        "model": string(reply.get("model")),
+        "system_fingerprint": string(reply.get("system_fingerprint")),
+        "choices": [{"index": 0, "finish_reason": string(choice.get("finish_reason")), "message": message}],
+        "usage": {name: value for name, value in usage.items() if count(value) is not None or object_in(value)},
+        # LiteLLM's Groq decoder fails without a tier, which may be absent.
+        "service_tier": string(reply.get("service_tier")),
+    }
+
+
 def _block_reason(reply: Mapping[str, Json]) -> str | None:
-    feedback = reply.get("promptFeedback") or {}
-    first = (reply.get("candidates") or [{}])[0]
+    feedback = object_in(reply.get("promptFeedback"))
+    candidates = reply.get("candidates")
+    first = object_in(candidates[0]) if isinstance(candidates, list) and candidates else {}
     stated = (feedback.get("blockReasonMessage"), feedback.get("blockReason"))
-    return next((reason for reason in (*stated, first.get("finishMessage"), first.get("finishReason")) if reason), None)
+    reasons = (*stated, first.get("finishMessage"), first.get("finishReason"))
+    return next((reason for reason in reasons if isinstance(reason, str) and reason), None)
 
 
 # ---- LiteLLM's side --------------------------------------------------------------------------------------------------
@@ -316,7 +430,8 @@ def _unreadable() -> Iterator[None]:
     except FatalError:
         raise
     except Exception as error:
-        raise FatalError("malformed", f"the reply cannot be read: {type(error).__name__}: {error}") from error
+        why = f"{type(error).__name__}: {error}".partition("\n")[0][:MOST_WORDS]
+        raise FatalError("malformed", f"the reply cannot be read: {why}") from error
 
 
 @dataclass(slots=True)

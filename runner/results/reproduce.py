@@ -9,7 +9,6 @@ package or text. A run needs nothing but its folder for this, so it may come fro
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -83,7 +82,7 @@ def _edited(
     folder: Path, run: Mapping[str, Json], as_saved: Mapping[str, Json], experiment: Experiment
 ) -> Iterator[Change]:
     """What of experiment.json is not what run.json has the hash of, named by Hydra's copy of the composed config."""
-    was, now = run.get("config_sha256"), _identity_of(as_saved)
+    was, now = run.get("config_sha256"), settings.identity_of(as_saved)
     if was == now:
         return
     named = False
@@ -94,23 +93,13 @@ def _edited(
         yield Change("experiment.json", "", f"SHA-256 {str(was)[:12]}…", f"{now[:12]}…")
 
 
-def _identity_of(as_saved: Mapping[str, Json]) -> str:
-    """runfile.identity_of, of the file as it is: a record that has gained a field since would have another hash."""
-    identity = {name: value for name, value in as_saved.items() if name not in manifest.NOT_IDENTITY}
-    identity["models"] = [
-        {name: value for name, value in model.items() if name != "limits"} for model in as_saved["models"]
-    ]
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
 def _against_hydra(folder: Path, experiment: Experiment) -> list[settings.Difference]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        composed = OmegaConf.merge(
-            OmegaConf.structured(schema.RunnerConf), OmegaConf.load(folder / ".hydra/config.yaml")
-        )
+        saved = schema.without_gone(_mapping(OmegaConf.load(folder / ".hydra/config.yaml")))
+        composed = OmegaConf.merge(OmegaConf.structured(schema.RunnerConf), saved)
         original = load.load(_mapping(composed))
     except (OSError, OmegaConfBaseException, RunnerError):
         return []
@@ -165,7 +154,8 @@ def _rehearsed(now: Experiment, was: Experiment) -> Experiment:
         for of in (asked.get(model.name, model),)
     )
     tracking = replace(now.tracking, experiment=was.tracking.experiment)
-    return replace(now, models=models, ledger_url=was.ledger_url, tracking=tracking)
+    batch = load.polled(now.batch, models)
+    return replace(now, models=models, ledger_url=was.ledger_url, tracking=tracking, batch=batch)
 
 
 def _compare_here(
@@ -197,7 +187,8 @@ def _compose(folder: Path, conf: Path) -> DictConfig:
 
     schema.register()
     try:
-        overrides = [str(word) for word in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
+        as_typed = map(str, OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+        overrides = [word for word in as_typed if schema.gone(word.partition("=")[0]) is None]
         hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
         places = [f"file://{place.path}" for place in hydra.runtime.config_sources if place.provider == "command-line"]
         if places:

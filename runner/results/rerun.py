@@ -8,7 +8,6 @@ which are what the model does to itself. Where both have the same spread, nothin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
 from statistics import fmean, quantiles, stdev
 from typing import TYPE_CHECKING
 
@@ -49,13 +48,6 @@ class Moved:
     """None where no trial of the original was scored in two consecutive repetitions."""
     alone: int
     """Trials scored on one side only."""
-
-    @property
-    def shift_se(self) -> float | None:
-        """The mean difference in standard errors: beyond 2 or so it is more than chance. None where not defined."""
-        if self.fresh is None or not self.fresh.sd:
-            return None
-        return self.fresh.mean / (self.fresh.sd / sqrt(self.fresh.pairs))
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runner.dispatch.batch.next_action import Verdict
+    from runner.dispatch.batch.next_action import NextAction
     from runner.ledger.batch_records import Ending
 
 ENTRY = BatchRecord(
@@ -85,7 +85,7 @@ class Case:
     """How an item ended, and what becomes of its request."""
 
     ending: Ending
-    next_action: Verdict
+    next_action: NextAction
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
@@ -385,8 +385,6 @@ def test_settings_can_be_overridden() -> None:
         ("batch.grace=0h", "at least"),
         ("batch.fallback=liv", "did you mean 'live'"),
         ("batch.attempts=0", "attempts"),
-        ("batch.first_poll_s=0", "first_poll_s"),
-        ("batch.find_s=-1", "find_s"),
     ],
 )
 def test_wrong_settings_are_told(override: str, says: str) -> None:

@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 TRIALS = 12
-NATIVE = ("batch=native", "batch.first_poll_s=0.05", "batch.max_poll_s=0.2")
+NATIVE = ("batch=native",)
 UNTRACKED = "tracking.enabled=false"
 SLOW = FaultPlan(batch_s=3600)
 
@@ -191,7 +191,7 @@ def test_switching_to_live_buys_nothing_twice(shell: Shell) -> None:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
         clock.now += 2 * 3600
-        done = shell.run("model=mini", UNTRACKED, "batch.first_poll_s=0.05")
+        done = shell.run("model=mini", UNTRACKED)
         assert f"{TRIALS} of {TRIALS} scored" in done
         assert billed(simulator) == [1] * TRIALS
         assert sum(simulator.count.requests["openai"].get(name, 0) for name in ("chat", "chat.completions")) == 0

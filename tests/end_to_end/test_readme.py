@@ -84,7 +84,7 @@ def test_import_and_export(folder: Path) -> None:
     assert "6 trials are there already" in again.stdout
 
 
-@pytest.mark.parametrize("words", [(), ("batch=native", "batch.first_poll_s=0.1", "batch.max_poll_s=0.5")])
+@pytest.mark.parametrize("words", [(), ("batch=native",)])
 def test_the_study_is_rehearsed_whole(words: tuple[str, ...], tmp_path: Path) -> None:
     """`runner rehearse experiment=affect_study` asks six vendors for the study's number of replies and scores them.
 

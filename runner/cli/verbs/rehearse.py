@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runner.cli.session import Session
 from runner.cli.tables import many
+from runner.config.load import polled
 from runner.errors import ConfigError
 from runner.ledger.batch_records import WAITING, ItemEnding
 from runner.ledger.batches import open_batches
@@ -89,9 +90,11 @@ class Rehearsal:
         self._simulator.__exit__(None, None, None)
 
     def _redirected(self, experiment: Experiment) -> Experiment:
+        models = tuple(map(self._redirect, experiment.models))
         return replace(
             experiment,
-            models=tuple(map(self._redirect, experiment.models)),
+            models=models,
+            batch=polled(experiment.batch, models),
             ledger_url=LEDGER,
             tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
         )

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.dispatch.batch.dispatch import BatchContext, at_work
 from runner.dispatch.batch.lifecycle import check_account
-from runner.dispatch.batch.polling import gives_up
-from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.dispatch.batch.polling import Left, Unreachable, gives_up
 from runner.errors import ConfigError, ProviderError, first_of
 from runner.ledger.batch_records import OPEN
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from runner.dispatch.batch.lifecycle import BatchLifecycle
-    from runner.dispatch.batch.waiting import Asked, Waiting
+    from runner.dispatch.batch.polling import Asked, Waiting
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
 
@@ -110,11 +109,11 @@ def _briefly(entry: BatchRecord) -> BatchRecord:
 
 
 async def _each(context: BatchContext, stop: Asked, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
-    gate = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
     async def one(entry: BatchRecord, http: aiohttp.ClientSession, waiting: Waiting) -> None:
-        async with gate:
+        async with places:
             said[entry.id] = await _handled(context, entry, http, waiting, cancel=cancel)
 
     try:

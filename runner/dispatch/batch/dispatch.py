@@ -1,4 +1,4 @@
-"""Lanes of trials -> answers in the ledger by way of batches; what is left over goes back to the caller.
+"""Trials of several models -> answers in the ledger by way of batches; what is left over goes back to the caller.
 
 trial ──▶ in an open batch? ── yes ──▶ attached ────────────┐
               │ no                                          ▼
@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
-from runner.dispatch.batch.polling import gives_up
+from runner.dispatch.batch.polling import Left, Unreachable, Waiting, gives_up
 from runner.dispatch.batch.queue import BatchQueue
-from runner.dispatch.batch.waiting import Left, Unreachable, Waiting
 from runner.dispatch.observer import Outcome, Wanted
 from runner.errors import ProviderError, RunnerError, first_of
 from runner.ledger.batch_records import LEASE_S
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.dispatch.batch.fetch import Keep
-    from runner.dispatch.batch.waiting import Asked
+    from runner.dispatch.batch.polling import Asked
     from runner.dispatch.observer import Observer
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
@@ -93,7 +92,7 @@ class BatchContext:
 async def dispatch(
     wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Asked, *, run: str = ""
 ) -> Outcome:
-    """Buy what is wanted by batches, lanes side by side. Answers went to the ledger; the rest is in the outcome.
+    """Buy what is wanted by batches, the models side by side. Answers went to the ledger; the rest is in the outcome.
 
     Returns when every batch has ended or, with `batch.wait=false` or once `stop` asks, leaves them running: the same
     call with the same keys goes on from there. ConfigError, before anything is sent, where a batch that holds a wanted
