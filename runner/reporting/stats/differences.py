@@ -2,8 +2,8 @@
 
 A cell is what shares model, persona, text and settings; its repetitions are averaged, so that nothing depends on the
 numbers that they happen to have. Cells that both sides have are paired, and the mean of a text's pairs is its value:
-the unit of the test, the interval and the effect (see inference). Holm's correction (1979; statsmodels multipletests)
-is over a family: a question's differences on one axis.
+the unit of the test, the interval and the effect (see inference). Holm's correction (1979) is
+over a family: a question's differences on one axis.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def paired(
             one
             for values, part in groups
             for one in _contrasts(
-                part, "side", ["left", "right"], [(0, 1)], shared, question, asked,
+                part, "side", ["left", "right"], pairs=[(0, 1)], on=shared, question=question, asked=asked,
                 names=dict(zip(("left", "right"), names, strict=True)),
                 group=dict(zip(split, map(str, values), strict=True)), family=family,
             )
@@ -118,7 +118,11 @@ def against_first(frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: 
     return tuple(
         one
         for question in first
-        for one in _corrected(_contrasts(both, "side", names, pairs, tuple(on), question, asked, family=len(pairs)))
+        for one in _corrected(
+            _contrasts(
+                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked, family=len(pairs)
+            )
+        )
     )
 
 
@@ -139,7 +143,11 @@ def differences_within(
     found = [
         one
         for question in questions_of(frame)
-        for one in _corrected(_contrasts(frame, axis, levels, pairs, on, question, asked or Asked(), family=len(pairs)))
+        for one in _corrected(
+            _contrasts(
+                frame, axis, levels, pairs=pairs, on=on, question=question, asked=asked or Asked(), family=len(pairs)
+            )
+        )
     ]
     if not any(one.pairs for one in found):
         return Skipped(what, f"no scored cell has a partner at another {axis} with the same {', '.join(on)}")
@@ -198,11 +206,11 @@ def _contrasts(
     frame: pd.DataFrame,
     axis: str,
     levels: Sequence[str],
+    *,
     pairs: Sequence[tuple[int, int]],
     on: tuple[str, ...],
     question: str,
     asked: Asked,
-    *,
     family: int,
     names: Mapping[str, str] | None = None,
     group: Mapping[str, str] | None = None,
@@ -383,13 +391,12 @@ def _corrected(family: Sequence[PairedDifference]) -> list[PairedDifference]:
     """A family with Holm's correction over those of its differences that have a p."""
     from dataclasses import replace
 
-    from statsmodels.stats.multitest import multipletests
-
-    tested = [place for place, one in enumerate(family) if known(one.p) is not None]
     done = list(family)
-    corrected = multipletests([known(family[place].p) for place in tested], method="holm")[1] if tested else ()
-    for place, p in zip(tested, corrected, strict=True):
-        done[place] = replace(done[place], p_holm=float(p))
+    tested = [(p, place) for place, one in enumerate(family) if (p := known(one.p)) is not None]
+    least = 0.0
+    for rank, (p, place) in enumerate(sorted(tested)):
+        least = max(least, min(1.0, (len(tested) - rank) * p))
+        done[place] = replace(done[place], p_holm=least)
     return done
 
 

@@ -6,8 +6,7 @@ of its trials (the F1 of Clark, 1973, with texts in the place of subjects). Of a
 least-squares fits.
 
 A vendor is a label of its models, and says something only where models of one vendor resemble each other. So its levels
-are held against the models within vendors, and against vendors' reading of single texts where that is more: a quasi-F
-with Satterthwaite's degrees of freedom (Judd, Westfall and Kenny, 2012).
+are held against the models within vendors, and against vendors' reading of single texts where that shows: a quasi-F with Satterthwaite's degrees of freedom (Judd, Westfall and Kenny, 2012).
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AXES = ("model", "persona", "temperature")
+POOLED_ABOVE = 0.25
+"""p above which vendors' reading of single texts counts as that of their models (Bancroft, 1964)."""
 
 
 def omnibus(frame: pd.DataFrame) -> tuple[OmnibusTest, ...]:
@@ -59,7 +60,7 @@ def _crossed(table: pd.DataFrame, axis: str, question: str) -> OmnibusTest:
     df_error = int((~np.isnan(values)).sum()) - levels - texts + 1
     if texts < 2 or df_error < 1:
         why = "there is one text only" if texts < 2 else "too few texts were scored at two levels"
-        return _undefined(axis, question, levels, texts, f"{axis} x text", why)
+        return _undefined(axis, question, (levels, texts), f"{axis} x text", why)
     by_text, both = _squares(values)
     f = (by_text - both) / df / (both / df_error) if both > 0 else float("nan")
     return _test(axis, question, (levels, texts), (f, df, df_error), f"{axis} x text")
@@ -87,6 +88,7 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     """Vendors against their models. `table` has a row a model, `vendors` the vendor of each."""
     import numpy as np
     import pandas as pd
+    from scipy.stats import f as fisher
 
     whole = table.dropna(axis=1) if table.isna().to_numpy().any() else table
     values = whole.to_numpy(dtype=np.float64)
@@ -96,7 +98,7 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     error = "models within vendors"
     if texts < 2 or df_models < 1:
         why = "there is one text only" if texts < 2 else "each vendor has one model: see the models"
-        return _undefined("vendor", question, len(names), texts, error, why)
+        return _undefined("vendor", question, (len(names), texts), error, why)
     sizes = np.bincount(of).astype(np.float64)
     of_vendor = np.stack([values[of == code].mean(axis=0) for code in range(len(names))])
     centre, by_text = values.mean(), values.mean(axis=0)
@@ -108,7 +110,7 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     rest = values - mean_model[:, None] - of_vendor[of] + mean_vendor[of][:, None]
     model_text = float((rest**2).sum()) / (df_models * (texts - 1))
     below, df_error = inner, float(df_models)
-    if vendor_text > model_text:
+    if fisher.sf(vendor_text / model_text, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
         below, df_error = satterthwaite(
             (inner, vendor_text, model_text), (1.0, 1.0, -1.0), (df_models, df * (texts - 1), df_models * (texts - 1))
         )
@@ -129,6 +131,6 @@ def _test(
     )
 
 
-def _undefined(axis: str, question: str, levels: int, texts: int, error: str, why: str) -> OmnibusTest:
+def _undefined(axis: str, question: str, shape: tuple[int, int], error: str, why: str) -> OmnibusTest:
     none = number(float("nan"), why)
-    return OmnibusTest(axis, question, levels, texts, none, none, none, none, error)
+    return OmnibusTest(axis, question, *shape, none, none, none, none, error)

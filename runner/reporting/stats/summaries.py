@@ -14,7 +14,7 @@ from runner.reporting.stats.inference import over_repetitions, over_texts
 from runner.reporting.stats.values import Interval, Number, Summary, Undefined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 AXES = ("all", "cell", "model", "vendor", "persona", "text", "temperature")
 
 
-def summaries(frame: pd.DataFrame, scales: Scales | None = None, scope: Scope = "texts") -> tuple[Summary, ...]:
-    """A summary for every axis, level and question, in the order of AXES and of the rows.
+def summaries(
+    frame: pd.DataFrame, scales: Scales | None = None, scope: Scope = "texts", axes: Sequence[str] = AXES
+) -> tuple[Summary, ...]:
+    """A summary for every axis, level and question, in the order of the axes and of the rows.
 
     An answer that several jobs of a sweep share counts in the cells of each, and elsewhere once. `scales` are the least
     and the most that may be given to each question, beyond which no interval goes.
     """
     once = distinct(frame)
     return tuple(
-        summary for axis in AXES for summary in _axis(frame if axis == "cell" else once, axis, scales or {}, scope)
+        summary for axis in axes for summary in _axis(frame if axis == "cell" else once, axis, scales or {}, scope)
     )
 
 

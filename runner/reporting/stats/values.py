@@ -215,7 +215,10 @@ class Statistics:
     summaries: tuple[Summary, ...]
     differences: Mapping[str, tuple[PairedDifference, ...]]
     """model, persona, temperature -> every two of its levels compared."""
+    omnibus: tuple[OmnibusTest, ...]
+    """Whether the levels of an axis differ at all, over texts like these."""
     anovas: tuple[Anova, ...]
+    """As published: over these texts only."""
     kruskal: tuple[KruskalWallis, ...]
     agreement: tuple[Agreement, ...]
     skipped: tuple[Skipped, ...]

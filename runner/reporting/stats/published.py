@@ -1,4 +1,7 @@
-"""Analyses of variance and their rank test, each question for itself.
+"""The published study's analyses of variance and rank test, each question for itself.
+
+They hold for these texts only: every trial counts as an independent observation, so that texts that were asked often
+weigh as much evidence about texts as their repetitions number. What may be said of texts like these is in omnibus.
 
 One factor: statsmodels anova_oneway on the groups' sizes, means and variances (the classical F, equal variances).
 Two factors with their interaction: statsmodels anova_lm on an ordinary least squares fit, sums of squares of type II
