@@ -13,10 +13,14 @@ RunnerError                    exit 1
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+Scope: TypeAlias = Literal["attempt", "item", "model", "account"]
+"""How far an error reaches: this attempt alone, this trial, every request to this model, every model of this key."""
 
 
 class RunnerError(Exception):
@@ -63,23 +67,52 @@ class TrackingError(RunnerError):
 class ProviderError(RunnerError):
     """One request failed. `kind` is the short, stable name that results and tables show.
 
-    Kinds: rate_limit, timeout, connection, server (transient); key_refused, quota, not_found,
-    bad_request, malformed (fatal).
+    Kinds, by how far they reach (providers/refusals.py tells them apart):
+    attempt   rate_limit, timeout, connection, server; malformed where a sample was unlucky
+    item      refused, too_long, bad_text; malformed; reply_too_large
+    model     not_found, bad_request, not_a_reply, redirected; quota where a model has one of its own
+    account   quota (money or a long quota is gone), key_refused
+
+    `advice` says what to do about it, `until` when the provider takes requests again, where it says so.
     """
 
     exit_status = 3
+    scope: Scope = "model"
 
-    def __init__(self, kind: str, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        status: int | None = None,
+        scope: Scope | None = None,
+        advice: str | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice)
         self.kind = kind
         self.status = status
+        self.until = until
+        if scope is not None:
+            self.scope = scope
+
+    @property
+    def explained(self) -> str:
+        """The message, with the time until which nothing goes and what to do about it."""
+        said = str(self)
+        if self.until is not None:
+            said += f" [until {self.until:%Y-%m-%d %H:%M} UTC]"
+        return f"{said} [{self.advice}]" if self.advice else said
 
 
 class TransientError(ProviderError):
     """Another attempt may succeed. `retry_after_s` is what the provider asked us to wait, in seconds.
 
-    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit.
+    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit. `sample` is
+    what the model wrote, where the provider refused its own model's text and gives it.
     """
+
+    scope: Scope = "attempt"
 
     def __init__(
         self,
@@ -89,10 +122,13 @@ class TransientError(ProviderError):
         status: int | None = None,
         retry_after_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        advice: str | None = None,
+        sample: str | None = None,
     ) -> None:
-        super().__init__(kind, message, status=status)
+        super().__init__(kind, message, status=status, advice=advice)
         self.retry_after_s = retry_after_s
         self.headers = headers or {}
+        self.sample = sample
 
 
 class FatalError(ProviderError):

@@ -119,6 +119,8 @@ class Limits:
     """Most seconds for one attempt, from sending to the last byte."""
     first_byte_timeout_s: float = 180.0
     """Most seconds without a byte: from sending to the first one, and between any two."""
+    max_reply_bytes: int = 16 * 2**20
+    """Largest reply that is taken, unpacked; a larger one fails by itself as soon as it is."""
     requests_per_minute: float | None = None
     """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
     tokens_per_minute: float | None = None

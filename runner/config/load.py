@@ -256,6 +256,7 @@ def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.attempts, 1, where, "limits.attempts")
     for key in ("total_s", "timeout_s", "first_byte_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
+    _at_least(conf.max_reply_bytes, 1, where, "limits.max_reply_bytes")
     for key in ("requests_per_minute", "tokens_per_minute", "enqueued_tokens"):
         if getattr(conf, key) is not None:
             _at_least(getattr(conf, key), 1, where, f"limits.{key}")

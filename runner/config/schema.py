@@ -45,6 +45,7 @@ class LimitsConf:
     total_s: float = 900.0
     timeout_s: float = 600.0
     first_byte_timeout_s: float = 180.0
+    max_reply_bytes: int = 16 * 2**20
     requests_per_minute: Optional[float] = None
     tokens_per_minute: Optional[float] = None
     enqueued_tokens: Optional[int] = None

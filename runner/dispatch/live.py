@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from runner.dispatch.limiter import Closed, Limiter
 from runner.dispatch.retry import Breaker, attempt
-from runner.dispatch.transport import Wire, sender
+from runner.dispatch.transport import Wire, new_session, sender
 from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
 from runner.providers.codec import codec_for
@@ -98,12 +98,9 @@ async def dispatch(
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
-    import aiohttp
-
     failures: dict[str, Failure] = {}
     limiters = _limiters([model for model, _ in model_queues])
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with new_session() as session:
         ended = asyncio.Event()
         watch = asyncio.create_task(_watch(stop, ended, limiters))
         try:

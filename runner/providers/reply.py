@@ -1,17 +1,15 @@
-"""What a provider sends back, without any library: a chat completion -> Reply, and a refused request -> ProviderError.
+"""What a provider sends back, without any library: a chat completion -> Reply. Errors are read in refusals.
 
 OpenAI's chat completion is the one reply format that is read here; runner.providers.codec brings every other into it.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner import fastjson
-from runner.errors import FatalError, ProviderError, TransientError
+from runner.errors import FatalError
+from runner.providers.refusals import MAX_MESSAGE_CHARS, error_for, error_of, short
 from runner.records import Reply, Tokens
 
 if TYPE_CHECKING:
@@ -19,17 +17,12 @@ if TYPE_CHECKING:
 
     from runner.records import Json, Rung
 
+__all__ = ["error_for", "error_of", "first_words", "message_in", "read_chat", "without_key"]
+
 MOST_TOKENS = 2**53
 """More than any reply has; a count beyond it is none."""
-MAX_MESSAGE_CHARS = 300
-"""A provider's message is cut here: some repeat the whole request."""
 SHORTEST_KEY = 8
 """Fewest characters of what is taken for a key where a provider's message repeats it."""
-_TRANSIENT: Mapping[int, str] = {408: "timeout", 409: "server", 429: "rate_limit"}
-_FATAL: Mapping[int, str] = {401: "key_refused", 402: "quota", 403: "key_refused", 404: "not_found"}
-"""Any other status from 500 up is transient (server), from 400 up fatal (bad_request), below malformed."""
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
-_KEY_CODES = frozenset({"invalid_api_key", "API_KEY_INVALID", "authentication_error"})
 
 
 def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
@@ -107,44 +100,6 @@ def _tokens(usage: Mapping[str, Json]) -> Tokens:
     )
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """What an answer other than 200 means. The message is the provider's own, shortened.
-
-    Beside the kinds that errors.ProviderError lists there is `quota` (fatal): the account's money or quota is used up,
-    which some providers answer with 429, yet no wait mends it.
-    """
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    # Gemini wraps some errors in a list.
-    found = parsed[0] if isinstance(parsed, list) and parsed else parsed
-    error = found if isinstance(found, dict) else {}
-    lowered = {name.lower(): value for name, value in headers.items()}
-    wait_s = _retry_after_s(lowered, error)
-    return error_for(status, message_in(error, body), codes=_codes(error), retry_after_s=wait_s, headers=lowered)
-
-
-def error_for(
-    status: int,
-    message: str,
-    *,
-    codes: frozenset[str] = frozenset(),
-    retry_after_s: float | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> ProviderError:
-    """An HTTP status as an error; `codes` are the short names by which the provider tells what is wrong."""
-    if codes & _QUOTA_CODES:
-        return FatalError("quota", message, status=status)
-    # Gemini and xAI answer a wrong key with 400.
-    if codes & _KEY_CODES:
-        return FatalError("key_refused", message, status=status)
-    kind = _TRANSIENT.get(status) or ("server" if status >= 500 else None)
-    if kind is not None:
-        return TransientError(kind, message, status=status, retry_after_s=retry_after_s, headers=headers)
-    return FatalError(_FATAL.get(status) or ("bad_request" if status >= 400 else "malformed"), message, status=status)
-
-
 def without_key(said: str, key: str | None, name: str | None) -> str:
     """What a provider says, with the name of the key's variable in place of the key, should it repeat that.
 
@@ -164,52 +119,9 @@ def message_in(error: Mapping[str, Json], body: bytes) -> str:
     """The sentence in error.message (OpenAI, Anthropic, Gemini), or in a plain error, message or detail."""
     inner = error.get("error")
     found = inner.get("message") if isinstance(inner, dict) else inner or error.get("message") or error.get("detail")
-    return _short(found) if isinstance(found, str) and found else first_words(body)
+    return short(found) if isinstance(found, str) and found else first_words(body)
 
 
 def first_words(body: bytes) -> str:
     """How a body begins, on one line."""
-    return _short(body[: 4 * MAX_MESSAGE_CHARS + 4].decode("utf-8", "replace"))
-
-
-def _codes(error: Mapping[str, Json]) -> frozenset[str]:
-    inner = error.get("error")
-    if not isinstance(inner, dict):
-        return frozenset()
-    named = [inner.get("code"), inner.get("type"), *(detail.get("reason") for detail in _details(inner))]
-    return frozenset(code for code in named if isinstance(code, str))
-
-
-def _details(inner: Mapping[str, Json]) -> list[Mapping[str, Any]]:
-    details = inner.get("details")
-    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-
-
-def _retry_after_s(headers: Mapping[str, str], error: Mapping[str, Json]) -> float | None:
-    """Seconds to wait: retry-after-ms (OpenAI), retry-after in seconds or as an HTTP date, or Gemini's RetryInfo."""
-    inner = error.get("error")
-    delays = [detail.get("retryDelay") for detail in _details(inner)] if isinstance(inner, dict) else []
-    stated: list[tuple[str | None, float]] = [(headers.get("retry-after-ms"), 0.001), (headers.get("retry-after"), 1.0)]
-    stated += [(delay.removesuffix("s"), 1.0) for delay in delays if isinstance(delay, str)]
-    for value, unit in stated:
-        seconds = _seconds(value) if value else None
-        if seconds is not None:
-            return max(0.0, seconds * unit)
-    return None
-
-
-def _seconds(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        try:
-            return parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return number if 0 <= number < float("inf") else None
-
-
-def _short(message: str) -> str:
-    shown = message if message.isprintable() else "".join(char if char.isprintable() else " " for char in message)
-    line = " ".join(shown.split())
-    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1] + "…"
+    return short(body[: 4 * MAX_MESSAGE_CHARS + 4].decode("utf-8", "replace"))

@@ -133,6 +133,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "total_s": Field(AS_STATED, 1.0),
         "timeout_s": Field(AS_STATED, 1.0),
         "first_byte_timeout_s": Field(AS_STATED, 1.0),
+        "max_reply_bytes": Field(AS_STATED, 1024),
         "requests_per_minute": Field(AS_STATED, 60.0),
         "tokens_per_minute": Field(AS_STATED, 6000.0),
         "enqueued_tokens": Field(AS_STATED, 1),

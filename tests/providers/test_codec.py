@@ -322,7 +322,7 @@ REFUSALS = (
     Refusal("missing", 404, "not_found", anthropic("no", "not_found_error")),
     Refusal("bad", 400, "bad_request", google("no")),
     Refusal("bad in a list", 400, "bad_request", [google("no")]),
-    Refusal("too large", 413, "bad_request", anthropic("no", "request_too_large")),
+    Refusal("too large", 413, "too_long", anthropic("no", "request_too_large")),
     Refusal("unprocessable", 422, "bad_request", {"detail": "no"}),
     Refusal(
         "unprocessable in detail", 422, "bad_request", {"detail": [{"loc": "x"}]}, message='{"detail": [{"loc": "x"}]}'
