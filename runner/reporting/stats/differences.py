@@ -107,7 +107,9 @@ def paired(
     return tuple(found)
 
 
-def against_first(frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked) -> tuple[PairedDifference, ...]:
+def against_first(
+    frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked | None = None
+) -> tuple[PairedDifference, ...]:
     """Every later table minus the first, paired by `on`: for each question of the first, one family over the tables."""
     import pandas as pd
 
@@ -120,7 +122,14 @@ def against_first(frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: 
         for question in first
         for one in _corrected(
             _contrasts(
-                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked, family=len(pairs)
+                both,
+                "side",
+                names,
+                pairs=pairs,
+                on=tuple(on),
+                question=question,
+                asked=asked or Asked(),
+                family=len(pairs),
             )
         )
     )
@@ -277,7 +286,9 @@ class _Block:
             if np.isnan(se):
                 scopes[place] = "texts"
         unmatched = np.stack([(~np.isnan(side) & ~there).sum(axis=1) for side in (left, right)])
-        return cls(by_text, _fixed(cells, some, there, by_text), *sides, there.sum(axis=1), unmatched, scopes, both)
+        return cls(
+            by_text, _fixed(cells, some, there, by_text), sides[0], sides[1], there.sum(axis=1), unmatched, scopes, both
+        )
 
     def estimates(self, place: int) -> Estimates:
         """The estimate of one pair, in its scope."""

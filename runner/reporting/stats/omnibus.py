@@ -6,7 +6,8 @@ of its trials (the F1 of Clark, 1973, with texts in the place of subjects). Of a
 least-squares fits.
 
 A vendor is a label of its models, and says something only where models of one vendor resemble each other. So its levels
-are held against the models within vendors, and against vendors' reading of single texts where that shows: a quasi-F with Satterthwaite's degrees of freedom (Judd, Westfall and Kenny, 2012).
+are held against the models within vendors, and against vendors' reading of single texts where that shows: a quasi-F
+with Satterthwaite's degrees of freedom (Judd, Westfall and Kenny, 2012).
 """
 
 from __future__ import annotations
