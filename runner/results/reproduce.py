@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from omegaconf import DictConfig
-    from rich.console import Group
 
     from runner.records import Experiment, Json
     from runner.results.verify import Answers
 
-__all__ = ["Change", "Checked", "Reproduction", "render_reproduction", "reproduce"]
+__all__ = ["Change", "Checked", "Reproduction", "reproduce"]
 
 
 @dataclass(slots=True)
@@ -211,50 +210,3 @@ def _file_of(difference: settings.Difference, cfg: DictConfig, was: Experiment, 
     if group in ("model", "persona", "prompt"):
         return f"{group}/{rest[0]}.yaml"
     return f"group {group}" if group in ("sampling", "batch", "tracking") else "config.yaml"
-
-
-# ---- the terminal ---------------------------------------------------------------------------------------------------
-
-
-def render_reproduction(found: Reproduction) -> Group:
-    """What was checked, line by line, then a table of what has changed."""
-    from rich.console import Group
-    from rich.text import Text
-
-    tables = [
-        _changes(title, changes)
-        for title, changes in (("Changed in the folder", found.in_folder), ("Different here", found.since))
-        if changes
-    ]
-    return Group(Text(_verdict(found), style="bold"), *map(Text, _counts(found)), *tables)
-
-
-def _verdict(found: Reproduction) -> str:
-    if not found.whole:
-        return "not equal: the folder is not what the run wrote"
-    if not found.equal:
-        return "the folder is whole, but the same command would not be the same here"
-    return "equal; what is different here changes nothing" if found.since or found.in_folder else "equal"
-
-
-def _counts(found: Reproduction) -> Iterator[str]:
-    rows = found.checked
-    yield f"keys: {rows.same_keys} of {rows.trials} as planned again"
-    yield f"replies: {rows.replayed} as the ledger has them, {rows.missing} not in the ledger here"
-    if rows.missing:
-        yield f"         of these, {rows.read_again} give the same scores when their text is read again"
-    if found.same_here is not None:
-        yield f"here: the same command would ask {found.same_here} of {rows.trials} with the same key"
-
-
-def _changes(title: str, changes: list[Change]) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for header in ("where", "what", "was", "is"):
-        shown.add_column(header, overflow="fold")
-    for change in changes:
-        shown.add_row(*map(Text, (change.where, change.key, change.was, change.now)))
-    return shown

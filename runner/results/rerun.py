@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.table import Table
-
     from runner.records import Row
 
     Place = tuple[str, str, int]
@@ -100,28 +98,3 @@ def _spread(differences: Sequence[float]) -> Spread | None:
         largest=sizes[-1],
         equal=sum(size == 0 for size in sizes) / len(sizes),
     )
-
-
-def render_fresh(moved: Sequence[Moved]) -> Table:
-    """Two lines a question for the terminal: fresh against original, then the original's repetitions."""
-    from rich import box
-    from rich.table import Table
-
-    title = "Score differences: bought again, and the original's own repetitions"
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    shown.add_column("question", overflow="fold")
-    shown.add_column("between")
-    for header in ("pairs", "mean", "sd", "median\nsize", "90%\nsize", "max\nsize", "equal"):
-        shown.add_column(header, justify="right", vertical="bottom")
-    for each in moved:
-        shown.add_row(each.question, "fresh", *_figures(each.fresh))
-        shown.add_row("", "repetitions", *_figures(each.noise))
-    return shown
-
-
-def _figures(spread: Spread | None) -> tuple[str, ...]:
-    if spread is None:
-        return ("0", *["-"] * 6)
-    sd = "-" if spread.sd is None else f"{spread.sd:.1f}"
-    sizes = (f"{size:.1f}" for size in (spread.median, spread.p90, spread.largest))
-    return (str(spread.pairs), f"{spread.mean:+.1f}", sd, *sizes, f"{spread.equal:.0%}")

@@ -27,6 +27,7 @@ from runner.records import (
     PromptTemplate,
     Row,
     Sampling,
+    Stated,
     Tracking,
 )
 from runner.results import manifest
@@ -56,12 +57,17 @@ def test_a_runs_files_are_the_golden_ones(tmp_path: Path) -> None:
     assert _tree(_write(tmp_path, SCORED, UNSCORABLE, FAILED)) == _tree(GOLDEN)
 
 
+CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)})
+
+
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order."""
-    assert list(json.loads(row_to_json(SCORED))) == [field.name for field in fields(Row)]
+    """A line's keys are records.Row's fields in their order; `stated` is there only where a score was converted."""
+    names = [field.name for field in fields(Row)]
+    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name != "stated"]
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(names)
 
 
-@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED], ids=lambda row: row.outcome)
+@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED], ids=lambda row: row.outcome)
 def test_a_row_round_trips(row: Row) -> None:
     """A row written and read again is the same row."""
     assert row_from_json(row_to_json(row)) == row
@@ -153,7 +159,7 @@ class Priced:
     ids=lambda priced: priced.name,
 )
 def test_pricing_stands_only_where_a_price_is_known(priced: Priced) -> None:
-    """Unknown prices are left out, never written as nought; a known nought is written."""
+    """Unknown prices are left out, never written as zero; a known zero is written."""
     lines = reply_text(SCORED, JAPANESE, priced.prices).splitlines()
     assert tuple(lines[6 : lines.index("")]) == priced.lines
 
@@ -336,7 +342,7 @@ NAMES = [
     Named("no temperature", "t1_o3-mini_p1_temp--_01.txt", temperature=None),
     Named("a temperature", "t1_gpt-4.1_p1_temp70_10.txt", model="gpt-4.1", trial=10),
     Named("one digit", "t1_o3-mini_p1_temp05_01.txt", temperature=0.05),
-    Named("nought", "t1_o3-mini_p1_temp00_01.txt", temperature=0.0),
+    Named("zero", "t1_o3-mini_p1_temp00_01.txt", temperature=0.0),
     Named("one", "t1_o3-mini_p1_temp100_01.txt", temperature=1.0),
     Named("a float below its digits", "t1_o3-mini_p1_temp29_01.txt", temperature=0.29),
     Named("many trials", "t1_o3-mini_p1_temp70_123.txt", trial=123),

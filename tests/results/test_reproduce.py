@@ -14,12 +14,13 @@ from commandline import runner
 from loopback import Provider, Turn, scores
 from rich.console import Console
 
+from runner.cli.verbs.reproduce import render_fresh, render_reproduction
 from runner.config.settings import experiment_from
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger
 from runner.results import files
-from runner.results.reproduce import Change, Reproduction, render_reproduction, reproduce
-from runner.results.rerun import compare_fresh, render_fresh
+from runner.results.reproduce import Change, Reproduction, reproduce
+from runner.results.rerun import compare_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -385,5 +386,5 @@ def test_the_table_of_fresh_scores(folder: Path) -> None:
     with console.capture() as capture:
         console.print(render_fresh(compare_fresh(trials(folder, [10, 20]), trials(folder, [12, None]))))
     lines = [line.split() for line in capture.get().splitlines()]
-    assert ["joy", "fresh", "1", "+2.0", "-", "2.0", "2.0", "2.0", "0%"] in lines
+    assert ["joy", "fresh", "1", "+2.0", "–", "2.0", "2.0", "2.0", "0%"] in lines
     assert any(line[:2] == ["repetitions", "1"] for line in lines)

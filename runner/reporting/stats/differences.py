@@ -178,7 +178,7 @@ def _cells(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str,
 
     place = {level: number for number, level in enumerate(levels)}
     rows = levels_of(frame, axis).astype(str).map(place).to_numpy()
-    strata = codes_of(frame, on)
+    strata = codes_of(frame, on or (axis,))  # with nothing in common no cell has a partner
     size = int(strata.max()) + 1 if len(strata) else 0
     score = frame[SCORE + question].to_numpy(dtype=np.float64)
     there = ~np.isnan(score)

@@ -151,8 +151,9 @@ def _within(values: Floats, groups: Codes, cells: Codes, count: int) -> tuple[Fl
     pairs, place = np.unique(groups.astype(np.int64) * width + cells, return_inverse=True)
     sizes = np.bincount(place)
     centre = np.bincount(place, weights=values) / sizes
-    squares = np.bincount(groups, weights=(values - centre[place]) ** 2, minlength=count)
-    return squares, np.bincount(pairs // width, weights=sizes - 1.0, minlength=count)
+    squares: Floats = np.bincount(groups, weights=(values - centre[place]) ** 2, minlength=count).astype(np.float64)
+    df: Floats = np.bincount(pairs // width, weights=sizes - 1.0, minlength=count).astype(np.float64)
+    return squares, df
 
 
 def over_both(table: Any) -> tuple[float, float, float]:
