@@ -82,7 +82,7 @@ def test_summaries_are_those_of_the_statistics_module() -> None:
 
 
 def test_missing_is_never_a_score() -> None:
-    """A failed trial changes counts, shares and reasons only; what was read of an unscorable reply counts as a score."""
+    """A failed trial changes counts, shares and reasons only; what was read of an unscorable reply is a score."""
     scores = {"joy": 99.0, "fear": None}
     partly = _row(scores=scores, outcome="unscorable", problem=Problem("missing_question", "no fear"), repetition=2)
     failed = _row(None, outcome="failed", problem=Problem("timeout", "no reply"), repetition=3)
