@@ -82,8 +82,9 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> 
     whole = table(rows)
     frame = distinct(whole)
     differences = {axis: differences_within(frame, axis, asked) for axis in COMPARED}
-    by_text, kruskal, skipped = one_way(frame, "text")
-    crossed, skipped_too = two_way(frame, ("vendor", "persona"))
+    whole_replies = frame[frame["outcome"] == "scored"]  # as the study had it
+    by_text, kruskal, skipped = one_way(whole_replies, "text")
+    crossed, skipped_too = two_way(whole_replies, ("vendor", "persona"))
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
     return Statistics(
         trials=len(frame),
