@@ -138,8 +138,8 @@ def _recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
     for row in files.read_rows(job.folder / "results.jsonl"):
         if row.problem is not None and row.problem.kind == PENDING:
             waiting.add(row.key)
-        elif row.problem is not None and row.outcome == "failed":
-            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts)
+        elif row.problem is not None and row.source is None:
+            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts, row.reply, row.time)
         elif row.source == "bought":
             purchase.bought.add(row.key)
     if waiting:

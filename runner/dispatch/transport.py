@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from runner import fastjson
 from runner.dispatch.rate_limits import Amount
+from runner.dispatch.unreachable import connection_error
 from runner.errors import TransientError
 from runner.providers.codec import Codec, Fallback, error_of
 
@@ -64,7 +65,7 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
-            raise TransientError("connection", f"{type(error).__name__}: {error}") from error
+            raise connection_error(error, url, f"model.{model.name}.api_base") from error
         if response.status == 200:
             if raw.strip():
                 return raw, response.headers

@@ -95,9 +95,13 @@ class Progress:
     def _write(self) -> None:
         self._say(render.first_line(self.board.look()))
         next_s = LINES_S[0][1]
+        said: set[str] = set()
         while not self._ended.wait(LOOK_S):
             self._tell()
             picture = self.board.look()
+            for why in (why for why in render.stuck_lines(picture) if why not in said):
+                said.add(why)
+                self._say(why)
             if picture.elapsed_s >= next_s:
                 self._say(render.line(picture))
                 next_s = picture.elapsed_s + next(every for until, every in LINES_S if picture.elapsed_s < until)

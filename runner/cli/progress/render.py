@@ -20,6 +20,8 @@ MOST_BATCHES = 8
 BAR = range(6, 31)
 """How wide a bar may be, in characters."""
 NAME = 24
+MOST_STUCK = 3
+"""Lines that say why nothing moves."""
 
 
 # ---- a terminal ------------------------------------------------------------------------------------------------------
@@ -30,7 +32,8 @@ def display(picture: Picture, width: int, height: int) -> Text:
     from rich.text import Text
 
     batches = _batch_lines(picture, width)
-    foot = [line[: width - 1] for line in (_foot(picture), _why(picture), _stopping(picture)) if line]
+    stuck = stuck_lines(picture)
+    foot = [line[: width - 1] for line in (_foot(picture), _why(picture), *stuck, _stopping(picture)) if line]
     shown, hidden = _fitting(picture.models, max(1, height - 3 - len(batches) - len(foot)))
     lines = _model_lines(shown, width, Text)
     if hidden:
@@ -112,6 +115,12 @@ def _foot(picture: Picture) -> str:
     return " · ".join(parts)
 
 
+def _stuck(picture: Picture) -> list[tuple[str, str]]:
+    """Models that nothing is answered of, and why: one for each reason, the first few."""
+    by_reason = {line.stuck: line.name for line in reversed(picture.models) if line.stuck}
+    return [(name, why) for why, name in reversed(by_reason.items())][:MOST_STUCK]
+
+
 def _left(total: Line) -> str:
     return f"{duration(total.left_s)} left" if total.done < total.planned and total.left_s is not None else ""
 
@@ -139,6 +148,11 @@ def line(picture: Picture) -> str:
     return ", ".join(parts) + (", nothing more is sent" if picture.stopping else "")
 
 
+def stuck_lines(picture: Picture) -> list[str]:
+    """Why nothing moves, a line a reason."""
+    return [f"{name} waits: {why}" for name, why in _stuck(picture)]
+
+
 def last_line(picture: Picture) -> str:
     """What has happened."""
     total, seconds = picture.total, picture.elapsed_s
@@ -153,7 +167,8 @@ def event(what: Retried | Failed | BatchRecord) -> str:
     """Something that happened, in one line, for those who asked to be told."""
     match what:
         case Retried():
-            return f"{what.model}: {what.kind}, again in {duration(what.wait_s)}"
+            because = f" ({what.reason})" if what.reason else ""
+            return f"{what.model}: {what.kind}{because}, again in {duration(what.wait_s)}"
         case Failed():
             trial, problem = what.trial, what.failure.problem
             return f"{trial.cell.name}/{trial.text.name} #{trial.repetition} failed: {problem.kind}: {problem.message}"
