@@ -95,8 +95,8 @@ def measure(base: str, items: int) -> Run:
         )
         command = [
             sys.executable, "-m", "runner", "--config-dir=mine", "model=mini", f"text={texts}",
-            f"sampling.trials={repetitions}", "batch=native", "batch.size=auto", "batch.first_poll_s=0.2",
-            "batch.max_poll_s=0.5", "tracking.enabled=false", "report=false",
+            f"sampling.trials={repetitions}", "batch=native", "batch.size=auto",
+            "tracking.enabled=false", "report=false",
         ]  # fmt: skip
         started = time.time()
         environment = {**os.environ, "SIMULATED_KEY": "simulated"}

@@ -1,4 +1,22 @@
-"""Everything that this package raises on purpose.
+"""Everything that this package raises on purpose, and what becomes of everything that goes wrong.
+
+    what goes wrong         classified by                   shown by                     recorded in
+    ----------------------  ------------------------------  ---------------------------  ----------------------------
+    the user's input        config.load, .hydra_errors      cli.main: error:, try:       a sweep's job: its run.json
+    a provider's error      providers.refusals              cli.progress, last lines     the row's problem (below)
+    a 200 that is no reply  providers.received              as a provider's error        the row's problem
+    attempts, a model's end dispatch.retry                  cli.progress, last lines     the row's attempts, problem
+    a batch, its items      dispatch.batch.next_action      `runner status`              ledger: batches, items
+    a reply without scores  score (Unscorable, not raised)  the tables' counts           the row's problem
+    the ledger              ledger.database                 cli.main; the run ends       nowhere: nothing can be kept
+    MLflow                  reporting.tracking.store        a line: `runner track RUN`   nowhere: results are whole
+    the budget, before      pipeline                        cli.main, try: runner plan   nowhere: nothing was sent
+    the budget, reached     dispatch.purchase               the run's last lines         rows: not_sent
+    an interruption         dispatch.purchase               the run's last lines         rows: not_sent; status KILLED
+    a disk                  nobody: it is an OSError        cli.main                     the ledger keeps the answers
+
+A row with a problem stands in results.jsonl and in errors.jsonl. A ProviderError never leaves dispatch as an exception:
+it becomes the problem of its trial. All others go up to cli.main, which ends with their exit status:
 
 RunnerError                    exit 1
 ├── ConfigError                exit 2   the user's input: file, key, what is wrong, what to type
@@ -57,7 +75,14 @@ class BudgetError(RunnerError):
 
 
 class LedgerError(RunnerError):
-    """The ledger cannot be opened, read or written."""
+    """The ledger cannot be opened, read or written.
+
+    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass.
+    """
+
+    def __init__(self, message: str, *, advice: str | None = None, patience_s: float = 0.0) -> None:
+        super().__init__(message, advice=advice)
+        self.patience_s = patience_s
 
 
 class TrackingError(RunnerError):
@@ -69,8 +94,8 @@ class ProviderError(RunnerError):
 
     Kinds, by how far they reach (providers/refusals.py tells them apart):
     attempt   rate_limit, timeout, connection, server; malformed where a sample was unlucky
-    item      refused, too_long, bad_text; malformed
-    model     not_found, bad_request; quota where a model has one of its own
+    item      refused, too_long, bad_text; malformed; reply_too_large
+    model     not_found, bad_request, not_a_reply, redirected; quota where a model has one of its own
     account   quota (money or a long quota is gone), key_refused
 
     `advice` says what to do about it, `until` when the provider takes requests again, where it says so. `sample` is

@@ -11,13 +11,15 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from runner.dispatch import live, purchase
+from runner.dispatch import purchase
+from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.plan.estimate import estimate
-from runner.plan.job import TrialPlan
+from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import count_of
+from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
 from runner.results import files
 from runner.results.launch import PENDING, JobResult
@@ -27,7 +29,7 @@ from runner.results.summary import write_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runner.dispatch.purchase import Watcher
+    from runner.dispatch.observer import Observer
     from runner.ledger.answers import Ledger
     from runner.plan.job import Job
     from runner.records import Answer, Model, Row, Trial
@@ -40,7 +42,7 @@ ROWS_AT_A_TIME = 500
 
 
 def launch(
-    this: Launch, jobs: Sequence[Job], observer: Watcher, *, begins: Callable[[Launch], None] = lambda _: None
+    this: Launch, jobs: Sequence[Job], observer: Observer, *, begins: Callable[[Launch], None] = lambda _: None
 ) -> list[JobResult]:
     """Run jobs as one: buy each distinct missing request once, then write every job's results.
 
@@ -63,7 +65,7 @@ def _launch(
     this: Launch,
     results: Sequence[JobResult],
     jobs: Sequence[Job],
-    observer: Watcher,
+    observer: Observer,
     begins: Callable[[Launch], None],
 ) -> None:
     this.purchase.run_id = this.id
@@ -96,7 +98,7 @@ def _plan(
     results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger
 ) -> tuple[list[tuple[JobResult, TrialPlan]], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
-    models = purchase.models_of(job.experiment for job in jobs)
+    models = models_of(job.experiment for job in jobs)
     planned: list[tuple[JobResult, TrialPlan]] = []
     missing: dict[int, set[str]] = {}
     for result, job in zip(results, jobs, strict=True):
@@ -126,7 +128,7 @@ def _lacking_of(plan: TrialPlan, models: list[Model], ledger: Ledger) -> dict[in
     lacking = {models.index(model): _lacking(plan.trials(model), ledger) for model in plan.experiment.models}
     asked = {index: keys for index, keys in lacking.items() if keys}
     for index in asked:
-        purchase.check_key(models[index])
+        check_key(models[index])
     return asked
 
 
@@ -156,7 +158,7 @@ def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger) -> N
     limit = this.purchase.budget_usd
     if limit is None:
         return
-    found = estimate(plans, ledger.lookup, purchase.open_keys(plans))
+    found = estimate(plans, ledger.lookup, ledger.batches.open_keys())
     advice = re.sub(r"^runner(?: rehearse)?", "runner plan", re.sub(r" --plan[ =]\S+", "", this.command))
     if found.live_usd is None:
         unpriced = ", ".join(found.unpriced)
@@ -203,7 +205,7 @@ def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, a
         return reader.row(trial, answer, "bought" if trial.key in this.purchase.bought and not again else "ledger")
     if batch := this.purchase.pending.get(trial.key):
         return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0))
-    unsent = Failure(trial.key, Problem(live.NOT_SENT, "the run was interrupted before this request ended"), 0)
+    unsent = Failure(trial.key, Problem(NOT_SENT, "the run was interrupted before this request ended"), 0)
     return reader.failed(trial, this.purchase.failures.get(trial.key, unsent))
 
 

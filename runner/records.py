@@ -98,7 +98,8 @@ class Capability:
     structure: Rung = "prompt"
     """Best rung of structured output that the model's API offers."""
     schema_bounds: bool = False
-    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema."""
+    """True where the API accepts minimum, maximum, minLength and maxLength in a JSON schema. Gemini's documents the
+    first two alone, and Anthropic's none."""
     seed: bool = False
     """True where the API takes a seed."""
     batch: str | None = None
@@ -118,7 +119,8 @@ class Limits:
     """Most seconds for one attempt, from sending to the last byte."""
     first_byte_timeout_s: float = 180.0
     """Most seconds without a byte: from sending to the first one, and between any two."""
-    connect_timeout_s: float = 10.0
+    max_reply_bytes: int = 16 * 2**20
+    """Largest reply that is taken, unpacked; a larger one fails by itself as soon as it is."""
     requests_per_minute: float | None = None
     """What the provider allows the account; models of one account share it. None: its headers tell, or it has none."""
     tokens_per_minute: float | None = None
@@ -197,7 +199,10 @@ class Batch:
     cleanup: bool = True
     """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
     first_poll_s: float = 5.0
-    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time."""
+    """Seconds from sending to the first look; twice as much after some looks, from there on doubled each time.
+
+    Set in Python alone, as the next one and `find_s`: no key of the config.
+    """
     max_poll_s: float = 300.0
     """Most seconds between two looks."""
     attempts: int = 24
@@ -402,6 +407,19 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """A score that the reply states on another scale than its question's, and what it was converted to."""
+
+    score: float
+    """As it stands in the reply."""
+    low: float
+    high: float
+    """The inclusive ends of the scale that the reply declares."""
+    rescaled: float
+    """The same on the question's scale."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A reply that answers every question within its range.
 
@@ -410,18 +428,23 @@ class Scored:
 
     scores: Mapping[str, float]
     reasons: Mapping[str, str | None]
+    stated: Mapping[str, Stated] = field(default_factory=dict)
+    """Question -> what the reply states, for those whose score was converted from another scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unscorable:
     """A reply that cannot be read as scores for all questions. What could be read is kept, the rest is None.
 
-    Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, ambiguous, malformed.
+    Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, other_scale, ambiguous,
+    malformed.
     """
 
     problem: Problem
     scores: Mapping[str, float | None]
     reasons: Mapping[str, str | None]
+    stated: Mapping[str, Stated] = field(default_factory=dict)
+    """As of a reply that is scored."""
 
 
 Reading = Scored | Unscorable

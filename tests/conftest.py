@@ -1,4 +1,7 @@
-"""What holds for every test: no API key from outside, no socket beyond loopback, no working folder shared."""
+"""What holds for every test: no API key from outside, no socket beyond loopback, a working folder of its own.
+
+Nothing that a user's own runs left in the checkout is read by a test, and no test leaves anything there.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,21 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+ROOT = Path(__file__).resolve().parents[1]
+WRITTEN_BY_RUNS = tuple(f"{ROOT / name}{os.sep}" for name in ("outputs", "mlruns"))
+"""Folders of the checkout that belong to its user."""
+TOOLS = {"__pycache__", "build", "dist"}
+"""What tools keep in the checkout beside hidden folders: no test's doing."""
 LOOPBACK = ("127.", "::1", "localhost")
 
 os.environ.update(
@@ -23,12 +33,85 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="true",
 )
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))  # else in the working folder
 
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed terminal. A run keeps to that,
 # and tests of either would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _refuse_runs(event: str, words: tuple[Any, ...]) -> None:
+    """An audit hook: whatever a test opens or lists is none of the checkout's own runs."""
+    if event not in {"open", "os.listdir", "os.scandir", "os.mkdir", "sqlite3.connect"} or not words:
+        return
+    path = words[0]
+    if isinstance(path, str | bytes | os.PathLike):
+        whole = os.path.abspath(os.fsdecode(path)) + os.sep  # noqa: PTH100  Path costs ten times as much
+        if whole.startswith(WRITTEN_BY_RUNS) and "PYTEST_CURRENT_TEST" in os.environ:
+            msg = f"a test looked into the checkout's own runs: {event} {os.fsdecode(path)}"
+            raise AssertionError(msg)
+
+
+sys.addaudithook(_refuse_runs)
+
+
+# ---- the working tree ------------------------------------------------------------------------------------------------
+
+
+def _tree() -> set[Path]:
+    """Every file of the checkout that no tool keeps there."""
+    found = set()
+    for folder, names, files in os.walk(ROOT):
+        names[:] = [name for name in names if not name.startswith(".") and name not in TOOLS]
+        found |= {Path(folder, name) for name in files}
+    return found
+
+
+_BEFORE = pytest.StashKey[set[Path]]()
+_LEFT = pytest.StashKey[list[Path]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Notes what is in the checkout before the first test; the process that starts the others does."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.stash[_BEFORE] = _tree()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tests that leave a file in the checkout have failed, whatever they said."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    session.config.stash[_LEFT] = sorted(_tree() - before)
+    if session.config.stash[_LEFT]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Says what was left."""
+    for path in config.stash.get(_LEFT, []):
+        left = f"FAILED: tests left a file in the working tree: {path.relative_to(ROOT)}"
+        terminalreporter.write_line(left, red=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures that many tests share do not work in the checkout either."""
+    here = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("working"))
+    yield
+    os.chdir(here)
+
+
+@pytest.fixture(autouse=True)
+def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+# ---- the machine -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)

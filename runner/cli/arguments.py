@@ -6,6 +6,7 @@ Hydra's own parser takes its overrides in one piece only: it refuses `runner a=1
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from runner.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Iterator, Sequence
 
 Loudness = Literal["quiet", "usual", "verbose"]
@@ -25,6 +27,7 @@ FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r"
 VALUED = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--experimental-rerun")  # fmt: skip
 """Hydra's options that the next word belongs to."""
+HELP = ("--help", "-h")
 CFG, CFG_OF = ("--cfg", "-c"), ("job", "hydra", "all")
 INFO = ("--info", "-i")
 """Takes the next word where that is one of INFO_OF."""
@@ -42,6 +45,11 @@ class CommandLine:
     options: tuple[str, ...]
     """With their values."""
     loudness: Loudness = "usual"
+
+    @property
+    def asks_for_help(self) -> bool:
+        """Whether --help is among the options."""
+        return any(_spelt_out(option) in HELP for option in self.options)
 
     @property
     def for_hydra(self) -> list[str]:
@@ -73,6 +81,36 @@ def sorted_out(words: Sequence[str]) -> CommandLine:
     if len(asked) > 1:
         raise ConfigError("-q and -v exclude each other", where=PLACE)
     return CommandLine(tuple(overrides), tuple(options), next(iter(asked), "usual"))
+
+
+def own_options(parser: ArgumentParser, words: Sequence[str], example: str) -> tuple[Namespace, list[str]]:
+    """A verb's own options with their values, and all other words, which are a run's. `example` shows a value.
+
+    The options also hold `typed`, all words as they were.
+
+    ConfigError for an option without its value.
+    """
+    actions = parser._option_string_actions  # noqa: SLF001  argparse has no public way to list them
+    own: list[str] = []
+    others: list[str] = []
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
+        name, equals, _ = word.partition("=")
+        action = actions.get(name)
+        if action is None or name in HELP:
+            others.append(word)
+            continue
+        own.append(word)
+        if not equals and action.nargs in (None, "?") and rest and not _is_override(rest[0]):
+            own[-1] = f"{word}={rest.popleft()}"
+        elif not equals and action.nargs is None:
+            raise ConfigError(f"{name} needs a value: {action.help}", where=PLACE, advice=example)
+    return parser.parse_args(own, Namespace(typed=tuple(words))), others
+
+
+def _is_override(word: str) -> bool:
+    return word.startswith(("-", "+", "~")) or "=" in word
 
 
 def _takes(option: str, word: str) -> bool:

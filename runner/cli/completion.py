@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import CFG, CFG_OF, FLAGS, INFO, INFO_OF, LOUDNESS, VALUED
+from runner.cli.verbs.table import VERBS, parser_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 SHELLS = ("bash", "zsh", "fish")
-FAULT_PLANS = ("calm", "study", "rough", "quotas", "lost")
 MOST_RUNS = 40
 """Folders of runs that are offered, the newest."""
 
@@ -73,39 +73,52 @@ def script(shell: str) -> str:
     return f"# Tab completion for runner. In your shell's start file: {HOW[shell]}{_SCRIPTS[shell]}"
 
 
-def answer(line: str, parsers: Mapping[str, argparse.ArgumentParser], hydra_verbs: Sequence[str], conf: Path) -> str:
+def answer(line: str, conf: Path) -> str:
     """What a shell is told for a line, a candidate a line."""
-    return "".join(f"{one}\n" for one in candidates(line, parsers, hydra_verbs, lambda words: _hydra(words, conf)))
+    return "".join(f"{one}\n" for one in candidates(line, lambda words: _hydra(words, conf)))
 
 
-def candidates(
-    line: str,
-    parsers: Mapping[str, argparse.ArgumentParser],
-    hydra_verbs: Sequence[str],
-    hydra: Callable[[Sequence[str]], list[str]],
-) -> list[str]:
+def candidates(line: str, hydra: Callable[[Sequence[str]], list[str]]) -> list[str]:
     """The words that may stand where the line ends. `hydra` completes the last of some overrides."""
     words = line.split()[1:]
     word = words.pop() if words and not line[-1].isspace() else ""
     told = [one for one in words if one not in LOUDNESS]
     verb = told[0] if told else ""
-    if verb in parsers:
-        return _of_verb(parsers[verb], told[1:], word, hydra)
-    if verb in hydra_verbs:
-        return _of_hydra(told[1:], word, hydra, ("--plan",) if verb == "rehearse" else ())
-    first = [] if told else _finished(_fitting(word, (*hydra_verbs, *parsers)))
-    return first + _of_hydra(told, word, hydra, ())
+    if verb in VERBS and VERBS[verb].composes:
+        return _of_hydra(told[1:], word, hydra, _options_of(parser_of(verb)))
+    if verb in VERBS:
+        return _of_verb(parser_of(verb), told[1:], word, hydra)
+    first = [] if told else _finished(_fitting(word, VERBS))
+    return first + _of_hydra(told, word, hydra, {})
+
+
+def _options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    actions = parser._actions  # noqa: SLF001  argparse has no public way to list them
+    return {name: action for action in actions for name in action.option_strings}
 
 
 # ---- a run, a sweep --------------------------------------------------------------------------------------------------
 
 
+def _values(option: argparse.Action) -> Iterable[str]:
+    """What may follow an option; nothing where that is a file, which the shell completes."""
+    if option.dest == "plan":
+        from runner.simulator.plan import plan_names
+
+        return plan_names()
+    return option.choices or ()
+
+
 def _of_hydra(
-    before: Sequence[str], word: str, hydra: Callable[[Sequence[str]], list[str]], further: tuple[str, ...]
+    before: Sequence[str],
+    word: str,
+    hydra: Callable[[Sequence[str]], list[str]],
+    own: Mapping[str, argparse.Action],
 ) -> list[str]:
+    """`own`: options of the verb beside Hydra's."""
     last = before[-1] if before else ""
-    if last == "--plan" and further:
-        return _finished(_fitting(word, FAULT_PLANS))
+    if last in own and own[last].nargs is None:
+        return _finished(_fitting(word, _values(own[last])))
     if last in CFG:
         return _finished(_fitting(word, CFG_OF))
     if last in INFO and not word.startswith("-"):
@@ -113,7 +126,7 @@ def _of_hydra(
     if last in VALUED:
         return []  # a file or a name: the shell's own completion
     if word.startswith("-"):
-        return _finished(_fitting(word, (*further, *FLAGS, *VALUED, *INFO, *LOUDNESS)))
+        return _finished(_fitting(word, (*own, *FLAGS, *VALUED, *INFO, *LOUDNESS)))
     return _overrides(before, word, hydra)
 
 
@@ -135,7 +148,7 @@ def _hydra(words: Sequence[str], conf: Path) -> list[str]:
 
     from runner.config import schema
 
-    overrides = [one for one in words[:-1] if "=" in one or one.startswith("~")]
+    overrides = [one for one in words[:-1] if not one.startswith("-") and ("=" in one or one.startswith("~"))]
     folders = [f"--config-dir={folder}" for folder in _config_dirs(words) if Path(folder).is_dir()]
     os.environ["COMP_LINE"] = " ".join(["runner", *overrides, words[-1]])
     sys.argv = ["runner", "-sc", "query=bash", *folders]
@@ -160,20 +173,19 @@ def _of_verb(
     word: str,
     hydra: Callable[[Sequence[str]], list[str]],
 ) -> list[str]:
-    actions = parser._actions  # noqa: SLF001  argparse has no public way to list them
-    options = {name: action for action in actions for name in action.option_strings}
+    options = _options_of(parser)
     last = options.get(before[-1]) if before else None
     if last is not None and last.nargs != 0:
-        return _finished(_fitting(word, last.choices or ()))
+        return _finished(_fitting(word, _values(last)))
     if word.startswith("-"):
         return _finished(_fitting(word, options))
-    positional = {action.dest: action for action in actions if not action.option_strings}
+    positional = {action.dest: action for action in parser._actions if not action.option_strings}  # noqa: SLF001
     found: list[str] = []
     for dest, action in positional.items():
         if action.choices:
             found += _fitting(word, action.choices)
-        elif dest == "run":
-            found += runs(word)
+        elif dest in ("run", "runs"):
+            found += _fitting(word, [*runs(""), "latest"])
         elif dest == "words" and "=" not in word:
             found += (one.partition("=")[2] for one in hydra([f"model={word}"]))
     if "overrides" in positional and (word.startswith("tracking") or not found):
@@ -182,12 +194,10 @@ def _of_verb(
 
 
 def runs(word: str, outputs: Path = Path("outputs")) -> list[str]:
-    """Folders of runs and sweeps whose path begins with a word, the newest first."""
-    files = [
-        path for depth in ("*", "*/*") for name in ("run", "sweep") for path in outputs.glob(f"{depth}/{name}.json")
-    ]
-    newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return _fitting(word, dict.fromkeys(str(path.parent) for path in newest))[:MOST_RUNS]
+    """Folders of runs, sweeps and their jobs whose path begins with a word, the newest first."""
+    from runner.reporting import find_run
+
+    return _fitting(word, map(str, find_run.folders(outputs)))[:MOST_RUNS]
 
 
 def _fitting(word: str, names: Iterable[str]) -> list[str]:

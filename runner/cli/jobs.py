@@ -151,9 +151,8 @@ def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Itera
 
     What another launch fetched, and so counts as bought, is not counted here again.
     """
-    from runner.ledger.batches import open_batches
-
-    with open_batches(job.experiment.ledger_url) as store:
+    with open_ledger(job.experiment.ledger_url) as ledger:
+        store = ledger.batches
         items = [item for batch in batches for item in store.items(batch) if item.key in keys]
         mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
         purchase.bought.update(item.key for item in mine)
@@ -164,6 +163,7 @@ def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Itera
 
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
+    from runner.cli.verbs.reproduce import render_reproduction
     from runner.results import reproduce as checks
 
     manifest.ledger_of(folder)
@@ -182,7 +182,7 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
         experiment = settings.experiment_from(manifest.load(path, "experiment.json"), str(path / "experiment.json"))
         with ExitStack() as stack:
             found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
-        shown.print(checks.render_reproduction(found))
+        shown.print(render_reproduction(found))
         equal &= found.equal
         if fresh:
             _buy_again(path, experiment, shown)
@@ -198,7 +198,8 @@ def _answers(url: str, stack: ExitStack) -> Answers | None:
 
 def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
     """Ask everything once more, into a ledger of its own, and show how far the scores moved."""
-    from runner.results.rerun import compare_fresh, render_fresh
+    from runner.cli.verbs.reproduce import render_fresh
+    from runner.results.rerun import compare_fresh
 
     folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
     folder.mkdir(parents=True)

@@ -10,12 +10,13 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from runner.cli.arguments import LOUDNESS, CommandLine, sorted_out
+from runner.cli.arguments import LOUDNESS, PLACE, CommandLine, own_options, sorted_out
+from runner.cli.split_words import rejoined
+from runner.cli.verbs import table
 from runner.errors import ConfigError, RunnerError, close, nearest
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
-HYDRA_VERBS = ("plan", "rehearse")
-"""Verbs that take overrides, as a run does."""
+
+class Compose(Protocol):
+    """Composes the configs that were typed, and hands each job to what `make` gives; the exit status."""
+
+    def __call__(self, make: Callable[[str, Loudness], Runs], *further: str) -> int:
+        """`further`: overrides beside those that were typed."""
 
 
 def conf_dir() -> Path:
@@ -69,20 +74,19 @@ def _start(words: list[str]) -> int:
         sys.stdout.write(f"persona-runner {version('persona-runner')}\n")
         return 0
     if not first or _is_hydra(first):
-        return _hydra(words, Command("", shlex.join(["runner", *words])))
+        return _run(words)
     rest = [*words]
     rest.remove(first)
-    if first in HYDRA_VERBS:
-        return _hydra(rest, Command(first, shlex.join(["runner", first, *rest])))
-    return _verb(first, rest)
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command line that Hydra composes, as it was typed."""
-
-    verb: str
-    text: str
+    if first == "run":
+        raise ConfigError("a run has no verb", where=PLACE, advice=shlex.join(["runner", *rest]))
+    if first not in table.VERBS:
+        _refuse_split("", words)
+        known, meant = nearest(first, table.VERBS), close(first, table.VERBS)
+        advice = shlex.join(["runner", meant, *rest]) if meant else "runner --help"
+        raise ConfigError(f"'{first}' is no verb and no override; {known}", where=PLACE, advice=advice)
+    if table.VERBS[first].composes:
+        return _composing(first, rest)
+    return table.call(first, rest, conf_dir())
 
 
 def _is_hydra(word: str) -> bool:
@@ -97,7 +101,7 @@ def _complain(error: RunnerError, words: Sequence[str]) -> None:
 def _whole(error: RunnerError, words: Sequence[str]) -> str | None:
     """Its advice; where that is to set one key, with all else that was typed, so that it can be typed as it stands."""
     verb = next((word for word in words if word not in LOUDNESS), "")
-    if error.advice is None or not getattr(error, "key", None) or not (_is_hydra(verb) or verb in HYDRA_VERBS):
+    if error.advice is None or not getattr(error, "key", None) or not (_is_hydra(verb) or _composes(verb)):
         return error.advice
     try:
         name, *overrides = shlex.split(error.advice)
@@ -116,41 +120,46 @@ def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:
     if place and Path(place).is_file():
         return shlex.join(["less", place])
     verb = next((word for word in words if word not in LOUDNESS), "")
-    return f"runner {verb} --help" if verb in _verbs() and verb not in HYDRA_VERBS else "runner --cfg job"
+    return f"runner {verb} --help" if verb in table.VERBS and not _composes(verb) else "runner --cfg job"
 
 
-def _verb(verb: str, words: Sequence[str]) -> int:
-    from runner.cli.verbs import table
-
-    if verb not in table.VERBS:
-        known, meant = nearest(verb, _verbs()), close(verb, _verbs())
-        advice = shlex.join(["runner", meant, *words]) if meant else "runner --help"
-        raise ConfigError(f"'{verb}' is no verb and no override; {known}", where="command line", advice=advice)
-    return table.call(verb, words, conf_dir())
+def _composes(verb: str) -> bool:
+    return verb in table.VERBS and table.VERBS[verb].composes
 
 
-def _verbs() -> tuple[str, ...]:
-    from runner.cli.verbs import table
+def _run(words: list[str]) -> int:
+    """A run or a sweep, or whatever else Hydra does with the words; the page of help is ours."""
+    typed = sorted_out(words)
+    if typed.asks_for_help:
+        from runner.cli import help_page
 
-    return (*table.VERBS, *HYDRA_VERBS)
+        sys.stdout.write(help_page.text(conf_dir(), typed))
+        return 0
+    _refuse_bare(typed.overrides, "", words)
+    return _compose(typed, shlex.join(["runner", *words]), _session)
 
 
-def _hydra(words: list[str], command: Command) -> int:
-    """Hand the words to Hydra. With `plan`, its folder is one that nobody keeps."""
-    fault_plan, words = _fault_plan(words) if command.verb == "rehearse" else ("", words)
-    sorted_words = sorted_out(words)
-    _refuse_bare(sorted_words.overrides, command.verb, words)
-    if command.verb == "":
-        return _compose(sorted_words, command.text, _session)
-    if command.verb == "rehearse":
-        return _compose(sorted_words, command.text, _rehearsal(fault_plan), "hydra/launcher=pooled")
-    if search := next((word for word in words if re.fullmatch(r"hydra/sweeper=(?!basic$).+", word)), None):
+def _composing(verb: str, words: list[str]) -> int:
+    """A verb that takes a run's overrides."""
+    parser = table.parser_of(verb)
+    own, rest = own_options(parser, words, f"runner {table.VERBS[verb].example}")
+    typed = sorted_out(rest)
+    if typed.asks_for_help:
+        parser.print_help()
+        return 0
+    _refuse_bare(typed.overrides, verb, words)
+    if verb == "plan":
+        _refuse_search(rest)
+    status: int = table.action_of(verb)(own, partial(_compose, typed, shlex.join(["runner", verb, *words])))
+    return status
+
+
+def _refuse_search(words: Sequence[str]) -> None:
+    search = next((word for word in words if re.fullmatch(r"hydra/sweeper=(?!basic$).+", word)), None)
+    if search is not None:
         message = f"'{search}' chooses what to ask by the answers, so that no plan can be made of it"
         kept = shlex.join(["runner", "plan", *(word for word in words if word != search)])
-        raise ConfigError(message, where="command line", advice=kept)
-    with TemporaryDirectory() as folder:
-        quiet = ("hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}")
-        return _compose(sorted_words, command.text, _planner, *quiet, "hydra/launcher=pooled")
+        raise ConfigError(message, where=PLACE, advice=kept)
 
 
 def _refuse_bare(overrides: Sequence[str], verb: str, words: Sequence[str]) -> None:
@@ -158,57 +167,33 @@ def _refuse_bare(overrides: Sequence[str], verb: str, words: Sequence[str]) -> N
     for word in overrides:
         if "=" in word or word.startswith("~"):
             continue
-        verbs = _verbs()
-        before = words[words.index(word) - 1] if words.index(word) else ""
-        if word in verbs:
+        if word in table.VERBS:
             rest = [*words]
             rest.remove(word)
             message, advice = f"the verb '{word}' comes first", shlex.join(["runner", word, *rest])
-        elif before.endswith(("=", ",")):
-            place = words.index(word)
-            meant = [verb, *words[: place - 1], f"{before}{word}", *words[place + 1 :]]
-            message, advice = f"no space goes after '{before}'", shlex.join(["runner", *filter(None, meant)])
-        else:
-            message, advice = f"'{word}' is no override: write KEY=VALUE; {nearest(word, verbs)}", "runner --help"
-        raise ConfigError(message, where="command line", advice=advice)
+            raise ConfigError(message, where=PLACE, advice=advice)
+        _refuse_split(verb, words)
+        known = nearest(word, table.VERBS)
+        raise ConfigError(f"'{word}' is no override: write KEY=VALUE; {known}", where=PLACE, advice="runner --help")
+
+
+def _refuse_split(verb: str, words: Sequence[str]) -> None:
+    """Say which words belong together: the shell split a list without quotes, or a space stands beside = or a comma."""
+    whole = rejoined(words)
+    broken = next((one for one in whole if one not in words and "=" in one), None)
+    if broken is None:
+        return
+    if broken != shlex.quote(broken):
+        message = f"the shell split '{broken}' at a space: put quotes around it"
+    else:
+        message = f"no space goes into '{broken}'"
+    raise ConfigError(message, where=PLACE, advice=shlex.join(filter(None, ["runner", verb, *whole])))
 
 
 def _session(command: str, loudness: Loudness) -> Runs:
     from runner.cli.session import Session
 
     return Session(command, loudness=loudness)
-
-
-def _planner(_command: str, _loudness: Loudness) -> Runs:
-    from runner.cli.verbs.plan import Planner
-
-    return Planner()
-
-
-def _rehearsal(fault_plan: str) -> Callable[[str, Loudness], Runs]:
-    def make(command: str, loudness: Loudness) -> Runs:
-        from runner.cli.verbs.rehearse import Rehearsal
-
-        try:
-            return Rehearsal(command, fault_plan, loudness)
-        except ConfigError as error:  # it is the fault plan's, which `runner simulate` reads too
-            error.advice = error.advice and error.advice.replace("simulate", "rehearse")
-            raise
-
-    return make
-
-
-def _fault_plan(words: list[str]) -> tuple[str, list[str]]:
-    """The value of `--plan`, the simulated providers' fault plan, and everything else, which is Hydra's."""
-    place = next((at for at, word in enumerate(words) if word == "--plan" or word.startswith("--plan=")), None)
-    if place is None:
-        return "calm", words
-    if words[place] != "--plan":
-        return words[place].partition("=")[2], words[:place] + words[place + 1 :]
-    if place + 1 == len(words):
-        advice = "runner rehearse --plan study"
-        raise ConfigError("--plan needs a name or a YAML file", where="command line", advice=advice)
-    return words[place + 1], words[:place] + words[place + 2 :]
 
 
 def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], Runs], *further: str) -> int:

@@ -12,9 +12,9 @@ from runner.cli import tables
 from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged, short
 from runner.cli.preload import Ahead
 from runner.cli.progress.display import Progress
-from runner.cli.tables import many
 from runner.errors import RunnerError, TrackingError
 from runner.plan import estimate
+from runner.reporting.formatting import many, money
 from runner.reporting.tracking.process import Tracker
 from runner.results import manifest, summary
 from runner.results.launch import JobResult, Launch
@@ -95,7 +95,7 @@ class Session:
             stopped.exit_status = EXIT_INTERRUPTED
             raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
-            self._say(f"live, for want of a batch API: {', '.join(names)}")
+            self._say(f"live, as they have no batch API: {', '.join(names)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             results = pipeline.launch(self.launch, jobs, observer, begins=self._begin)
         self._ahead.end()
@@ -178,7 +178,7 @@ class Session:
         self._say(f"{bought}{collapsed}{spent}")
         if saved := sum(count.saved_usd for count in counts):
             some = "at least " if any(count.price_usd is None for count in counts) else ""
-            self._say(f"batches saved {some}${tables.money(saved)} of the live price")
+            self._say(f"batches saved {some}${money(saved)} of the live price")
 
     def _end_report(self, process: subprocess.Popen[str], folder: Path) -> None:
         """The page: whatever goes wrong with it costs the run nothing but a line; results are on disk."""

@@ -37,10 +37,6 @@ class Entry:
     """Whether the API takes a system message."""
     openai_reasoning: bool
     """Whether it is one of OpenAI's own models that reason on every request: see `_openai_reasoning`."""
-    max_output_tokens: int | None
-    max_input_tokens: int | None
-    deprecated: str | None
-    """Day on which the provider stops serving it, ISO 8601."""
     supports_reasoning: bool | None = None
     """Whether the model can reason; not whether it does unasked."""
     batch_share: tuple[float, float] | None = None
@@ -60,9 +56,6 @@ def lookup(provider: str, model_id: str) -> Entry | None:
         supports_temperature=False if reasoning else found.get("supports_sampling_params"),
         supports_system=found.get("supports_system_messages"),
         openai_reasoning=reasoning,
-        max_output_tokens=_count(found.get("max_output_tokens")),
-        max_input_tokens=_count(found.get("max_input_tokens")),
-        deprecated=found.get("deprecation_date"),
         supports_reasoning=found.get("supports_reasoning"),
         batch_share=_batch_share(found),
     )
@@ -163,7 +156,3 @@ def _source() -> str:
 def _per_million(usd: float | None) -> float | None:
     # Rounded, because 2.5e-06 times a million is not 2.5.
     return round(float(usd) * TOKENS_A_PRICE, 9) if usd else None
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None

@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import MarkedYAMLError, YAMLError
 
 from runner.config import schema
+from runner.config.selected import choices
 from runner.errors import ConfigError, close, nearest
 
 if TYPE_CHECKING:
@@ -69,13 +70,20 @@ def _translated(error: Exception, conf: Path, words: Sequence[str]) -> ConfigErr
     if re.search(r"Could not override '[^']*@experiment\.", str(error)):
         message = "its first line must be: # @package _global_"
         return ConfigError(message, where=_file(error), advice=f"{EDIT}{_file(error)}")
-    group = re.match(r"Could not override '([^'@]+)", str(error))
+    group = re.search(r"^(?:In '[^']+': )?Could not override '([^'@]+)", str(error))
     if isinstance(error, ConfigCompositionException) and group:
-        names = [*(path.name for path in conf.iterdir() if path.is_dir()), *_keys_of(schema.RunnerConf)]
-        advice = corrected(words, group[1], close(group[1], names))
-        message = f"no such key or group; {nearest(group[1], names)}"
-        return ConfigError(message, where=COMMAND_LINE, key=group[1], advice=advice or "runner --help")
+        return _unknown_group(group[1], _file(error), conf, words)
     return _as_said(error, words)
+
+
+def _unknown_group(group: str, where: str, conf: Path, words: Sequence[str]) -> ConfigError:
+    names = [*(path.name for path in conf.iterdir() if path.is_dir()), *_keys_of(schema.RunnerConf)]
+    if where != COMMAND_LINE:
+        message = f"overrides a group that no defaults list has; {nearest(group, names)}"
+        return ConfigError(message, where=where, key=group, advice=f"{EDIT}{where}")
+    advice = corrected(words, group, close(group, names))
+    message = f"no such key or group; {nearest(group, names)}"
+    return ConfigError(message, where=where, key=group, advice=advice or "runner --help")
 
 
 def _own_folders(words: Sequence[str]) -> list[Path]:
@@ -97,7 +105,7 @@ def _path_of(file: str, folders: Sequence[Path]) -> str:
 
 def _not_utf8(error: UnicodeDecodeError, folders: Sequence[Path]) -> ConfigError:
     """Hydra does not say which file it was reading: one of those that cannot be read. `error` itself where all can."""
-    from runner.config.sources.files import not_utf8
+    from runner.config.sources.encoding import not_utf8
 
     for path in (path for folder in folders for path in sorted(folder.glob("**/*.yaml"))):
         try:
@@ -107,12 +115,13 @@ def _not_utf8(error: UnicodeDecodeError, folders: Sequence[Path]) -> ConfigError
     raise error
 
 
-def corrected(words: Sequence[str], wrong: str, right: str | None) -> str | None:
-    """The command line with one key set right; None where it does not hold the wrong one, or nothing is near."""
+def corrected(words: Sequence[str], wrong: str, right: str | None, *, plain: bool = False) -> str | None:
+    """The command line with one key set right, `plain`: without its +; None where it lacks the key or none is near."""
     place = next((at for at, word in enumerate(words) if _key_in(word) == wrong), None)
     if place is None or right is None:
         return None
-    return shlex.join(["runner", *words[:place], words[place].replace(wrong, right, 1), *words[place + 1 :]])
+    word = words[place].replace(wrong, right, 1)
+    return shlex.join(["runner", *words[:place], word.lstrip("+") if plain else word, *words[place + 1 :]])
 
 
 def _key_in(word: str) -> str:
@@ -126,6 +135,10 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
     if "requires --multirun" in said or said.startswith("Ambiguous value"):
         message = "several values are a sweep, which -m asks for; a list is written as [a,b]"
         return ConfigError(message, where=COMMAND_LINE, advice=shlex.join(["runner", *words, "-m"]))
+    if again := re.search(r"Multiple values for ([\w/@]+)", said):
+        advice = corrected(words, again[1], again[1], plain=True)
+        message = "a choice stands there already, which is set without a +"
+        return ConfigError(message, where=_file(error), key=again[1], advice=advice or "runner --help")
     unread = next((found for pattern in UNREAD if (found := re.search(pattern, said))), None)
     if unread and unread[1] == "<EOF>":
         message = "a value ends too early: is there a comma at its end, or a space after one?"
@@ -192,13 +205,24 @@ def _unknown_choice(error: MissingConfigException, conf: Path, words: Sequence[s
     advice = "runner models" if group == "model" else "runner --help"
     if typed is not None and right is not None:
         advice = shlex.join(["runner", *(word.replace(name, right) if word is typed else word for word in words)])
-    where = COMMAND_LINE if typed is not None else _file(error)
+    where = COMMAND_LINE
+    if typed is None:
+        where = _chosen_in(group, name, conf, words) or _file(error)
+        advice = f"{EDIT}{where}" if where != COMMAND_LINE else advice
     message = f"there is no {group or 'config'} '{name}'; {nearest(name, valid)}"
     return ConfigError(message, where=where, key=group or None, advice=advice)
 
 
+def _chosen_in(group: str, name: str, conf: Path, words: Sequence[str]) -> str | None:
+    """The file whose defaults list chooses a name that is not there."""
+    entries = choices(words, [*_own_folders(words), conf])
+    return next((entry.file for entry in entries if (entry.group, entry.name) == (group, name)), None)
+
+
 def _unknown_key(error: BaseException, cause: OmegaConfBaseException, words: Sequence[str]) -> ConfigError:
     full_key = str(cause.full_key or cause.key or "")
+    if (said := schema.gone(full_key)) is not None:
+        return _gone(said, full_key, _file(error), words)
     parent, _, name = full_key.rpartition(".")
     valid = _keys_of(cause.object_type)
     if not valid:
@@ -209,6 +233,13 @@ def _unknown_key(error: BaseException, cause: OmegaConfBaseException, words: Seq
     where = _file(error)
     advice = fixed or (f"{EDIT}{where}" if where != COMMAND_LINE else "runner --cfg job")
     return ConfigError(f"no such key; {nearest(name, valid)}", where=where, key=full_key, advice=advice)
+
+
+def _gone(said: str, key: str, where: str, words: Sequence[str]) -> ConfigError:
+    """A key of an earlier version; the command line without it, or its file to edit."""
+    kept = [word for word in words if _key_in(word) != key]
+    advice = shlex.join(["runner", *kept]) if where == COMMAND_LINE and len(kept) < len(words) else f"{EDIT}{where}"
+    return ConfigError(said, where=where, key=key, advice=advice)
 
 
 def _keys_of(kind: object) -> list[str]:

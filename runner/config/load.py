@@ -7,7 +7,7 @@ complete: texts and personas are read, and what a model's file leaves open is fi
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
 
+HERE = ("127.0.0.1", "localhost", "::1")
+"""Hosts that are this machine."""
+FIRST_POLL_HERE_S = 0.05
+MAX_POLL_HERE_S = 0.5
+"""As Batch.first_poll_s and max_poll_s, for a server on this machine."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 Named = TypeVar("Named", Persona, Text)
@@ -36,14 +42,15 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
+    models = tuple(_model(name, model) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
-        models=tuple(_model(name, model) for name, model in _selected(conf.model, "model")),
+        models=models,
         personas=_unique("persona", _flat(_personas, _selected(conf.persona, "persona"))),
         texts=_unique("text", _flat(_texts, _selected(conf.text, "text"))),
         prompt=prompt,
         sampling=_sampling(conf.sampling),
-        batch=_batch(conf.batch),
+        batch=polled(_batch(conf.batch), models),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
@@ -81,7 +88,7 @@ def _refuse_unknown(cfg: DictConfig) -> None:
     kind = OmegaConf.get_type(cfg)
     for key in cfg:
         if is_dataclass(kind) and key not in (valid := [item.name for item in fields(kind)]):
-            message = f"no such key; {nearest(str(key), valid)}"
+            message = schema.gone(str(cfg._get_full_key(key))) or f"no such key; {nearest(str(key), valid)}"  # noqa: SLF001
             raise ConfigError(message, where="command line", key=cfg._get_full_key(key), advice="runner --cfg job")  # noqa: SLF001  no public name
         if not OmegaConf.is_missing(cfg, key) and isinstance(inner := cfg[key], DictConfig):
             _refuse_unknown(inner)
@@ -247,8 +254,9 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
 def _limits(conf: schema.LimitsConf, where: str) -> Limits:
     _at_least(conf.concurrency, 1, where, "limits.concurrency")
     _at_least(conf.attempts, 1, where, "limits.attempts")
-    for key in ("total_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
+    for key in ("total_s", "timeout_s", "first_byte_timeout_s"):
         _at_least(getattr(conf, key), 0.001, where, f"limits.{key}")
+    _at_least(conf.max_reply_bytes, 1, where, "limits.max_reply_bytes")
     for key in ("requests_per_minute", "tokens_per_minute", "enqueued_tokens"):
         if getattr(conf, key) is not None:
             _at_least(getattr(conf, key), 1, where, f"limits.{key}")
@@ -373,12 +381,21 @@ def _batch(conf: schema.BatchConf) -> Batch:
     if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
         message = f"'{conf.size}' is neither a whole number from 1 nor auto"
         raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")
-    for key in ("first_poll_s", "max_poll_s", "find_s"):
-        _at_least(getattr(conf, key), 0.001, where, key)
     _at_least(conf.attempts, 1, where, "attempts")
     for key in ("window", "grace"):
         _duration(getattr(conf, key), where, key)
     return Batch(**asdict(conf))
+
+
+def polled(batch: Batch, models: Iterable[Model]) -> Batch:
+    """Looks at batches of servers on this machine come at once and often: such a server makes nobody wait.
+
+    As it is where any of the models with a batch API has another address.
+    """
+    addresses = [model.api_base for model in models if model.capability.batch is not None]
+    if addresses and all(address and urlsplit(address).hostname in HERE for address in addresses):
+        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S)
+    return batch
 
 
 def _duration(value: str, where: str, key: str) -> None:

@@ -7,26 +7,32 @@ names, files) is checked by runner.config.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional, Self, cast
+from typing import TYPE_CHECKING, Any, Optional, Self, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 
 
 @dataclass
 class CapabilityConf:
-    """What a model takes; see records.Capability. null: LiteLLM's map decides, else the safe choice."""
+    """What a model takes; see records.Capability. null: LiteLLM's map decides, else the safe choice.
+
+    A model's file states what the map may decide, so that another version of the map changes no key.
+    """
 
     system: Optional[str] = None
     temperature: Optional[str] = None
-    temperature_max: Optional[float] = None
+    temperature_max: Optional[float] = 2.0
     max_tokens: Optional[str] = None
     structure: Optional[str] = None
-    schema_bounds: Optional[bool] = None
-    seed: Optional[bool] = None
+    schema_bounds: Optional[bool] = False
+    seed: Optional[bool] = False
     batch: Optional[str] = None
 
 
@@ -39,7 +45,7 @@ class LimitsConf:
     total_s: float = 900.0
     timeout_s: float = 600.0
     first_byte_timeout_s: float = 180.0
-    connect_timeout_s: float = 10.0
+    max_reply_bytes: int = 16 * 2**20
     requests_per_minute: Optional[float] = None
     tokens_per_minute: Optional[float] = None
     enqueued_tokens: Optional[int] = None
@@ -146,11 +152,8 @@ class BatchConf:
     wait: bool = True
     fallback: str = "none"
     cleanup: bool = True
-    first_poll_s: float = 5.0
-    max_poll_s: float = 300.0
     attempts: int = 24
     grace: str = "72h"
-    find_s: float = 60.0
 
 
 @dataclass
@@ -195,6 +198,29 @@ class RunnerConf:
     budget: BudgetConf = field(default_factory=BudgetConf)
     report: bool = True
     objective: Optional[str] = None
+
+
+GONE: Mapping[str, str] = {
+    "limits.connect_timeout_s": "a connection has 10 s",
+    "batch.first_poll_s": "looks at a batch start after 5 s, at one on this machine at once",
+    "batch.max_poll_s": "looks at a batch are at most 5 minutes apart",
+    "batch.find_s": "a batch whose sending got no answer is looked for during a minute",
+}
+"""Keys of earlier versions, by the end of their path: what holds now that they cannot be set."""
+
+
+def gone(key: str) -> str | None:
+    """What to say of a key that earlier versions had, such as model.gpt-4o.limits.connect_timeout_s; else None."""
+    now = next((now for end, now in GONE.items() if key.lstrip("+~") == end or key.endswith(f".{end}")), None)
+    return None if now is None else f"this key is gone: {now}. Leave it out"
+
+
+def without_gone(saved: DictConfig) -> DictConfig:
+    """A config that an earlier version composed, without the keys that are gone. `saved` itself is changed."""
+    for place in (saved.get("batch"), *(model.get("limits") for model in (saved.get("model") or {}).values())):
+        for name in [name for name in place or () if f"batch.{name}" in GONE or f"limits.{name}" in GONE]:
+            del place[name]
+    return saved
 
 
 class SharedStore(ConfigStore):

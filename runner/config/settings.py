@@ -6,6 +6,8 @@ A setting has the path that it has on the command line: ("model", "gpt-4o-mini",
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
@@ -20,8 +22,10 @@ GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
 """Experiment's field -> the config group that its items come from."""
 PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
 """Experiment's field -> its path in the config, where that is not its name."""
-RUNTIME = ("tracking", "batch", "ledger", "budget", "objective", "report")
-"""Settings that change where and how an experiment runs, never what is asked; a model's `limits` are such too."""
+RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
+"""Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
+RUNTIME_OF_A_MODEL = ("limits",)
+"""Likewise, fields of a model."""
 SHOWN = 60
 """Characters of a long value that are shown."""
 
@@ -57,7 +61,22 @@ class Difference:
 
 def is_runtime(path: Path) -> bool:
     """Whether a setting is without effect on requests, their keys, and how replies are read."""
-    return path[0] in RUNTIME or (path[0] == "model" and path[2:3] == ("limits",))
+    if path[0] == GROUPS["models"]:
+        return path[2:3] != () and path[2] in RUNTIME_OF_A_MODEL
+    return path[0] in {PLACES.get(name, (name,))[0] for name in RUNTIME}
+
+
+def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
+    """SHA-256, 64 hexadecimal digits, of everything in an experiment that shapes a request or how its reply is read.
+
+    Of an experiment.json it is that of the file as it stands: what a record has gained since is not in it.
+    """
+    whole = asdict(experiment) if isinstance(experiment, Experiment) else experiment
+    identity = {name: value for name, value in whole.items() if name not in RUNTIME}
+    identity["models"] = [
+        {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL} for model in whole["models"]
+    ]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 # ---- experiment.json -> Experiment -----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the
 limiter of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
-before anything else happens to it.
+before anything else happens to it. A request holds its place until its answer is durable: a crash, or a ledger that
+takes nothing, costs no more than what is in flight.
 """
 
 from __future__ import annotations
@@ -13,99 +14,49 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
+from runner.dispatch.observer import NOT_SENT, STOPPED
 from runner.dispatch.retry import Breaker, attempt
-from runner.dispatch.transport import Wire, sender
+from runner.dispatch.transport import Wire, new_session, sender
 from runner.errors import FatalError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
+from runner.providers.accounts import api_key_of
 from runner.providers.codec import codec_for
 from runner.providers.reply import without_key
 from runner.records import Answer, Failure, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    import concurrent.futures
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     import aiohttp
 
     from runner.dispatch.limiter import Permit
+    from runner.dispatch.observer import Keep, Observer, Stop
     from runner.dispatch.rate_limits import Amount
     from runner.dispatch.transport import Send
     from runner.providers.codec import Codec, Fallback
     from runner.records import Adapted, Model, Trial
 
-NOT_SENT = "not_sent"
-"""Kind of a trial that was never sent because the run was interrupted."""
-STOPPED = "stopped"
-"""Kind of a trial that was never sent because its model refuses everything."""
 STOPPED_LOOK_S = 1.0
 """Seconds between two looks of who waits for another attempt at whether its model was stopped."""
 WATCH_S = 0.1
 """Seconds between two looks at whether the run is to stop."""
 
 
-class Observer(Protocol):
-    """Who is told what happens. Every call comes from the dispatching thread and must return at once."""
-
-    def planned(self, model: Model, count: int) -> None:
-        """So many requests are about to be sent to a model."""
-
-    def sent(self, trial: Trial) -> None:
-        """An attempt leaves."""
-
-    def answered(self, trial: Trial, answer: Answer) -> None:
-        """A reply arrived and is on its way to the ledger."""
-
-    def failed(self, trial: Trial, failure: Failure) -> None:
-        """A trial ended without a reply."""
-
-    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
-        """A transient error, in words: the next attempt follows in `wait_s` seconds."""
-
-
-class Keep(Protocol):
-    """Where answers go; runner.ledger.Ledger.put is one."""
-
-    def __call__(self, answer: Answer, /) -> object:
-        """Take the answer; raises LedgerError where it cannot be kept."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Asked of a running dispatch: send nothing more, and let what is in flight arrive."""
-
-    asked: bool = False
-    drop: Callable[[], object] | None = None
-    """Give up what is in flight too; set while a dispatch is running."""
-
-
-def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The model's API key from the environment variable that its file names; None where it needs none.
-
-    FatalError (key_refused) where the variable is not set: known before a request is spent on it.
-    """
-    if model.key_env is None:
-        return None
-    key = environment.get(model.key_env)
-    if not key:
-        raise FatalError("key_refused", f"{model.name}: the environment variable {model.key_env} is not set")
-    return key
-
-
 async def dispatch(
-    model_queues: Sequence[tuple[Model, Iterator[Trial]]], keep: Keep, observer: Observer, stop: Stop
+    model_queues: Sequence[tuple[Model, Iterator[Trial]]], ledger: Keep, observer: Observer, stop: Stop
 ) -> dict[str, Failure]:
-    """Send every model's trials, models side by side; returns the failures by key. Answers went to `keep`.
+    """Send every model's trials, models side by side; returns the failures by key. Answers went to the ledger.
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
-    import aiohttp
-
     failures: dict[str, Failure] = {}
+    keeping = _Keeping(ledger)
     limiters = _limiters([model for model, _ in model_queues])
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with new_session() as session:
         ended = asyncio.Event()
         watch = asyncio.create_task(_watch(stop, ended, limiters))
         try:
@@ -116,7 +67,7 @@ async def dispatch(
                         queue=queue,
                         session=session,
                         limiter=limiter,
-                        keep=keep,
+                        keeping=keeping,
                         observer=observer,
                         stop=stop,
                         ended=ended,
@@ -165,6 +116,22 @@ async def _watch(stop: Stop, ended: asyncio.Event, limiters: Sequence[Limiter]) 
         limiter.close()
 
 
+class _Keeping:
+    """Answers on their way to the ledger. Those of one commit are waited for by one future: waking the loop is dear."""
+
+    def __init__(self, ledger: Keep) -> None:
+        self._ledger = ledger
+        self._group: concurrent.futures.Future[None] | None = None
+        self._stored: asyncio.Future[None] | None = None
+
+    def put(self, answer: Answer) -> asyncio.Future[None]:
+        """Hand an answer over; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
+        group = self._ledger.put(answer)
+        if self._stored is None or group is not self._group:
+            self._group, self._stored = group, asyncio.wrap_future(group)
+        return self._stored
+
+
 @dataclass(slots=True, kw_only=True)
 class _ModelQueue:
     """One model's trials, its workers and its breaker."""
@@ -173,7 +140,7 @@ class _ModelQueue:
     queue: Iterator[Trial]
     session: aiohttp.ClientSession
     limiter: Limiter
-    keep: Keep
+    keeping: _Keeping
     observer: Observer
     stop: Stop
     ended: asyncio.Event
@@ -228,7 +195,7 @@ class _ModelQueue:
         attempts, idle_s = 0, 0.0
         last: TransientError | None = None
 
-        async def once() -> tuple[bytes, float]:
+        async def once() -> tuple[bytes, float, Permit]:
             nonlocal attempts, idle_s, last
             arrived = time.monotonic()
             gone = await self._through(wire.amount, last)
@@ -241,14 +208,14 @@ class _ModelQueue:
             except TransientError as error:
                 last = error
                 raise
-            return raw, time.monotonic() - started
+            return raw, time.monotonic() - started, gone
 
         try:
             wire = self._wire(trial.adapted, codec)
             # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
             tell = lambda kind, _attempt, wait_s: self._tell(kind, wait_s, last)  # noqa: E731  as above
-            raw, latency_s = await attempt(once, self.model.limits, tell, sleep=self._pause, clock=clock)
+            raw, latency_s, place = await attempt(once, self.model.limits, tell, sleep=self._pause, clock=clock)
         except ProviderError as error:
             if isinstance(error, FatalError):
                 self._record(error)
@@ -265,8 +232,10 @@ class _ModelQueue:
             latency_s=latency_s,
             time=_now(),
         )
-        self.keep(answer)
+        stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)
+        await stored
+        self.limiter.leave(place)
 
     def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:
         """FatalError (bad_request) where the provider's format cannot hold the request."""
@@ -303,7 +272,7 @@ class _ModelQueue:
         return FatalError(STOPPED, self.breaker.why) if self.breaker.open is not None else None
 
     async def _exchange(self, gone: Permit, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
-        """One attempt; the gate is told how it went."""
+        """One attempt; the limiter is told how it went. A reply's place is held on, until its answer is durable."""
         try:
             raw, headers = await exchange
         except TransientError as error:
@@ -312,7 +281,7 @@ class _ModelQueue:
         except BaseException:
             self.limiter.leave(gone)
             raise
-        self.limiter.answered(gone, headers)
+        self.limiter.heard(gone, headers)
         return raw
 
     def _tell(self, kind: str, wait_s: float, error: TransientError | None) -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from runner import fastjson
 from runner.dispatch.rate_limits import Amount
 from runner.dispatch.unreachable import connection_error
-from runner.errors import TransientError
+from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
+from runner.providers.received import NOT_A_REPLY, redirected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     import aiohttp
+    from yarl import URL
 
     from runner.records import Adapted, Limits, Model
 
     Send: TypeAlias = Callable[["Wire"], Awaitable[tuple[bytes, Mapping[str, str]]]]
 
+CONNECT_TIMEOUT_S = 10.0
+"""Most seconds until a connection stands."""
 BYTES_A_TOKEN = 4
 """Of a request's body: as roughly as providers count before they have read it."""
 
@@ -42,9 +48,13 @@ class Wire:
 
 
 def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model) -> Send:
-    """How one attempt is made: the request out, the reply's bytes and headers back, else a ProviderError."""
+    """How one attempt is made: the request out, the bytes of an answer and its headers back, else a ProviderError.
+
+    `session` is one of `new_session`. What arrives is held to `limits.max_reply_bytes` as it arrives, and is an answer
+    of the API that was asked before it is handed on.
+    """
     import aiohttp
-    from yarl import URL
+    import yarl
 
     limits = model.limits
     if isinstance(codec, Fallback):
@@ -53,27 +63,71 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
             return await codec.complete(wire.adapted.request, limits.timeout_s), {}
 
         return complete
-    url, headers = URL(codec.url), codec.headers
+    url, headers = yarl.URL(codec.url), {"Accept-Encoding": ENCODINGS, **codec.headers}
     timeout = aiohttp.ClientTimeout(
-        total=limits.timeout_s, sock_connect=limits.connect_timeout_s, sock_read=limits.first_byte_timeout_s
+        total=limits.timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=limits.first_byte_timeout_s
     )
 
     async def post(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
         try:
-            async with session.post(url, data=wire.body, headers=headers, timeout=timeout) as response:
-                raw = await response.read()
+            async with session.post(
+                url, data=wire.body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status < 300:
+                    raw = await body_of(response, limits.max_reply_bytes)
+                else:
+                    raw = await first_of(response)
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
             raise connection_error(error, url, f"model.{model.name}.api_base") from error
-        if response.status == 200:
-            if raw.strip():
-                return raw, response.headers
-            # Providers that keep a busy connection open with empty lines may end it with nothing else.
-            raise TransientError("connection", f"an empty reply from {codec.url}")
-        raise error_of(response.status, response.headers, raw)
+        except FatalError as error:
+            raise _placed(error, url, model) from error
+        with _whatever_it_holds():
+            if response.status >= 300:
+                raise _refusal(response.status, response.headers, raw, url, model)
+            try:
+                codec.check(raw)
+            except FatalError as error:
+                raise _placed(error, url, model) from error
+        return raw, response.headers
 
     return post
+
+
+def new_session() -> aiohttp.ClientSession:
+    """A session that keeps no cookies, has no limit of its own, and hands bodies over as they came."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
+@contextmanager
+def _whatever_it_holds() -> Iterator[None]:
+    """One body, whatever it holds, fails its own request and no other."""
+    try:
+        yield
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise FatalError("malformed", f"what came cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _refusal(status: int, headers: Mapping[str, str], raw: bytes, url: URL, model: Model) -> ProviderError:
+    if status < 400:
+        return redirected(status, headers, str(url.with_user(None)), f"model.{model.name}.api_base")
+    return error_of(status, headers, raw)
+
+
+def _placed(error: FatalError, url: URL, model: Model) -> FatalError:
+    """The error of something that is no reply, with the address that sent it and the setting for that."""
+    if error.kind != NOT_A_REPLY:
+        return error
+    advice = f"{url.with_user(None)} is asked; set model.{model.name}.api_base= to another"
+    if url.path.count("/") == url.path.count("/chat/completions") * 2:
+        advice = f"{advice}, most end in /v1"
+    return FatalError(error.kind, f"{error} ({advice})", status=error.status)
 
 
 def _late(error: TimeoutError, limits: Limits) -> str:
@@ -81,7 +135,7 @@ def _late(error: TimeoutError, limits: Limits) -> str:
     import aiohttp
 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection within {limits.connect_timeout_s:g} s (limits.connect_timeout_s)"
+        return f"no connection within {CONNECT_TIMEOUT_S:g} s"
     if isinstance(error, aiohttp.SocketTimeoutError):
         return f"no byte for {limits.first_byte_timeout_s:g} s (limits.first_byte_timeout_s)"
     return f"no reply within {limits.timeout_s:g} s (limits.timeout_s)"

@@ -1,4 +1,4 @@
-"""What the book holds of a batch and of its items."""
+"""What the ledger holds of a batch and of its items."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ WAITING: tuple[State, ...] = ("drafted", "sent", "ended")
 """States in which a batch may still bring answers by itself."""
 OPEN: tuple[State, ...] = (*WAITING, "lost")
 """States in which its requests must not be bought again without another look."""
-
-LEASE_S = 60.0
-"""How long others keep off a batch that a process has taken, unless that is renewed."""
 
 Ending = Literal[
     "succeeded", "failed", "retry", "expired", "cancelled", "missing", "malformed", "refused", "dropped", "lost"
@@ -68,7 +65,7 @@ class BatchRecord:
     note: str = ""
     """Why it is unsent, refused or lost."""
     settings: Batch | None = None
-    """Those of the run that made it, for whoever works on it outside of a run; None in a book of an older version."""
+    """Those of the run that made it, for whoever works on it outside of a run; None in a ledger of an older version."""
 
     @property
     def taken(self) -> Sent:

@@ -6,7 +6,7 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at its share of them, as pricing.batch_share has it
+    dollars  live prices times tokens, nothing cached; a batch at its share of them, as pricing.price_of has it
     seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
              model's file; limits that only the provider knows are not foreseen
 
@@ -23,8 +23,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.config import catalog
-from runner.config.pricing import batch_share
+from runner.config.pricing import price_of
 from runner.plan import tokens
+from runner.records import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     Lookup = Callable[[Sequence[str]], set[str]]
 
 MINUTE_S = 60.0
-TOKENS_A_PRICE = 1_000_000
 OVERHEAD = 4
 """Tokens that a provider adds to each message for its role; OpenAI's count of its own models gives 3 or 4."""
 BATCH_WINDOW_H = 24
@@ -294,20 +294,9 @@ def may_reason(model: Model) -> bool:
 def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> None:
     if not input_tokens:
         return
-    live = _usd(model, input_tokens, output_tokens, (1.0, 1.0))
-    share = batch_share(model)
-    batch = None if share is None else _usd(model, input_tokens, output_tokens, share)
-    line.live_usd = _sum((line.live_usd, live))
-    line.batch_usd = _sum((line.batch_usd, batch))
-
-
-def _usd(model: Model, input_tokens: int, output_tokens: int, share: tuple[float, float]) -> float | None:
-    price = model.prices
-    if price.input_usd_per_mtok is None or price.output_usd_per_mtok is None:
-        return None
-    of_input, of_output = share
-    usd = input_tokens * price.input_usd_per_mtok * of_input + output_tokens * price.output_usd_per_mtok * of_output
-    return usd / TOKENS_A_PRICE
+    counts = Tokens(input_tokens, output_tokens)
+    line.live_usd = _sum((line.live_usd, price_of(counts, model, "live")))
+    line.batch_usd = _sum((line.batch_usd, price_of(counts, model, "batch")))
 
 
 def seconds(model: Model, requests: int, input_tokens: int, output_tokens: int) -> float:

@@ -1,6 +1,7 @@
 """A request -> the bytes that a provider takes, and its bytes -> a Reply; the same bytes live and in a batch line.
 
-SERVICES lists the providers that are spoken to directly. Any other is reached through `litellm.acompletion` (Fallback).
+services.SERVICES has the providers that are spoken to directly. Any other is reached through `litellm.acompletion`
+(Fallback).
 tests/contract holds what is sent against what LiteLLM itself would send.
 """
 
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.config.pricing import price_of
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.received import accept
 from runner.providers.reply import error_of, read_chat
+from runner.providers.services import SERVICES, base_of, gemini_base
 from runner.providers.translation import Anthropic, Chat, ChatVariant, Gemini, Translation, config_of, prepare
 
 if TYPE_CHECKING:
@@ -26,31 +28,6 @@ __all__ = ["Codec", "Fallback", "codec_for", "error_of", "prepare"]
 
 NO_KEY = "no-key"
 """Stands for an absent key while LiteLLM makes the headers: given none, it would look for one in the environment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A provider that is spoken to over plain HTTP with one key."""
-
-    format: Literal["chat", "chat_variant", "anthropic", "gemini"]
-    base: str | None
-    """Its address where `api_base` is null; None where the model must have one, or LiteLLM knows it (Gemini)."""
-
-
-SERVICES: Mapping[str, Service] = {
-    # LiteLLM's own default addresses, stated here because it lets environment variables change them.
-    "embedded": Service("chat", None),
-    "openai": Service("chat", "https://api.openai.com/v1"),
-    "groq": Service("chat_variant", "https://api.groq.com/openai/v1"),
-    "xai": Service("chat_variant", "https://api.x.ai/v1"),
-    "deepseek": Service("chat_variant", "https://api.deepseek.com/beta"),
-    "mistral": Service("chat_variant", "https://api.mistral.ai/v1"),
-    "openrouter": Service("chat_variant", "https://openrouter.ai/api/v1"),
-    "anthropic": Service("anthropic", "https://api.anthropic.com"),
-    "gemini": Service("gemini", None),
-    # Only where `api_base` names project and location; without it LiteLLM finds both by its own rules.
-    "vertex_ai": Service("gemini", None),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +102,7 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
     service = SERVICES.get(model.provider)
     if service is None or (model.provider == "vertex_ai" and model.api_base is None):
         return Fallback(model, api_key)
-    base = (model.api_base or service.base or "").rstrip("/")
+    base = base_of(model.provider, model.api_base)
     match service.format:
         case "chat":
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key or NO_KEY}"}
@@ -140,25 +117,13 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
         case "gemini" if model.provider == "vertex_ai":
             return _vertex(model, base, api_key)
         case "gemini":
-            return _gemini(model, base or None, api_key)
+            return _gemini(model, base, api_key)
 
 
-def _gemini(model: Model, base: str | None, api_key: str | None) -> Codec:
-    config = config_of(model.provider, model.id)
-    from litellm.llms.vertex_ai.vertex_llm_base import VertexBase
-
-    headers, url = VertexBase().get_token_and_url(
-        model=model.id,
-        auth_header=None,
-        gemini_api_key=api_key or NO_KEY,
-        vertex_project=None,
-        vertex_location=None,
-        vertex_credentials=None,
-        stream=False,
-        custom_llm_provider="gemini",
-        api_base=base,
-    )
-    return Codec(url, _known({"Content-Type": "application/json", **headers}), Gemini(config))
+def _gemini(model: Model, base: str, api_key: str | None) -> Codec:
+    url = f"{gemini_base(base)}/models/{model.id}:generateContent"
+    headers = {"Content-Type": "application/json", "x-goog-api-key": api_key or NO_KEY}
+    return Codec(url, _known(headers), Gemini(config_of(model.provider, model.id)))
 
 
 def _vertex(model: Model, base: str, access_token: str | None) -> Codec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
@@ -47,6 +47,15 @@ def weights_of(model: Model) -> Path:
     raise ConfigError(message, where=f"model/{model.name}.yaml", key="id", advice=WEIGHTS_ADVICE)
 
 
+def served_name(stated: str) -> str:
+    """A model's name for people elsewhere: of weights on a disk, their file's name without `.gguf`; else as it stands.
+
+    llama.cpp gives the whole path unless it is told a name, here before this version and in servers of one's own.
+    """
+    path = PureWindowsPath(stated)  # parts at both slashes
+    return path.stem if path.suffix == ".gguf" and len(path.parts) > 1 else stated
+
+
 @contextmanager
 def serve(model: Model, threads: int) -> Iterator[str]:
     """Load the weights and serve them; gives the base address, such as http://127.0.0.1:PORT/v1.
@@ -60,6 +69,7 @@ def serve(model: Model, threads: int) -> Iterator[str]:
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
+    params.model_alias = {served_name(str(path))}
     params.n_parallel = model.limits.concurrency
     params.n_ctx = CONTEXT_TOKENS * model.limits.concurrency
     params.cpuparams.n_threads = threads

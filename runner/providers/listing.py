@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.errors import ProviderError, TransientError
 from runner.providers.batch.http import ask
-from runner.providers.codec import SERVICES
+from runner.providers.services import GEMINI_VERSION, GEMINI_VERSIONS, SERVICES, Format, base_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +40,6 @@ NO_LIST = {
     "vertex_ai": "Vertex AI lists models by project and location, not by key",
 }
 """Providers that are spoken to, but not asked for a list, and why."""
-GEMINI = "https://generativelanguage.googleapis.com/v1beta"
-GEMINI_VERSIONS = ("v1", "v1beta", "v1alpha")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +98,17 @@ def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
     key = environment.get(model.key_env, "") if model.key_env else ""
     if model.key_env and not key:
         return Found("key not set", message=f"export {model.key_env}=...")
-    base = (model.api_base or service.base or GEMINI).rstrip("/").removesuffix("/chat/completions")
+    base = base_of(model.provider, model.api_base).removesuffix("/chat/completions")
     return _at(base, service.format, model.provider, key)
 
 
-def _at(base: str, form: str, provider: str, key: str) -> Source:
+def _at(base: str, form: Format, provider: str, key: str) -> Source:
     match form:
         case "anthropic":
             headers = (("x-api-key", key), ("anthropic-version", ANTHROPIC_VERSION))
             return Source(f"{base.removesuffix('/v1/messages')}/v1/models", headers, "anthropic")
         case "gemini":
-            versioned = base if base.rpartition("/")[2] in GEMINI_VERSIONS else f"{base}/v1beta"
+            versioned = base if base.rpartition("/")[2] in GEMINI_VERSIONS else f"{base}/{GEMINI_VERSION}"
             return Source(f"{versioned}/models", (("x-goog-api-key", key),), "gemini")
         case _:
             # DeepSeek's /beta is for completions; its list is documented beside it.

@@ -93,6 +93,17 @@ def accept(raw: bytes, dialect: Dialect) -> dict[str, Json]:
     return body
 
 
+def redirected(status: int, headers: Mapping[str, str], asked: str, setting: str) -> FatalError:
+    """An answer that sends the request to another address: the key and the prompt would travel there with it.
+
+    `setting` is what is set to ask that address by choice.
+    """
+    place = next((value for name, value in headers.items() if name.lower() == "location"), "")
+    to = first_words(place.encode("utf-8", "replace")) or "nowhere"
+    message = f"{asked} redirects to {to} (status {status}), which is not followed, since the key would go there too"
+    return FatalError("redirected", f"{message}: set {setting} to the address that is meant", status=status)
+
+
 def parsed(raw: bytes) -> Json:
     """The JSON in a body, read as far as it can be: bad UTF-8 and control characters cost the character.
 

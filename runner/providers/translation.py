@@ -141,7 +141,7 @@ class ChatVariant:
             chat = _read(self.config, _known_parts(reply))
         except ProviderError:
             return reply
-        # LiteLLM writes noughts for what is not counted.
+        # LiteLLM writes zeros for what is not counted.
         counted = object_in(reply.get("usage"))
         if count(counted.get("prompt_tokens")) is None or count(counted.get("completion_tokens")) is None:
             chat["usage"] = counted
@@ -192,7 +192,7 @@ class Anthropic:
         )
         usage = chat["usage"]
         thought = count(object_in(counted.get("output_tokens_details")).get("thinking_tokens"))
-        # LiteLLM writes a nought for what is not counted.
+        # LiteLLM writes a zero for what is not counted.
         usage["completion_tokens_details"] = {"reasoning_tokens": thought}
         usage["prompt_tokens_details"] = {"cached_tokens": tokens.get("cache_read_input_tokens")}
         for name, its in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
@@ -265,7 +265,7 @@ class Gemini:
             shown["candidates"] = [candidate]
         if reply.get("promptFeedback"):
             shown["promptFeedback"] = object_in(reply["promptFeedback"])
-        # Without counts LiteLLM fails, or counts nought.
+        # Without counts LiteLLM fails, or counts zero.
         chat = _read(self.config, shown)
         if not usage:
             chat["usage"] = None

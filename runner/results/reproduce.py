@@ -9,7 +9,6 @@ package or text. A run needs nothing but its folder for this, so it may come fro
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -26,12 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from omegaconf import DictConfig
-    from rich.console import Group
 
     from runner.records import Experiment, Json
     from runner.results.verify import Answers
 
-__all__ = ["Change", "Checked", "Reproduction", "render_reproduction", "reproduce"]
+__all__ = ["Change", "Checked", "Reproduction", "reproduce"]
 
 
 @dataclass(slots=True)
@@ -83,7 +81,7 @@ def _edited(
     folder: Path, run: Mapping[str, Json], as_saved: Mapping[str, Json], experiment: Experiment
 ) -> Iterator[Change]:
     """What of experiment.json is not what run.json has the hash of, named by Hydra's copy of the composed config."""
-    was, now = run.get("config_sha256"), _identity_of(as_saved)
+    was, now = run.get("config_sha256"), settings.identity_of(as_saved)
     if was == now:
         return
     named = False
@@ -94,23 +92,13 @@ def _edited(
         yield Change("experiment.json", "", f"SHA-256 {str(was)[:12]}…", f"{now[:12]}…")
 
 
-def _identity_of(as_saved: Mapping[str, Json]) -> str:
-    """runfile.identity_of, of the file as it is: a record that has gained a field since would have another hash."""
-    identity = {name: value for name, value in as_saved.items() if name not in manifest.NOT_IDENTITY}
-    identity["models"] = [
-        {name: value for name, value in model.items() if name != "limits"} for model in as_saved["models"]
-    ]
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
 def _against_hydra(folder: Path, experiment: Experiment) -> list[settings.Difference]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        composed = OmegaConf.merge(
-            OmegaConf.structured(schema.RunnerConf), OmegaConf.load(folder / ".hydra/config.yaml")
-        )
+        saved = schema.without_gone(_mapping(OmegaConf.load(folder / ".hydra/config.yaml")))
+        composed = OmegaConf.merge(OmegaConf.structured(schema.RunnerConf), saved)
         original = load.load(_mapping(composed))
     except (OSError, OmegaConfBaseException, RunnerError):
         return []
@@ -165,7 +153,8 @@ def _rehearsed(now: Experiment, was: Experiment) -> Experiment:
         for of in (asked.get(model.name, model),)
     )
     tracking = replace(now.tracking, experiment=was.tracking.experiment)
-    return replace(now, models=models, ledger_url=was.ledger_url, tracking=tracking)
+    batch = load.polled(now.batch, models)
+    return replace(now, models=models, ledger_url=was.ledger_url, tracking=tracking, batch=batch)
 
 
 def _compare_here(
@@ -197,7 +186,8 @@ def _compose(folder: Path, conf: Path) -> DictConfig:
 
     schema.register()
     try:
-        overrides = [str(word) for word in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
+        as_typed = map(str, OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+        overrides = [word for word in as_typed if schema.gone(word.partition("=")[0]) is None]
         hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
         places = [f"file://{place.path}" for place in hydra.runtime.config_sources if place.provider == "command-line"]
         if places:
@@ -220,50 +210,3 @@ def _file_of(difference: settings.Difference, cfg: DictConfig, was: Experiment, 
     if group in ("model", "persona", "prompt"):
         return f"{group}/{rest[0]}.yaml"
     return f"group {group}" if group in ("sampling", "batch", "tracking") else "config.yaml"
-
-
-# ---- the terminal ---------------------------------------------------------------------------------------------------
-
-
-def render_reproduction(found: Reproduction) -> Group:
-    """What was checked, line by line, then a table of what has changed."""
-    from rich.console import Group
-    from rich.text import Text
-
-    tables = [
-        _changes(title, changes)
-        for title, changes in (("Changed in the folder", found.in_folder), ("Different here", found.since))
-        if changes
-    ]
-    return Group(Text(_verdict(found), style="bold"), *map(Text, _counts(found)), *tables)
-
-
-def _verdict(found: Reproduction) -> str:
-    if not found.whole:
-        return "not equal: the folder is not what the run wrote"
-    if not found.equal:
-        return "the folder is whole, but the same command would not be the same here"
-    return "equal; what is different here changes nothing" if found.since or found.in_folder else "equal"
-
-
-def _counts(found: Reproduction) -> Iterator[str]:
-    rows = found.checked
-    yield f"keys: {rows.same_keys} of {rows.trials} as planned again"
-    yield f"replies: {rows.replayed} as the ledger has them, {rows.missing} not in the ledger here"
-    if rows.missing:
-        yield f"         of these, {rows.read_again} give the same scores when their text is read again"
-    if found.same_here is not None:
-        yield f"here: the same command would ask {found.same_here} of {rows.trials} with the same key"
-
-
-def _changes(title: str, changes: list[Change]) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for header in ("where", "what", "was", "is"):
-        shown.add_column(header, overflow="fold")
-    for change in changes:
-        shown.add_row(*map(Text, (change.where, change.key, change.was, change.now)))
-    return shown

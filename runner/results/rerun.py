@@ -8,14 +8,11 @@ which are what the model does to itself. Where both have the same spread, nothin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
 from statistics import fmean, quantiles, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from rich.table import Table
 
     from runner.records import Row
 
@@ -49,13 +46,6 @@ class Moved:
     """None where no trial of the original was scored in two consecutive repetitions."""
     alone: int
     """Trials scored on one side only."""
-
-    @property
-    def shift_se(self) -> float | None:
-        """The mean difference in standard errors: beyond 2 or so it is more than chance. None where not defined."""
-        if self.fresh is None or not self.fresh.sd:
-            return None
-        return self.fresh.mean / (self.fresh.sd / sqrt(self.fresh.pairs))
 
 
 @dataclass(slots=True)
@@ -108,28 +98,3 @@ def _spread(differences: Sequence[float]) -> Spread | None:
         largest=sizes[-1],
         equal=sum(size == 0 for size in sizes) / len(sizes),
     )
-
-
-def render_fresh(moved: Sequence[Moved]) -> Table:
-    """Two lines a question for the terminal: fresh against original, then the original's repetitions."""
-    from rich import box
-    from rich.table import Table
-
-    title = "Score differences: bought again, and the original's own repetitions"
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    shown.add_column("question", overflow="fold")
-    shown.add_column("between")
-    for header in ("pairs", "mean", "sd", "median\nsize", "90%\nsize", "max\nsize", "equal"):
-        shown.add_column(header, justify="right", vertical="bottom")
-    for each in moved:
-        shown.add_row(each.question, "fresh", *_figures(each.fresh))
-        shown.add_row("", "repetitions", *_figures(each.noise))
-    return shown
-
-
-def _figures(spread: Spread | None) -> tuple[str, ...]:
-    if spread is None:
-        return ("0", *["-"] * 6)
-    sd = "-" if spread.sd is None else f"{spread.sd:.1f}"
-    sizes = (f"{size:.1f}" for size in (spread.median, spread.p90, spread.largest))
-    return (str(spread.pairs), f"{spread.mean:+.1f}", sd, *sizes, f"{spread.equal:.0%}")

@@ -9,6 +9,7 @@ from runner import score
 from runner.config.pricing import price_of, saving_of
 from runner.errors import ProviderError
 from runner.providers.codec import Decoders
+from runner.providers.embedded import served_name
 from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Reader:
             cell=trial.cell.name,
             key=trial.key,
             model=model.name,
-            model_id=model.id,
+            model_id=served_name(model.id),
             provider=model.provider,
             vendor=model.vendor,
             persona=trial.cell.persona.name,
@@ -102,7 +103,7 @@ class Reader:
             dropped=adapted.dropped,
             rung=adapted.rung,
             tokens=reply.tokens,
-            model_version=reply.model_version,
+            model_version=None if reply.model_version is None else served_name(reply.model_version),
             fingerprint=reply.fingerprint,
             **ended,
         )

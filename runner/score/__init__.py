@@ -38,47 +38,61 @@ than the one asked for is read all the same. tests/corpus/replies.yaml holds exa
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import fastjson
 from runner.records import Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
 from runner.score import lines, objects
+from runner.score.characters import INVISIBLE
 from runner.score.findings import Answers, judged
-from runner.score.names import HALF_WIDTH, sheet_of
+from runner.score.names import sheet_of
+from runner.score.reasoning import spoken
+from runner.score.surroundings import is_refusal, refuses_task
 
 if TYPE_CHECKING:
     from runner.score.names import Sheet
+    from runner.score.reasoning import Spoken
 
 __all__ = ["read"]
 
-_SEVERITY = ("ambiguous", "not_a_number", "out_of_range", "missing_question")
-_BLANK = "\ufeff\u200b\u2060 \t\r\n\u3000\xa0"
-_REFUSAL = re.compile(
-    r"\b(?:can(?:not|'t)|couldn't|won't|will not|unable to|not able to|must decline to|decline to)\s+(?:\w+\s+){0,3}?"
-    r"(?:help|assist|provide|comply|rate|evaluate|analy[sz]e|score|fulfil|answer|complete|engage|participate|continue"
-    r"|do (?:that|this)|respond|discuss|read)"
-    r"|\bmust decline\b|against my (?:guidelines|policy|principles)"
-    r"|(?:お?答え|お応え|回答|対応|評価|採点|お手伝い|協力|提供|応じ)(?:する)?(?:こと)?[はがも]?"
-    r"(?:でき(?:ません|かねます|ない)|いたしかねます|られません)"
-    r"|(?:差し控え|控えさせて|お断りし|お断りいた)",
-    re.IGNORECASE,
-)
+_SEVERITY = ("ambiguous", "other_scale", "not_a_number", "out_of_range", "missing_question")
 
 
-def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat) -> Reading:
-    """What `reply` says, question by question. `fmt` is what was asked for, and so the reading that is tried first."""
+def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat, *, rescale: bool = False) -> Reading:
+    """What `reply` says, question by question. `fmt` is what was asked for, and so the reading that is tried first.
+
+    A score on another scale than its question's is a problem, or with `rescale` converted and kept beside the other.
+    """
     text = reply.text or ""
     refused = reply.refusal is not None or reply.finish == "content_filter"
     if not refused and (scored := _as_asked(text, questions)) is not None:
         return scored
-    thought_out = _without_thoughts(text)
-    answers = _best(thought_out, sheet_of(questions), fmt, reply.finish)
-    kind = "refused" if refused else _kind(text, thought_out, answers, reply.finish)
+    sheet = sheet_of(questions)
+    said = spoken(text, sheet)
+    answers = _best(said.text, sheet, fmt, reply.finish, rescale=rescale)
+    kind = "refused" if refused else _kind(text, said, answers, reply.finish)
+    if kind is None and _is_an_empty_form(answers, questions):
+        return _nothing(Problem("refused", "the model declined, and filled the form with one number"), answers)
     if kind is None:
-        return Scored({name: score for name, score in answers.scores.items() if score is not None}, answers.reasons)
-    message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, answers, reply.finish)
-    return Unscorable(Problem(kind, message), answers.scores, answers.reasons)
+        scores = {name: score for name, score in answers.scores.items() if score is not None}
+        return Scored(scores, answers.reasons, answers.stated)
+    message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, said, answers, reply.finish)
+    return Unscorable(Problem(kind, message), answers.scores, answers.reasons, answers.stated)
+
+
+def _nothing(problem: Problem, answers: Answers) -> Unscorable:
+    return Unscorable(problem, dict.fromkeys(answers.scores), answers.reasons)
+
+
+def _is_an_empty_form(answers: Answers, questions: tuple[Question, ...]) -> bool:
+    """Whether the reply declines and gives every question the same number all the same, or only the lowest."""
+    values = {*answers.scores.values()}
+    lows = {question.low for question in questions}
+    if len(values) > 1 or not (values == lows or len(questions) > 1):
+        return False
+    given = [reason for reason in answers.reasons.values() if reason]
+    return any(map(is_refusal, answers.outside)) or (bool(given) and all(map(refuses_task, given)))
 
 
 def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
@@ -100,7 +114,8 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
             return None
         scores[question.name] = float(score) + 0.0
         reasons[question.name] = reason.strip() or None
-    return Scored(scores, reasons)
+    same = len({*scores.values()}) == 1 and all(reason and refuses_task(reason) for reason in reasons.values())
+    return None if same else Scored(scores, reasons)
 
 
 def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
@@ -114,45 +129,48 @@ def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
     return text.count('"score"') == count == text.count('"reason"') and "\\u00" not in text and all(once)
 
 
-def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None) -> Answers:
+def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, rescale: bool) -> Answers:
     """The reading in the format that was asked for, unless it lacks answers that the other one has.
 
     An answer that is there and wrong, or there twice, is not mended by what else the reply says.
     """
-    ways = (objects.find, lines.find) if fmt == "json" else (lines.find, objects.find)
-    first, second = (judged(way(text, sheet, finish), sheet) for way in ways)
+    found = objects.find(text, sheet, finish)
+    in_json = judged(found, sheet, rescale=rescale)
+    in_lines = judged(lines.find(found.rest, sheet, finish), sheet, rescale=rescale)
+    first, second = (in_json, in_lines) if fmt == "json" else (in_lines, in_json)
     if any(problem.kind != "missing_question" for problem in first.problems):
         return first
+    other = second.scores
+    if torn := [name for name, score in first.scores.items() if score is not None and other[name] not in (None, score)]:
+        return _torn(first, torn)
     if not (first.found or second.found):
         return second if second.truncated or second.broken else first
     return second if (second.read, second.found) > (first.read, first.found) else first
 
 
-def _without_thoughts(text: str) -> str:
-    """The reply after its reasoning. An unclosed block hides all that follows it."""
-    if "think" not in text:
-        return text
-    after = re.sub(r"(?is)<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", "", text)
-    return re.split(r"(?i)</think(?:ing)?>", after)[-1]
+def _torn(answers: Answers, names: list[str]) -> Answers:
+    """The answers without those that the reply gives differently in its other format."""
+    problems = tuple(Problem("ambiguous", f"{name}: answered more than once, differently") for name in names)
+    scores = {name: None if name in names else score for name, score in answers.scores.items()}
+    return replace(answers, scores=scores, problems=(*answers.problems, *problems))
 
 
-def _kind(text: str, thought_out: str, answers: Answers, finish: str | None) -> str | None:
+def _kind(text: str, said: Spoken, answers: Answers, finish: str | None) -> str | None:
     """The kind of problem that the whole reply has, the gravest first; None where every question is answered."""
     kinds = {problem.kind for problem in answers.problems}
     missing = "missing_question" in kinds
-    if not text.strip(_BLANK):
+    if not INVISIBLE.sub("", text).strip():
         return "empty"
-    if answers.truncated or (finish == "length" and missing):
+    if answers.truncated or (finish == "length" and missing) or (said.inside and missing):
         return "truncated"
     if not answers.found:
-        refused = _REFUSAL.search(thought_out.translate(HALF_WIDTH))
-        return "refused" if refused else "malformed" if answers.broken else "no_score"
+        return "refused" if is_refusal(said.text) else "malformed" if answers.broken else "no_score"
     if answers.broken and missing:
         return "malformed"
     return next((kind for kind in _SEVERITY if kind in kinds), None)
 
 
-def _message(kind: str, answers: Answers, finish: str | None) -> str:
+def _message(kind: str, said: Spoken, answers: Answers, finish: str | None) -> str:
     match kind:
         case "empty":
             limit = ": the token limit was used up before it wrote any" if finish == "length" else ""
@@ -160,6 +178,7 @@ def _message(kind: str, answers: Answers, finish: str | None) -> str:
         case "refused":
             return "the provider's filter stopped the reply" if finish == "content_filter" else "the model declined"
         case "no_score":
-            return "the reply holds no score"
-    lead = {"truncated": "the reply was cut off", "malformed": "the JSON cannot be read"}.get(kind)
+            return f"the reply holds no score{' behind its reasoning' if said.hidden else ''}"
+    cut = "the reply ends within its reasoning" if said.inside else "the reply was cut off"
+    lead = {"truncated": cut, "malformed": "the JSON cannot be read"}.get(kind)
     return "; ".join(filter(None, (lead, *(problem.message for problem in answers.problems))))

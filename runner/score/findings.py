@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from runner.records import Json, Problem
-from runner.score.number import number
+from runner.records import Json, Problem, Stated
+from runner.score import surroundings
+from runner.score.number import UNCLEAR, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Question
     from runner.score.names import Sheet
+    from runner.score.scale import Scale
+
+
+class Found(NamedTuple):
+    """What stands in the place of a question's score."""
+
+    at: int
+    value: Json
+    scales: tuple[Scale, ...] = ()
+    """Declared in its label, its table's heading, or beside it."""
 
 
 @dataclass(slots=True)
 class Findings:
     """What one way of reading found, before anything is decided. Values stand with their question's index."""
 
-    scores: list[tuple[int, Json]] = field(default_factory=list)
+    scores: list[Found] = field(default_factory=list)
     reasons: list[tuple[int, str]] = field(default_factory=list)
     cut: bool = False
     """The reply ends inside an answer."""
@@ -27,6 +38,10 @@ class Findings:
     """The questions whose answers were not closed."""
     broken: bool = False
     """JSON was begun and could not be read on."""
+    outside: list[str] = field(default_factory=list)
+    """The lines beside the answers."""
+    rest: str = ""
+    """Of a reading of JSON: the text without the objects that held answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,8 @@ class Answers:
     truncated: bool
     """Something that belongs to an answer was cut off."""
     broken: bool
+    stated: Mapping[str, Stated]
+    outside: tuple[str, ...]
 
     @property
     def read(self) -> int:
@@ -48,23 +65,47 @@ class Answers:
         return sum(score is not None for score in self.scores.values())
 
 
-def judged(findings: Findings, sheet: Sheet) -> Answers:
+def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
     """One score or one problem a question, and the first reason given for it."""
+    around = surroundings.scales_of(findings.outside)
+    example = surroundings.are_examples(findings.outside)
     scores: dict[str, float | None] = {}
     reasons: dict[str, str | None] = {}
     problems: list[Problem] = []
+    stated: dict[str, Stated] = {}
     for index, question in enumerate(sheet.questions):
-        score = _agreed([value for at, value in findings.scores if at == index], question)
-        scores[question.name] = None if isinstance(score, Problem) else score
+        own = [
+            Found(index, UNCLEAR if example else each.value, each.scales or around)
+            for each in findings.scores
+            if each.at == index
+        ]
+        score = _agreed(own, question, rescale=rescale)
+        if isinstance(score, Stated):
+            stated[question.name] = score
+        scores[question.name] = (
+            None if isinstance(score, Problem) else score.rescaled if isinstance(score, Stated) else score
+        )
         reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
         if isinstance(score, Problem):
             problems.append(score)
     truncated = findings.cut and not _closed(findings, scores, reasons)
-    return Answers(scores, reasons, tuple(problems), bool(findings.scores), truncated, findings.broken)
+    return Answers(
+        scores,
+        reasons,
+        tuple(problems),
+        bool(findings.scores),
+        truncated,
+        findings.broken,
+        stated,
+        tuple(findings.outside),
+    )
 
 
-def _agreed(values: list[Json], question: Question) -> float | Problem:
-    results = {result for value in values if (result := number(value, question)) is not None}
+def _agreed(own: list[Found], question: Question, *, rescale: bool) -> float | Stated | Problem:
+    """What all values of a question say. Those that are no answers count where there is nothing else."""
+    clear = [each for each in own if each.value is not UNCLEAR] or own
+    read = (number(each.value, question, each.scales, rescale=rescale) for each in clear)
+    results = {result for result in read if result is not None}
     if not results:
         return Problem("missing_question", f"{question.name}: no answer")
     if len(results) > 1:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from runner.score.characters import listed, plain
+from runner.score.scale import without_declarations
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,19 +22,32 @@ Part = Literal["both", "score", "reason"]
 Place = tuple[int, Part]
 """A question's index, and a part of its answer."""
 
-HALF_WIDTH = {full: full - 0xFEE0 for full in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0x2212: "-", 0x2019: "'"}
-"""One character for one, so that a position in the plain form is the same position in the reply. Not NFKC, which would
-turn 7⁵ into 75."""
-
 _SCORE: Final[Part] = "score"
 _REASON: Final[Part] = "reason"
 _SCORE_WORDS = (
-    *("score", "value", "rating", "points", "point", "level", "number"),
-    *("数値", "値", "点数", "スコア", "評価", "評価値", "得点", "度", "レベル"),
+    *("score", "value", "rating", "points", "point", "level", "number", "intensity", "degree", "grade", "mark"),
+    *(
+        "数値",
+        "値",
+        "点数",
+        "スコア",
+        "評価",
+        "評価値",
+        "評点",
+        "得点",
+        "採点",
+        "度",
+        "度合い",
+        "レベル",
+        "強さ",
+        "強度",
+        "点",
+    ),
+    *("分数", "评分", "分值", "점수"),
 )
 _REASON_WORDS = (
     *("reason", "reasons", "reasoning", "explanation", "rationale", "justification", "comment", "why"),
-    *("理由", "根拠", "説明", "コメント"),
+    *("理由", "根拠", "説明", "コメント", "原因", "이유"),
 )
 WORDS: Mapping[str, Part] = {
     **dict.fromkeys(_SCORE_WORDS, _SCORE),
@@ -39,21 +55,40 @@ WORDS: Mapping[str, Part] = {
 }
 GROUPS: Mapping[str, Part] = {"scores": "score", "ratings": "score", "values": "score", **WORDS}
 """Keys of wrappers around many answers."""
-NAMING = frozenset(("question", "name", "label", "emotion", "item", "id", "質問", "項目", "感情"))
+NAMING = listed(
+    "question questionname questionid name label emotion item id key dimension aspect 質問 項目 感情 設問 問い"
+)
 """Keys whose value names the question that an object answers."""
 
-_SCALE_NOTE = re.compile(
-    r"[(\[<]?\s*-?[0-9]+\s*点?\s*(?:-|~|〜|–|—|to|から)\s*-?[0-9]+\s*点?\s*[)\]>]?"
-    r"|/\s*[0-9]+|[0-9]+点満点|out of [0-9]+"
+_FAMILIES = tuple(
+    tuple(words.split())
+    for words in (
+        "interesting interest interestingness interested 面白さ 面白い 面白み おもしろさ 有趣 有趣度 趣味性 흥미",
+        "surprise surprised surprising surprisingness 驚き 驚いた おどろき 惊讶 驚訝 惊喜 놀라움",
+        "sadness sad sorrow 悲しみ 悲しさ 悲しい かなしみ 悲伤 悲傷 슬픔",
+        "anger angry 怒り いかり 怒った 愤怒 憤怒 분노",
+        "joy joyful joyfulness 喜び",
+        "happiness happy 幸せ 幸福感",
+        "fear fearful fearfulness 恐怖 恐れ 怖さ",
+        "disgust disgusted disgusting 嫌悪 嫌悪感",
+        "clarity clear clearness 明瞭さ 分かりやすさ",
+        "boredom bored boring 退屈 退屈さ",
+        "beauty beautiful 美しさ",
+    )
 )
+"""Words that models use for one another, in any language that replies come in. Where two questions share one, it names
+neither."""
+_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z")
+"""What makes words no name of a question: 面白さ > 90 does not say that it is 90."""
+_IN_ANGLES = re.compile(r"<([^<>]{1,60})>")
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
 _MAX_HEAD = 120
 
 
 def fold(words: str) -> str:
     """Letters and digits only, one case, one width: what two spellings of the same name have in common."""
-    plain = unicodedata.normalize("NFC", words).translate(HALF_WIDTH).casefold()
-    return "".join(character for character in plain if character.isalnum())
+    folded = plain(unicodedata.normalize("NFC", words)).casefold()
+    return "".join(character for character in folded if character.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +101,8 @@ class Sheet:
     """Each question's forms, also those that it shares with another."""
     merged: Mapping[str, Place]
     """The forms that name one question only."""
+    words: re.Pattern[str]
+    """The words that name a question, wherever they stand; in plain characters."""
 
     def find(self, head: str) -> Place | None:
         """The question and part that `head` names: `interesting`, `Q1. 面白さ(数値)`, `surprise_reason`; else None."""
@@ -74,7 +111,10 @@ class Sheet:
         place = self.exact.get(head)
         if place:
             return place
-        key = fold(_SCALE_NOTE.sub(" ", head.translate(HALF_WIDTH)))
+        words = without_declarations(plain(head))
+        if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
+            return None
+        key = fold(words)
         return self.merged.get(key) or self._numbered(key)
 
     def _numbered(self, key: str) -> Place | None:
@@ -91,15 +131,61 @@ class Sheet:
         return self.merged.get(rest)
 
 
+def _stems(question: Question) -> tuple[str, ...]:
+    """The words that name the question alone: its name, its label, and what else is said for them."""
+    own = {fold(question.name), fold(question.label)}
+    alike = (word for family in _FAMILIES if own & {*map(fold, family)} for word in family)
+    return tuple(dict.fromkeys(word for word in (question.name, question.label, *alike) if fold(word)))
+
+
 def _forms(question: Question) -> dict[str, Part]:
     name, label = fold(question.name), fold(question.label)
+    stems = (*map(fold, _stems(question)), label + name, name + label)
     forms: dict[str, Part] = {}
-    for stem in (stem for stem in dict.fromkeys((name, label, label + name, name + label)) if stem):
+    for stem in dict.fromkeys(stems):
         forms[stem] = "both"
         for word, part in WORDS.items():
-            for form in (stem + word, stem + "の" + word, word + stem):
+            joined = (
+                (stem + word, word + stem, f"{word}of{stem}")
+                if stem.isascii()
+                else (stem + word, stem + "の" + word, word + stem)
+            )
+            for form in joined:
                 forms.setdefault(form, part)
     return forms
+
+
+_CLOSE = r"[*_」』】\]\"'`]{0,4}"
+_PART = "|".join(sorted(WORDS, key=len, reverse=True))
+BEHIND_NAME = re.compile(
+    rf"{_CLOSE}(?:(?P<part>\s*[(\[]\s*(?:{_PART})(?![A-Za-z])[^()\[\]\n]{{0,16}}[)\]]|\s?の?\s?(?:{_PART})(?![A-Za-z]))"
+    rf"|(?!\s*[(\[]\s*[0-9.]+\s*(?:点|%)?\s*[)\]])\s*[(\[][^()\[\]\n]{{0,20}}[)\]])?{_CLOSE}\s*(?:(?P<colon>[:=→])"
+    rf"|は|[–—-](?=\s))?\s*"
+    r"(?P<number>[*_(\[<>≥≤]{0,3}(?:on\s+a\s+scale\s+of\s+)?[-+]?\.?[0-9〇一二三四五六七八九十百])?",
+    re.IGNORECASE,
+)
+"""What stands behind a question's name where it is the head of an answer. Matches nothing too."""
+BEFORE_NAME = re.compile(
+    r"(?P<q>(?:Q|Question\s?|No\.?\s?|問い?|質問|設問)\s*[0-9]{1,2}\s*[.):、]?\s*)?[*_「『【\[\"'`>・•#\s-]{0,6}\Z",
+    re.IGNORECASE,
+)
+NUMBERED_HEAD = re.compile(
+    rf"(?<![A-Za-z0-9])Q[0-9]{{1,2}}\s*\.?\s*(?:(?P<sure>[(]?(?:{_PART})[)]?\s*[:=])|[:=]\s*[0-9])", re.IGNORECASE
+)
+"""Q2value: or Q2: 60 within a line."""
+
+
+def _words(questions: tuple[Question, ...]) -> re.Pattern[str]:
+    words = sorted((stem for question in questions for stem in _stems(question)), key=len, reverse=True)
+    return re.compile(
+        "|".join(
+            rf"(?<![A-Za-z0-9_]){re.escape(word).replace('_', '[_ ]')}(?![A-Za-z])"
+            if word.isascii()
+            else re.escape(word)
+            for word in map(plain, words)
+        ),
+        re.IGNORECASE,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -107,11 +193,12 @@ def sheet_of(questions: tuple[Question, ...]) -> Sheet:
     """The sheet for `questions`; a form that two of them share names neither, unless it is the name of one."""
     own = tuple(_forms(question) for question in questions)
     shared = Counter(form for forms in own for form in forms)
+    names = {fold(question.name): at for at, question in enumerate(questions)}
     merged: dict[str, Place] = {
         form: (index, part)
         for index, forms in enumerate(own)
         for form, part in forms.items()
-        if shared[form] == 1 or form == fold(questions[index].name)
+        if (shared[form] == 1 and names.get(form, index) == index) or form == fold(questions[index].name)
     }
     exact: dict[str, Place] = {question.name: (index, "both") for index, question in enumerate(questions)}
-    return Sheet(questions, exact, own, merged)
+    return Sheet(questions, exact, own, merged, _words(questions))

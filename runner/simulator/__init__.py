@@ -28,7 +28,7 @@ plan          the fault plan, and its YAML
 The formats are those of the vendors' SDKs and references as of 2026. Only text is simulated, and no streams.
 """
 
-from runner.simulator.plan import FaultPlan, load_plan
+from runner.simulator.plan import FaultPlan, load_plan, plan_names
 from runner.simulator.server import Simulator, SimulatorThread, serve
 
-__all__ = ["FaultPlan", "Simulator", "SimulatorThread", "load_plan", "serve"]
+__all__ = ["FaultPlan", "Simulator", "SimulatorThread", "load_plan", "plan_names", "serve"]

@@ -17,7 +17,7 @@ BASES: Mapping[str, str] = {
     "groq": "/groq/openai/v1",
     "kluster": "/kluster/v1",
     "xai": "/xai/v1",
-    "deepseek": "/deepseek/beta",
+    "deepseek": "/deepseek",
     "mistral": "/mistral/v1",
     "anthropic": "/anthropic",
     "gemini": "/gemini",

@@ -71,7 +71,7 @@ class Simulator:
 
         # aiohttp does not publish the types of these arguments.
         def request_of(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]
-            # Batch files are larger than what aiohttp takes by default; nought is no limit.
+            # Batch files are larger than what aiohttp takes by default; zero is no limit.
             loop = asyncio.get_running_loop()
             return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)
 

@@ -11,7 +11,6 @@ import pytest
 
 from runner.cli import completion
 from runner.cli.main import main
-from runner.cli.verbs.table import HYDRA_VERBS, VERBS, parser_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,8 +48,8 @@ def test_what_is_offered(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyP
         folder = tmp_path / "outputs" / "day" / name
         folder.mkdir(parents=True)
         (folder / file).touch()
-    parsers = {name: parser_of(name) for name in VERBS}
-    found = completion.candidates(case.line, parsers, HYDRA_VERBS, lambda _words: [])
+
+    found = completion.candidates(case.line, lambda _words: [])
     assert set(case.offered) <= set(found)
     assert not set(case.not_offered) & set(found)
 
@@ -99,7 +98,7 @@ ask "runner persona=[poet,r"
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert "_runner_complete runner" in lines[0]
-    assert lines[1:] == ["<status >", "<stats >", "<[poet,robot>", "<persona=[poet,robot>"]
+    assert lines[1:] == ["<stats >", "<status >", "<[poet,robot>", "<persona=[poet,robot>"]
 
 
 def test_a_script_for_each_shell(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -13,9 +14,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.load import load
-from runner.config.schema import RunnerConf
+from runner.config.schema import ModelConf, RunnerConf
 from runner.plan.capability import adapt
 from runner.records import Adapted, Model, Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -73,13 +77,39 @@ def test_every_file_composes_and_is_complete(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "any"])
 def test_every_file_states_its_capability(name: str) -> None:
     """Nothing that decides a request is left to LiteLLM's map, which changes with its version."""
-    stated = OmegaConf.load(CONF / "model" / f"{name}.yaml")
-    assert isinstance(stated, DictConfig)
-    assert "api_base" in list(stated)
-    able = stated.capability
+    able = OmegaConf.merge(OmegaConf.structured(ModelConf), stated_by(name)).capability
     decisive = ("system", "temperature", "max_tokens", "structure", "schema_bounds", "seed")
     assert [key for key in decisive if able.get(key) is None] == []
     assert able.temperature != "free" or able.temperature_max is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_states_only_what_differs(name: str) -> None:
+    """No line of a file could be left out: each says something else than the schema's default."""
+    assert [path for path, value in leaves(stated_by(name)) if value == default_of(ModelConf(), path)] == []
+
+
+def stated_by(name: str) -> DictConfig:
+    stated = OmegaConf.load(CONF / "model" / f"{name}.yaml")
+    assert isinstance(stated, DictConfig)
+    return stated
+
+
+def leaves(stated: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key of a file by its path, whatever is nested in `extra` as one; an id that is to be given is none."""
+    for key in stated:
+        path, missing = f"{above}{key}", OmegaConf.is_missing(stated, key)
+        if isinstance(value := None if missing else stated[key], Mapping | DictConfig) and path != "extra":
+            yield from leaves(value, f"{path}.")
+        elif not missing:
+            yield path, value
+
+
+def default_of(conf: object, path: str) -> object:
+    """The schema's value of a key; MISSING, which is a string that no file holds, where it has none."""
+    for part in path.split("."):
+        conf = getattr(conf, part)
+    return conf
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +130,7 @@ def test_a_served_model_has_a_price_with_a_source(name: str) -> None:
 
 
 def test_any_model_can_be_pointed_elsewhere() -> None:
-    """api_base can be set on the command line for every file, since each one writes it out."""
+    """api_base can be set on the command line for every file, though hardly one writes it out."""
     moved = loaded(*(f"model.{name}.api_base=http://127.0.0.1:9/v1" for name in NAMES))
     assert {name: moved[name].api_base for name in NAMES} == dict.fromkeys(NAMES, "http://127.0.0.1:9/v1")
 

@@ -19,9 +19,6 @@ ENTRY = Entry(
     supports_temperature=None,
     supports_system=None,
     openai_reasoning=False,
-    max_output_tokens=None,
-    max_input_tokens=None,
-    deprecated=None,
 )
 OPEN: dict[str, object] = {item.name: None for item in fields(Capability)}
 

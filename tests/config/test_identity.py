@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -25,7 +26,6 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.results import manifest
 
 GOLDEN = {1: "7ef2ce71ca900cbb8e446dd699649dd5ad3675f3721046eb77d291e33460403b"}
 """plan.KEY_VERSION -> the key of BASE's first trial. A version's key never changes: raise the version, add its key."""
@@ -34,8 +34,10 @@ REQUEST = "request"
 """Identity: a change of it is another request, with another key."""
 RECORD = "record"
 """Identity: a change of it makes another experiment, of which the requests are the same (names, prices, strictness)."""
-RUNTIME = "runtime"
-"""Where and how an experiment runs: no part of its identity."""
+AS_STATED = "as stated"
+"""A part of what settings.RUNTIME and RUNTIME_OF_A_MODEL name: where and how it runs, no part of its identity."""
+GOLDEN_IDENTITY = "9a45d0e50f4f097336785ed5bab6407dd557ad5c09aaa3bc9c1104d760a93d2e"
+"""BASE's config hash, by which runs of earlier versions are known."""
 
 BASE = Experiment(
     name="golden",
@@ -97,11 +99,11 @@ HOT = put(BASE, Sampling, temperature=1.5)
 FIELDS: Mapping[type, Mapping[str, Field]] = {
     Experiment: {
         "name": Field(RECORD, "other"),
-        "ledger_url": Field(RUNTIME, "sqlite:///elsewhere.db"),
+        "ledger_url": Field(AS_STATED, "sqlite:///elsewhere.db"),
         "strict": Field(RECORD, value=True),
-        "budget_usd": Field(RUNTIME, 1.0),
-        "objective": Field(RUNTIME, "score/mean"),
-        "report": Field(RUNTIME, False),
+        "budget_usd": Field(AS_STATED, 1.0),
+        "objective": Field(AS_STATED, "score/mean"),
+        "report": Field(AS_STATED, False),
     },
     Model: {
         "name": Field(RECORD, "other"),
@@ -126,15 +128,15 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "batch": Field(RECORD, "openai"),
     },
     Limits: {
-        "concurrency": Field(RUNTIME, 1),
-        "attempts": Field(RUNTIME, 1),
-        "total_s": Field(RUNTIME, 1.0),
-        "timeout_s": Field(RUNTIME, 1.0),
-        "first_byte_timeout_s": Field(RUNTIME, 1.0),
-        "connect_timeout_s": Field(RUNTIME, 1.0),
-        "requests_per_minute": Field(RUNTIME, 60.0),
-        "tokens_per_minute": Field(RUNTIME, 6000.0),
-        "enqueued_tokens": Field(RUNTIME, 1),
+        "concurrency": Field(AS_STATED, 1),
+        "attempts": Field(AS_STATED, 1),
+        "total_s": Field(AS_STATED, 1.0),
+        "timeout_s": Field(AS_STATED, 1.0),
+        "first_byte_timeout_s": Field(AS_STATED, 1.0),
+        "max_reply_bytes": Field(AS_STATED, 1024),
+        "requests_per_minute": Field(AS_STATED, 60.0),
+        "tokens_per_minute": Field(AS_STATED, 6000.0),
+        "enqueued_tokens": Field(AS_STATED, 1),
     },
     Prices: {
         "input_usd_per_mtok": Field(RECORD, 1.0),
@@ -179,24 +181,24 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "trials": Field(REQUEST, 2),
     },
     Batch: {
-        "mode": Field(RUNTIME, "native"),
-        "size": Field(RUNTIME, "auto"),
-        "window": Field(RUNTIME, "1h"),
-        "wait": Field(RUNTIME, value=False),
-        "fallback": Field(RUNTIME, "live"),
-        "cleanup": Field(RUNTIME, value=False),
-        "first_poll_s": Field(RUNTIME, 1.0),
-        "max_poll_s": Field(RUNTIME, 1.0),
-        "attempts": Field(RUNTIME, 1),
-        "grace": Field(RUNTIME, "1h"),
-        "find_s": Field(RUNTIME, 1.0),
+        "mode": Field(AS_STATED, "native"),
+        "size": Field(AS_STATED, "auto"),
+        "window": Field(AS_STATED, "1h"),
+        "wait": Field(AS_STATED, value=False),
+        "fallback": Field(AS_STATED, "live"),
+        "cleanup": Field(AS_STATED, value=False),
+        "first_poll_s": Field(AS_STATED, 1.0),
+        "max_poll_s": Field(AS_STATED, 1.0),
+        "attempts": Field(AS_STATED, 1),
+        "grace": Field(AS_STATED, "1h"),
+        "find_s": Field(AS_STATED, 1.0),
     },
     Tracking: {
-        "enabled": Field(RUNTIME, value=False),
-        "uri": Field(RUNTIME, "sqlite:///other.db"),
-        "artifacts": Field(RUNTIME, "other"),
-        "experiment": Field(RUNTIME, "other"),
-        "traces": Field(RUNTIME, "all"),
+        "enabled": Field(AS_STATED, value=False),
+        "uri": Field(AS_STATED, "sqlite:///other.db"),
+        "artifacts": Field(AS_STATED, "other"),
+        "experiment": Field(AS_STATED, "other"),
+        "traces": Field(AS_STATED, "all"),
     },
 }
 """Record -> field -> its class. Fields that hold other records are not here: theirs are."""
@@ -294,8 +296,14 @@ def test_what_reaches_a_request_changes_its_key(owner: type, name: str, found: F
 def test_what_is_identity_changes_the_config_hash(owner: type, name: str, found: Field) -> None:
     """Another value of identity gives another config hash; where and how it runs does not."""
     changed = put(found.base, owner, **{name: found.value})
-    same = manifest.identity_of(changed) == manifest.identity_of(found.base)
-    assert same is (found.kind == RUNTIME)
+    same = settings.identity_of(changed) == settings.identity_of(found.base)
+    assert same is (found.kind == AS_STATED)
+
+
+def test_the_config_hash_of_a_fixed_experiment_never_changes() -> None:
+    """Runs of earlier versions are told by the hash that they have on file, of the experiment and of its JSON alike."""
+    assert settings.identity_of(BASE) == GOLDEN_IDENTITY
+    assert settings.identity_of(json.loads(json.dumps(asdict(BASE)))) == GOLDEN_IDENTITY
 
 
 @pytest.mark.parametrize(("owner", "name", "found"), CASES)
@@ -304,7 +312,7 @@ def test_what_is_runtime_is_told_so_where_runs_are_compared(owner: type, name: s
     changed = put(found.base, owner, **{name: found.value})
     differing = settings.differences(settings.settings_of(found.base), settings.settings_of(changed))
     assert differing
-    assert {each.runtime for each in differing} == {found.kind == RUNTIME}
+    assert {each.runtime for each in differing} == {found.kind == AS_STATED}
 
 
 def test_the_key_of_a_fixed_experiment_never_changes() -> None:

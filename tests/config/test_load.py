@@ -68,6 +68,16 @@ def test_an_experiment_is_a_set_of_deltas() -> None:
     assert [model.name for model in japanese.models] == ["smollm2"]
 
 
+@pytest.mark.parametrize(
+    ("address", "first_s"),
+    [("http://127.0.0.1:9/v1", 0.05), ("http://localhost:9/v1", 0.05), ("http://192.0.2.1/v1", 5.0), ("null", 5.0)],
+)
+def test_batches_on_this_machine_are_looked_at_at_once(address: str, first_s: float) -> None:
+    """Only where every model with a batch API answers from here; one that has none, as DeepSeek, does not count."""
+    words = ("batch=native", "model=[gpt-4o-mini,deepseek-v4-flash]", f"model.gpt-4o-mini.api_base={address}")
+    assert experiment(*words).batch.first_poll_s == first_s
+
+
 @dataclass(frozen=True)
 class Wrong:
     """An input and the words that its error must hold."""
@@ -78,6 +88,11 @@ class Wrong:
 
 
 WRONG = (
+    Wrong("a key that is gone", ("batch.first_poll_s=1",), ("command line", "batch.first_poll_s", "this key is gone")),
+    Wrong(
+        "one of the same kind", ("batch=native", "+batch.find_s=5"), ("batch.find_s", "this key is gone", "a minute")
+    ),
+    Wrong("one of a model", ("model.smollm2.limits.connect_timeout_s=3",), ("connect_timeout_s", "this key is gone")),
     Wrong("misspelt key", ("sampling.temprature=1",), ("sampling.temprature", "did you mean 'temperature'")),
     Wrong("misspelt key, appended", ("+sampling.temprature=1",), ("sampling.temprature", "did you mean 'temperature'")),
     Wrong("unknown key at the root, appended", ("+nme=x",), ("'nme'", "did you mean 'name'")),

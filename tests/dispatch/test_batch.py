@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
+from runner.cli.verbs.batches import render_batches
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.providers.batch.api import Item, Limits, Standing
 
 if TYPE_CHECKING:
@@ -716,7 +717,7 @@ def test_status_asks_nobody_and_shows_every_batch(tmp_path: Path) -> None:
         seen[1] = replace(seen[1], said="as long a remark as any, " * 5)
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
-            console.print(control.render(seen))
+            console.print(render_batches(seen))
     shown = console.export_text()
     assert all(each.entry.id in shown for each in seen)
     assert "closed" in shown
@@ -733,7 +734,7 @@ def test_what_is_said_of_many_batches_is_said_once(tmp_path: Path) -> None:
         seen = [replace(one, said="KEY is not set") for one in control.status(at.store, control.RunFilter("run-1"))]
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
         with console.file:
-            console.print(control.render(seen))
+            console.print(render_batches(seen))
     shown = console.export_text()
     assert f"{seen[0].entry.id} and 3 more: KEY is not set" in shown
     assert shown.count("KEY is not set") == 1
@@ -745,7 +746,8 @@ def test_one_process_works_on_a_batch(tmp_path: Path) -> None:
     with with_api(tmp_path, api, settings=settings(wait=False)) as at:
         at.buy(trials_of(MODEL, 1))
         batch = at.entries()[0].id
-        with open_batches(f"sqlite:///{tmp_path}/ledger.db") as other:
+        with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as opened:
+            other = opened.batches
             assert at.store.take(batch)
             assert at.store.take(batch)
             assert not other.take(batch)

@@ -1,42 +1,33 @@
-"""The parts of the batch engine that decide: pace, verdicts, ids, packs; the book that remembers; and the settings."""
+"""The parts of the batch engine that decide: pace, verdicts, ids, packs; and the settings."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sqlalchemy as sa
-from batching import FAST, bench, model_of, settings, trials_of
+from batching import model_of, settings
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
-from postgres import HOW, Postgres, programs
 
-from runner import process
 from runner.cli.main import conf_dir
 from runner.config import schema
 from runner.config.load import load
 from runner.dispatch.batch.next_action import by_next_action, next_action
 from runner.dispatch.batch.packing import Pack, lines_of, new_id, renamed, repack
 from runner.dispatch.batch.polling import gives_up, waits, window_of
-from runner.errors import ConfigError, FatalError, LedgerError
-from runner.ledger.batch_records import BatchItem, BatchRecord, ItemEnding, item_id, place_of
-from runner.ledger.batches import BatchStore, open_batches
+from runner.errors import ConfigError, FatalError
+from runner.ledger.batch_records import BatchItem, BatchRecord, item_id, place_of
 from runner.providers.accounts import account_of, fingerprint
-from runner.providers.batch.api import Sent, Standing
 from runner.records import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from runner.dispatch.batch.next_action import Verdict
+    from runner.dispatch.batch.next_action import NextAction
     from runner.ledger.batch_records import Ending
 
 ENTRY = BatchRecord(
@@ -85,7 +76,7 @@ class Case:
     """How an item ended, and what becomes of its request."""
 
     ending: Ending
-    next_action: Verdict
+    next_action: NextAction
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
@@ -194,128 +185,6 @@ def test_a_line_goes_again_under_another_id(tmp_path: Path) -> None:
     assert repack(again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == [BatchItem(0, "k", 1)]
 
 
-# ---- the book -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    found = programs()
-    if found is None or find_spec("psycopg") is None:
-        pytest.skip(HOW)
-    with Postgres(found) as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the test's own, on either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    made: str = request.getfixturevalue("server").database()
-    return made
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[BatchStore]:
-    with open_batches(url) as made:
-        yield made
-
-
-def test_a_batch_is_as_it_was_written(store: BatchStore) -> None:
-    """Every field of a batch, what the provider said, and every item's ending are read back as they were."""
-    store.draft(ENTRY, ITEMS)
-    assert store.entry("b0") == ENTRY
-    sent, standing = Sent("p", ("f1", "f2")), Standing("expired", "gone", 1, 3, ("r",), "too late", "server")
-    now = store.change(
-        "b0", "ended", sent=sent, standing=standing, settled=[ItemEnding(1, "failed", "quota", "no money")]
-    )
-    assert now == replace(ENTRY, state="ended", sent=sent, standing=standing)
-    assert store.items("b0") == [
-        BatchItem(0, "k0", 1),
-        BatchItem(1, "k1", 1, "failed", "quota", "no money"),
-        BatchItem(2, "k2", 4),
-    ]
-    assert store.tally() == {"b0": {"failed": 1}}
-    assert store.entries(["ended"]) == [now]
-    assert store.entries(["sent"]) == store.entries(run="run-2") == []
-
-
-def test_open_keys_are_those_that_a_batch_may_still_answer(store: BatchStore) -> None:
-    """Items without an ending in open batches, and those of lost ones; the newest batch that holds a key counts."""
-    store.draft(ENTRY, ITEMS)
-    assert store.open_keys() == {"k0": "b0", "k1": "b0", "k2": "b0"}
-    store.change("b0", "lost", settled=[ItemEnding(0, "lost"), ItemEnding(1, "succeeded"), ItemEnding(2, "failed")])
-    assert store.open_keys() == {"k0": "b0"}
-    store.draft(replace(ENTRY, id="b1", created=2000.0), [("k0", 2)])
-    assert store.open_keys() == {"k0": "b1"}
-    store.change("b1", "collected")
-    store.change("b0", "closed")
-    assert store.open_keys() == {}
-
-
-def test_fifty_thousand_items_are_one_batch(store: BatchStore) -> None:
-    """The largest batch goes into the book and comes back."""
-    store.draft(replace(ENTRY, count=50_000), [(f"key-{number}", 1) for number in range(50_000)])
-    store.change("b0", settled=[ItemEnding(number, "succeeded") for number in range(50_000)])
-    assert store.tally() == {"b0": {"succeeded": 50_000}}
-
-
-def test_a_dead_process_keeps_nobody_off(store: BatchStore, url: str) -> None:
-    """What a process that was killed had taken is free at once; what one that lives has taken is not."""
-    store.draft(ENTRY, ITEMS)
-    script = (
-        "import os, signal, sys; from runner.ledger.batches import open_batches; book = open_batches(sys.argv[1]);"
-        "assert book.take('b0'); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    store.release()
-    ended = subprocess.run([sys.executable, "-c", script, url], check=False, timeout=60)
-    assert ended.returncode == -9
-    with open_batches(url) as other:
-        assert other.take("b0")
-        assert not store.take("b0")
-        other.release("b0")
-        assert store.take("b0")
-        store.renew()
-        assert not other.take("b0")
-    assert process.parse(store.owner) is not None
-
-
-def test_what_is_not_there_and_what_is_too_new(url: str) -> None:
-    """An unknown batch, and a book of another version, are said so."""
-    with open_batches(url) as store:
-        with pytest.raises(LedgerError, match="no batch b9"):
-            store.entry("b9")
-        assert not store.take("b9")
-    execute(url, "UPDATE batch_version SET version = 99")
-    with pytest.raises(LedgerError, match="another version"):
-        open_batches(url)
-
-
-def test_fields_of_a_later_version_are_passed_over(store: BatchStore, url: str) -> None:
-    """A model that another version of the program wrote down is still read."""
-    store.draft(ENTRY, ITEMS)
-    execute(url, """UPDATE batch SET model = replace(model, '{"name"', '{"colour": "green", "name"')""")
-    assert store.entry("b0") == ENTRY
-
-
-def test_a_book_of_an_older_version_is_read(store: BatchStore, url: str) -> None:
-    """A book made before batches kept their run's settings is taken up, with what it holds."""
-    store.draft(ENTRY, ITEMS)
-    execute(url, "ALTER TABLE batch DROP COLUMN settings")
-    execute(url, "ALTER TABLE batch_item DROP COLUMN buyer")
-    with open_batches(url) as again:
-        assert again.entry("b0") == ENTRY
-        again.draft(replace(ENTRY, id="b1", settings=settings(cleanup=False)), ITEMS)
-        assert again.entry("b1").settings == settings(cleanup=False)
-
-
-def execute(url: str, statement: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(statement)
-    engine.dispose()
-
-
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
@@ -333,20 +202,6 @@ def test_an_account_is_address_and_key() -> None:
     assert "secret" not in print_of(model, "secret")
     with pytest.raises(FatalError, match="BATCH_API_KEY is not set"):
         account_of(model, {})
-
-
-def test_a_shared_ledger_needs_no_batches(tmp_path: Path) -> None:
-    """A ledger from before there were batches gets its book when it is first needed, and keeps its answers."""
-    from runner.ledger.answers import open_ledger
-    from runner.records import Answer
-
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    with open_ledger(url) as ledger:
-        ledger.put(Answer("k", b"{}", "live", "m", "openai", 1, 0.1, "2026-01-01T00:00:00.000Z"))
-    with bench(tmp_path, FAST) as at:
-        assert at.ledger.lookup(["k"]) == {"k"}
-        assert at.entries() == []
-        assert not at.has(trials_of(model_of("openai"), 1))
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -385,8 +240,6 @@ def test_settings_can_be_overridden() -> None:
         ("batch.grace=0h", "at least"),
         ("batch.fallback=liv", "did you mean 'live'"),
         ("batch.attempts=0", "attempts"),
-        ("batch.first_poll_s=0", "first_poll_s"),
-        ("batch.find_s=-1", "find_s"),
     ],
 )
 def test_wrong_settings_are_told(override: str, says: str) -> None:

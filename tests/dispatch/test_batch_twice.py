@@ -16,9 +16,9 @@ import pytest
 from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, TransientError
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.providers.batch.api import Item, Standing
 from runner.simulator import FaultPlan, SimulatorThread
 
@@ -70,7 +70,7 @@ def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> No
     api = FakeApi(stands=lambda batch: over(batch) if len(here) == 2 else running(batch))
     with two_runs(tmp_path, api) as (one, two, trials), ThreadPoolExecutor(2) as pool:
         for at in (one, two):
-            at.context = replace(at.context, news=partial(noted, at.store.owner))
+            at.context = replace(at.context, news=partial(noted, at.ledger.claims.owner))
         first, second = pool.map(lambda at: at.buy(trials), (one, two))
         assert first.others ^ second.others == {trial.key for trial in trials}
 
@@ -143,11 +143,12 @@ def test_a_batch_that_has_ended_is_let_go_at_once(tmp_path: Path) -> None:
     with (
         with_api(tmp_path, api, settings=settings(size=2, wait=False)) as left,
         with_api(tmp_path, api) as at,
-        open_batches(f"sqlite:///{tmp_path}/ledger.db") as other,
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db") as elsewhere,
         ThreadPoolExecutor(1) as pool,
     ):
         left.buy(trials)
         first, second = [entry.id for entry in at.entries()]
+        other = elsewhere.batches
         assert other.take(second)
         running_here = pool.submit(at.buy, trials)
         until = time.monotonic() + 10

@@ -15,9 +15,12 @@ from loopback import Provider, Turn
 
 from runner.dispatch import live
 from runner.dispatch.limiter import FIRST_ABREAST, GROWTH
+from runner.dispatch.observer import NOT_SENT, STOPPED, Stop
 from runner.records import Limits, Model, Persona, Trial
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from runner.records import Answer
 
 PERSONA = Persona("p", {"*": "someone"})
@@ -89,7 +92,7 @@ def test_a_model_of_a_sweep_keeps_its_limit() -> None:
         lanes = [(replace(one, temperature=heat), trials(one, 10, first)) for first, heat in ((0, 0.1), (10, 0.9))]
         seen = Watching()
         with asyncio.Runner() as runner:
-            assert runner.run(live.dispatch(lanes, seen.answers.append, seen, seen.stop)) == {}
+            assert runner.run(live.dispatch(lanes, seen, seen, seen.stop)) == {}
     assert len(seen.answers) == 20
     assert provider.most_in_flight == 2
 
@@ -146,7 +149,7 @@ def test_a_host_that_cannot_be_leaves_the_others_alone() -> None:
         bases = {"wrong": "http://127.0..1/v1", "away": provider.url, "good": provider.url}
         seen = Watching()
         failures = dispatch(seen, *((model(base, name, once), 2) for name, base in bases.items()))
-    assert kinds(failures) == ["connection"] * 4
+    assert kinds(failures) == ["connection"] * 2 + ["redirected"] * 2
     assert {answer.model_id for answer in seen.answers} == {"good"}
     assert len(seen.answers) == 2
 
@@ -157,7 +160,7 @@ def test_a_stop_ends_every_wait() -> None:
         seen, started = Watching(stop_after=1), time.monotonic()
         failures = dispatch(seen, (model(provider.url), 30))
         assert time.monotonic() - started < 20
-    assert set(kinds(failures)) == {live.NOT_SENT}
+    assert set(kinds(failures)) == {NOT_SENT}
     assert len(failures) == 30
     assert provider.count < 30
     for failure in failures.values():
@@ -191,7 +194,7 @@ def test_a_model_that_refuses_everything_stops_alone() -> None:
         failures = dispatch(seen, (model(provider.url, "bad"), 40), (model(provider.url, "good"), 40))
     assert len(seen.answers) == 40
     assert len(failures) == 40
-    assert set(kinds(failures)) == {"bad_request", live.STOPPED}
+    assert set(kinds(failures)) == {"bad_request", STOPPED}
     assert seen.order.count("bad") < 12
 
 
@@ -222,11 +225,13 @@ def test_an_answer_that_cannot_be_kept_ends_the_run() -> None:
     class Full(Exception):  # noqa: N818  stands for any error of the ledger's
         pass
 
-    def keep(_answer: Answer) -> None:
-        raise Full
+    class Fails(Watching):
+        def put(self, answer: Answer) -> Future[None]:  # noqa: ARG002
+            """Never kept."""
+            raise Full
 
     async def run(of: Model) -> None:
-        await live.dispatch([(of, trials(of, 100))], keep, Watching(), live.Stop())
+        await live.dispatch([(of, trials(of, 100))], Fails(), Watching(), Stop())
 
     with Provider() as provider, pytest.raises(Full):
         asyncio.run(run(model(provider.url)))

@@ -15,7 +15,7 @@ import pytest
 from commandline import load, newest, quick
 
 from runner.cli.main import main
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.simulator import FaultPlan, SimulatorThread
 from runner.simulator.registry import BASES
 
@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 TRIALS = 12
-NATIVE = ("batch=native", "batch.first_poll_s=0.05", "batch.max_poll_s=0.2")
+NATIVE = ("batch=native",)
 UNTRACKED = "tracking.enabled=false"
 SLOW = FaultPlan(batch_s=3600)
 
@@ -177,7 +177,8 @@ def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED)
         assert simulator.count.requests["openai"]["files.delete"] == 2
-        with open_batches("sqlite:///outputs/ledger.db") as store:
+        with open_ledger("sqlite:///outputs/ledger.db") as ledger:
+            store = ledger.batches
             (entry,) = store.entries()
             store.change(entry.id, "collected")  # as if killed there
             assert "0 requests sent" in shell.run("model=mini", *NATIVE, UNTRACKED)
@@ -191,7 +192,7 @@ def test_switching_to_live_buys_nothing_twice(shell: Shell) -> None:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
         clock.now += 2 * 3600
-        done = shell.run("model=mini", UNTRACKED, "batch.first_poll_s=0.05")
+        done = shell.run("model=mini", UNTRACKED)
         assert f"{TRIALS} of {TRIALS} scored" in done
         assert billed(simulator) == [1] * TRIALS
         assert sum(simulator.count.requests["openai"].get(name, 0) for name in ("chat", "chat.completions")) == 0
@@ -202,9 +203,9 @@ def test_what_has_no_batch_api_goes_live_and_is_named(shell: Shell) -> None:
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
         shell.options = models(shell.folder, simulator.base)
         words = ("model=[mini,deep]", *NATIVE, UNTRACKED)
-        assert "Live, for want of a batch API: deep." in shell.verb("plan", *shell.options, *words)
+        assert "Live, as they have no batch API: deep." in shell.verb("plan", *shell.options, *words)
         done = shell.run(*words)
-        assert "live, for want of a batch API: deep" in done
+        assert "live, as they have no batch API: deep" in done
         assert f"{2 * TRIALS} of {2 * TRIALS} scored" in done
         assert (simulator.count.batches["openai"], simulator.count.requests["deepseek"]["chat"]) == (1, TRIALS)
         assert "for want" not in shell.verb("plan", *shell.options, "model=[mini,deep]")

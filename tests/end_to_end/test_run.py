@@ -208,5 +208,6 @@ def test_the_embedded_model_scores_for_real(tmp_path: Path) -> None:
     run_json, rows = results(tmp_path)
     assert (run_json["trials"], run_json["scored"], run_json["requests_sent"]) == (TRIALS, TRIALS, TRIALS)
     assert len({json.dumps(row["scores"]) for row in rows}) > 1
+    assert {row["model_version"] for row in rows} == {"SmolLM2-135M-Instruct.Q4_1"}
     assert len(run_json["mlflow"]["cells"]) == 4
     assert len(list(tmp_path.glob("outputs/*/*/replies/smollm2/*.txt"))) == TRIALS

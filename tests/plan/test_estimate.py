@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from runner.cli.tables import render_estimate
+from runner.cli.verbs.plan import render_estimate
 from runner.plan import estimate as subject
 from runner.plan import tokens
 from runner.plan.estimate import Estimate, estimate

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.providers.codec import SERVICES, Codec, codec_for
+from runner.providers.codec import Codec, codec_for
+from runner.providers.services import SERVICES
 from runner.records import Model, Request
 
 WORDS = st.text(min_size=1).filter(str.strip)

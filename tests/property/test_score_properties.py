@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner import score
 from runner.records import Question, Reply, Scored, Unscorable
-from runner.score.names import HALF_WIDTH
+from runner.score.characters import INVISIBLE, plain
 
 if TYPE_CHECKING:
     from runner.records import Reading, ReplyFormat
@@ -40,9 +40,12 @@ PLAIN = st.text(st.characters(codec="utf-8", categories=["L", "N", "Zs"]), min_s
 
 def _numbers(text: str) -> set[float]:
     """Every number that stands in `text` as a whole: 75 is not one of 175."""
-    plain = text.translate(HALF_WIDTH)
     written = [r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", r"[0-9]+(?:\.[0-9]+)?"]
-    return {float(number) for form in written for number in re.findall(form, plain)}
+    forms = {plain(text), plain(INVISIBLE.sub("", text))}
+    found = {float(number) for form in written for words in forms for number in re.findall(form, words)}
+    return found | (
+        {float(number) for number in range(101)} if re.search("[〇零一二三四五六七八九十百]", text) else set()
+    )
 
 
 def _check(reading: Reading, questions: tuple[Question, ...], text: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 from recorder import Recorder, Trouble
 
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.codec import SERVICES, Codec, Fallback, codec_for, error_of, prepare
+from runner.providers.codec import Codec, Fallback, codec_for, error_of, prepare
+from runner.providers.services import SERVICES
 from runner.records import Model, Request, Tokens
 
 SCHEMA = {"type": "object", "properties": {"joy": {"type": "number"}}, "required": ["joy"]}
@@ -206,7 +207,7 @@ ADDRESSES = {
     "openai": "https://api.openai.com/v1/chat/completions",
     "groq": "https://api.groq.com/openai/v1/chat/completions",
     "xai": "https://api.x.ai/v1/chat/completions",
-    "deepseek": "https://api.deepseek.com/beta/chat/completions",
+    "deepseek": "https://api.deepseek.com/chat/completions",
     "mistral": "https://api.mistral.ai/v1/chat/completions",
     "openrouter": "https://openrouter.ai/api/v1/chat/completions",
     "anthropic": "https://api.anthropic.com/v1/messages",
@@ -232,9 +233,30 @@ def test_the_environment_is_not_read(provider: str, monkeypatch: pytest.MonkeyPa
     assert any("given" in value for value in keyed.headers.values())
 
 
-@pytest.mark.parametrize("provider", ["groq", "xai", "deepseek", "mistral"])
+STABLE = {"gemini-2.5-flash": "v1beta", "gemini-3.5-flash": "v1beta", "gemini-3-pro-preview": "v1beta"}
+
+
+@pytest.mark.parametrize("model_id", STABLE)
+@pytest.mark.parametrize("api_base", [None, "https://generativelanguage.googleapis.com"])
+def test_gemini_is_asked_where_its_sdk_asks(model_id: str, api_base: str | None) -> None:
+    """At /v1beta whatever its generation, with or without the host stated; LiteLLM's own address for 3 is /v1alpha."""
+    url = codec("gemini", model_id, api_base=api_base).url
+    assert url == f"https://generativelanguage.googleapis.com/{STABLE[model_id]}/models/{model_id}:generateContent"
+
+
+def test_a_version_that_is_stated_stays() -> None:
+    """An api_base is taken as it is, with its version, and where it is another host also without one."""
+    for base in (
+        "https://generativelanguage.googleapis.com/v1alpha",
+        "http://127.0.0.1:1/gemini",
+        "http://127.0.0.1:1",
+    ):
+        assert codec("gemini", "m", api_base=base).url == f"{base}/models/m:generateContent"
+
+
+@pytest.mark.parametrize("provider", ["groq", "xai", "mistral"])
 def test_addresses_are_litellms(provider: str) -> None:
-    """The addresses stated here are those that LiteLLM uses by itself, where it tells."""
+    """The addresses stated here are those that LiteLLM uses by itself, where it tells, but for DeepSeek's."""
     _, _, _, address = prepare().get_llm_provider(model=f"{provider}/m", api_key="k")
     assert SERVICES[provider].base == address
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from runner.cli.verbs.compare import render_comparison
 from runner.errors import ConfigError
 from runner.plan.job import TrialPlan
 from runner.records import (
@@ -26,7 +27,7 @@ from runner.records import (
     Text,
     Tracking,
 )
-from runner.reporting.compare import Comparison, compare, render_comparison, scores_csv, settings_csv
+from runner.reporting.compare import Comparison, compare, scores_csv, settings_csv
 from runner.reporting.stats import known
 from runner.results import files
 from runner.results.rows import Reader
@@ -92,7 +93,7 @@ def test_scores_are_paired_by_text_and_persona(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_around_a_difference_that_varies(tmp_path: Path) -> None:
-    """Where the shift differs between texts, the interval lies around its mean and does not touch nought."""
+    """Where the shift differs between texts, the interval lies around its mean and does not touch zero."""
     runs = [write(tmp_path / "a", BASE), write(tmp_path / "b", BASE, lambda row: by_text(row) + 1 + int(row.text[1:]))]
     (found,) = compare(runs).scores
     low, mean, high = (known(number) for number in (found.interval.low, found.difference, found.interval.high))
@@ -246,4 +247,4 @@ def test_the_table_has_every_comparison(tmp_path: Path) -> None:
     """A hundred columns hold the runs' folders, the settings and the differences with their intervals."""
     runs = [write(tmp_path / "a", BASE), write(tmp_path / "b", BASE, lambda row: by_text(row) + 2)]
     lines = [line.split() for line in shown(compare(runs)).splitlines()]
-    assert ["joy", "2", "12", "24.0", "26.0", "+2.0", "+2.0", "to", "+2.0", "-"] in lines
+    assert ["joy", "2", "12", "24.0", "26.0", "+2.0", "+2.0", "to", "+2.0", "–"] in lines

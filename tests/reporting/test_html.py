@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import report_runs as runs
 
-from runner.cli.find_run import find
 from runner.errors import ConfigError, RunnerError
 from runner.records import Batch, Persona, PromptTemplate, Question, Text, Tracking
 from runner.reporting import formatting, html
+from runner.reporting.find_run import find
 from runner.reporting.html import palette
 from runner.reporting.html.gather import MAX_TRIALS
 from runner.reporting.html.page import SCRIPTS, json_in_html
@@ -514,8 +514,8 @@ SHOWN: tuple[tuple[str, str], ...] = (
     (formatting.span(Interval(Undefined("x"), Undefined("x"), "texts"), WIDE), ""),
     (formatting.span(Interval(-0.3, 15.6, "texts"), WIDE), "0 to 16"),
     (formatting.difference_span(Interval(-0.34, 1.5, "texts"), WIDE), "−0.3 to 1.5"),
-    (formatting.signed(-3.21, WIDE), "−3.2"),
-    (formatting.signed(-0.01, WIDE), "+0.0"),
+    (formatting.difference(-3.21, WIDE), "−3.2"),
+    (formatting.difference(-0.01, WIDE), "+0.0"),
     (formatting.p_value(0.00001), "< .0001"),
     (formatting.p_value(0.0312), ".0312"),
     (formatting.p_value(1.0), "1"),
@@ -528,7 +528,7 @@ SHOWN: tuple[tuple[str, str], ...] = (
     (formatting.count(12345.0), "12,345"),
     (formatting.money(None), "–"),
     (formatting.money(0.0), "0"),
-    (formatting.money(0.00001), "< 0.0001"),
+    (formatting.money(0.00001), "<0.0001"),
     (formatting.money(0.0123), "0.012"),
     (formatting.money(1234.5), "1,234.50"),
     (formatting.moment("2026-11-23T10:15:00.000+00:00"), "2026-11-23 10:15 UTC"),
@@ -564,7 +564,7 @@ def test_an_interrupted_run_is_told_from_no_run(tmp_path: Path) -> None:
     """A folder that a run left before it had results is refused with how to go on, and one that is no run as none."""
     (tmp_path / "cut" / ".hydra").mkdir(parents=True)
     with pytest.raises(ConfigError, match="was interrupted") as caught:
-        find(str(tmp_path / "cut"), Tracking())
+        find(str(tmp_path / "cut"), Tracking)
     assert caught.value.advice == f"cat {tmp_path / 'cut'}/.hydra/overrides.yaml"
     with pytest.raises(ConfigError, match="is not the folder of a run"):
-        find(str(tmp_path), Tracking())
+        find(str(tmp_path), Tracking)

@@ -153,7 +153,7 @@ class Priced:
     ids=lambda priced: priced.name,
 )
 def test_pricing_stands_only_where_a_price_is_known(priced: Priced) -> None:
-    """Unknown prices are left out, never written as nought; a known nought is written."""
+    """Unknown prices are left out, never written as zero; a known zero is written."""
     lines = reply_text(SCORED, JAPANESE, priced.prices).splitlines()
     assert tuple(lines[6 : lines.index("")]) == priced.lines
 
@@ -336,7 +336,7 @@ NAMES = [
     Named("no temperature", "t1_o3-mini_p1_temp--_01.txt", temperature=None),
     Named("a temperature", "t1_gpt-4.1_p1_temp70_10.txt", model="gpt-4.1", trial=10),
     Named("one digit", "t1_o3-mini_p1_temp05_01.txt", temperature=0.05),
-    Named("nought", "t1_o3-mini_p1_temp00_01.txt", temperature=0.0),
+    Named("zero", "t1_o3-mini_p1_temp00_01.txt", temperature=0.0),
     Named("one", "t1_o3-mini_p1_temp100_01.txt", temperature=1.0),
     Named("a float below its digits", "t1_o3-mini_p1_temp29_01.txt", temperature=0.29),
     Named("many trials", "t1_o3-mini_p1_temp70_123.txt", trial=123),

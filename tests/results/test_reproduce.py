@@ -14,12 +14,13 @@ from commandline import runner
 from loopback import Provider, Turn, scores
 from rich.console import Console
 
+from runner.cli.verbs.reproduce import render_fresh, render_reproduction
 from runner.config.settings import experiment_from
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger
 from runner.results import files
-from runner.results.reproduce import Change, Reproduction, render_reproduction, reproduce
-from runner.results.rerun import compare_fresh, render_fresh
+from runner.results.reproduce import Change, Reproduction, reproduce
+from runner.results.rerun import compare_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +124,22 @@ def test_a_rehearsal_is_held_against_a_rehearsal(folder: Path, ledger: Ledger) -
     assert found.same_here == TRIALS
 
 
+def test_keys_that_are_gone_are_no_difference(folder: Path, ledger: Ledger) -> None:
+    """A run of a version that had more keys, typed and composed, is read and composed here without them."""
+    hydra = folder / ".hydra"
+    with (hydra / "overrides.yaml").open("a") as typed:
+        typed.write("- batch.first_poll_s=0.1\n- model.openai_compatible.limits.connect_timeout_s=3\n")
+    composed = (hydra / "config.yaml").read_text()
+    added = composed.replace("grace: 72h", "grace: 72h\n  find_s: 60.0\n  max_poll_s: 300.0")
+    (hydra / "config.yaml").write_text(added.replace("attempts: 24", "attempts: 24\n      connect_timeout_s: 3.0", 1))
+    edit(folder / "experiment.json", lambda saved: saved["batch"].update(of_the_past=1.0))
+    found = reproduce(folder, CONF, ledger.answers)
+    assert (found.equal, found.since, found.same_here) == (True, [], TRIALS)
+    edit(folder / "experiment.json", lambda saved: saved["texts"][0].update(content="Another."))
+    changed = reproduce(folder, CONF, ledger.answers).in_folder
+    assert "text.lighthouse.content" in {change.key for change in changed}
+
+
 def test_without_the_ledger_replies_are_read_again(folder: Path) -> None:
     """On another machine without the ledger the run is still equal, and what could not be replayed is counted."""
     found = reproduce(folder, CONF)
@@ -144,7 +161,8 @@ def test_a_run_of_another_version_can_be_read(folder: Path) -> None:
     as_saved = json.loads((folder / "experiment.json").read_text())
     whole = experiment_from(as_saved)
     as_saved["of_the_future"] = as_saved["models"][0]["of_the_future"] = 1
-    del as_saved["strict"], as_saved["models"][0]["limits"]["connect_timeout_s"]
+    as_saved["models"][0]["limits"]["connect_timeout_s"] = 5.0  # of the past
+    del as_saved["strict"], as_saved["models"][0]["limits"]["timeout_s"]
     assert experiment_from(as_saved) == whole
 
 
@@ -368,5 +386,5 @@ def test_the_table_of_fresh_scores(folder: Path) -> None:
     with console.capture() as capture:
         console.print(render_fresh(compare_fresh(trials(folder, [10, 20]), trials(folder, [12, None]))))
     lines = [line.split() for line in capture.get().splitlines()]
-    assert ["joy", "fresh", "1", "+2.0", "-", "2.0", "2.0", "2.0", "0%"] in lines
+    assert ["joy", "fresh", "1", "+2.0", "–", "2.0", "2.0", "2.0", "0%"] in lines
     assert any(line[:2] == ["repetitions", "1"] for line in lines)

@@ -170,7 +170,7 @@ REFUSED = (
     Refused("no trial", _head(trial=None), "names no trial", "a.txt"),
     Refused("no temperature", _head(temperature=None), "says no temperature", "a.txt"),
     Refused("a trial that is no number", _head(trial="first"), "'first' is no trial's number", "a.txt"),
-    Refused("trial nought", _head(trial="0"), "'0' is no trial's number", "a.txt"),
+    Refused("trial zero", _head(trial="0"), "'0' is no trial's number", "a.txt"),
     Refused("a temperature that is none", _head(temperature="hot"), "'hot' is no temperature", "a.txt"),
     Refused("a temperature beyond all", _head(temperature="7"), "'7' is no temperature", "a.txt"),
     Refused("two texts", _head(text="t2"), "its metadata says text t2, its name t1"),
@@ -460,7 +460,7 @@ def test_an_import_has_a_report_and_is_in_mlflow(tmp_path: Path, capsys: pytest.
     assert results.take_in(_study(tmp_path), tmp_path / "out", where) == 3
     said = capsys.readouterr().out
     assert "not read: claude/broken.txt: has no metadata" in said
-    assert "claude      2  1 50%" in said
+    assert "claude     2 1 50%" in said
     (page,) = (tmp_path / "out").glob(f"*/{html.NAME}")
     assert "broken.txt" in page.read_text(encoding="utf-8")
     (artifact,) = (tmp_path / "artifacts").rglob(html.NAME)

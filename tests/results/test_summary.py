@@ -359,14 +359,14 @@ vendor                      meta-    in rea-  er-   s/trial   tokens
   model             replies  data range sons rors  mean p95   in/out  USD
 ─────────────────────────────────────────────────────────────────────────
 claude                12/12
-  claude-3-5-sonnet   12/12  100%  100% 100%   0% 1.00 1.00 1200/240    -
+  claude-3-5-sonnet   12/12  100%  100% 100%   0% 1.00 1.00 1200/240    –
 openai              301/302
   gpt-4o            301/302  100%   99%  99%   1%     30 30 30k/6020 3.01
 """
 
 
 def test_scores_in_a_terminal() -> None:
-    """The table fits 80 columns without colour, shows names as they are, and "-" where there is no score."""
+    """The table fits 80 columns without colour, shows names as they are, and "–" where there is no score."""
     table = tables.render_scores(summary.scores_by_model_persona(Tally.of(_mixed())))
     assert _shown(table, 80) == _shown(table, 120) == SCORES.strip("\n")
 
@@ -379,9 +379,9 @@ model
 claude-3-5-sonnet
   poet                 0.7     12 44.0 ±28.8  1.0 ±0.0
 gpt-4o
-  robot                  -    300  50.0 ±0.0 10.0 ±0.0
-  [bold]               0.7      0          -         -
-  poet                 0.7      0          -         -
+  robot                  –    300  50.0 ±0.0 10.0 ±0.0
+  [bold]               0.7      0          –         –
+  poet                 0.7      0          –         –
 """
 
 

@@ -17,7 +17,7 @@ from runner.records import Question, Reading, Reply, ReplyFormat, Scored, Unscor
 
 KINDS = {
     *("empty", "refused", "truncated", "no_score", "missing_question"),
-    *("not_a_number", "out_of_range", "ambiguous", "malformed"),
+    *("not_a_number", "out_of_range", "other_scale", "ambiguous", "malformed"),
 }
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.dispatch.batch.dispatch import BatchContext, Outcome, Wanted, dispatch
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.ledger.answers import Ledger, open_ledger
-from runner.ledger.batches import BatchStore, open_batches
 from runner.plan.trials import endpoint_of, key_of
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.records import (
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, Draft, Ending
     from runner.records import Answer, Failure
 
@@ -103,6 +103,12 @@ class Watcher:
     answers: dict[str, Answer] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
+    def planned(self, model: Model, count: int) -> None:
+        """Nothing is remembered of it."""
+
+    def batch(self, entry: BatchRecord) -> None:
+        """Nothing is remembered of it."""
+
     def sent(self, trial: Trial) -> None:
         """An attempt leaves."""
         self.sent_keys.append(trial.key)
@@ -156,10 +162,10 @@ class Bench:
 def bench(folder: Path, settings: Batch = FAST, **context: Any) -> Iterator[Bench]:
     """A bench in a folder; what is there from before is taken up."""
     url = f"sqlite:///{folder}/ledger.db"
-    with open_ledger(url) as ledger, open_batches(url) as store:
+    with open_ledger(url) as ledger:
         keys = {"environment": KEYS, **context}
-        made = BatchContext(store=store, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
-        yield Bench(folder, ledger, store, made)
+        made = BatchContext(store=ledger.batches, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
+        yield Bench(folder, ledger, ledger.batches, made)
 
 
 # ---- an API without HTTP --------------------------------------------------------------------------------------------

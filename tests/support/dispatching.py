@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.dispatch import live
+from runner.dispatch.observer import Stop
 from runner.plan.trials import endpoint_of, key_of
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
 
@@ -41,7 +43,7 @@ class Watching:
     answers: list[Answer] = field(default_factory=list)
     waits: list[tuple[str, str, float]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    stop: live.Stop = field(default_factory=live.Stop)
+    stop: Stop = field(default_factory=Stop)
     stop_after: int | None = None
 
     def planned(self, model: Model, count: int) -> None:
@@ -51,8 +53,21 @@ class Watching:
         """An attempt leaves."""
         self.order.append(trial.cell.model.name)
 
+    def put(self, answer: Answer) -> Future[None]:
+        """Kept here, as a ledger would."""
+        self.answers.append(answer)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def flush(self) -> None:
+        """Everything is kept at once."""
+
+    def batch(self, entry: object) -> None:
+        """There are no batches here."""
+
     def answered(self, trial: Trial, answer: Answer) -> None:
-        """Kept by `keep` already."""
+        """Kept already."""
 
     def failed(self, trial: Trial, failure: Failure) -> None:
         """Returned by dispatch as well."""
@@ -68,7 +83,7 @@ class Watching:
 def dispatch(seen: Watching, *lanes: tuple[Model, int]) -> dict[str, Failure]:
     async def run() -> dict[str, Failure]:
         queues = [(of, trials(of, count)) for of, count in lanes]
-        return await live.dispatch(queues, seen.answers.append, seen, seen.stop)
+        return await live.dispatch(queues, seen, seen, seen.stop)
 
     with asyncio.Runner(loop_factory=live.new_loop) as runner:
         return runner.run(run())

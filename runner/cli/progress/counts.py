@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.dispatch.live import NOT_SENT
+from runner.dispatch.observer import NOT_SENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class Failed:
 
 @dataclass(slots=True)
 class Counts:
-    """A live.Observer that counts. Another thread may read it at any time: it never waits, nor is waited for."""
+    """An Observer that counts. Another thread may read it at any time: it never waits, nor is waited for."""
 
     verbose: bool = False
     clock: Callable[[], float] = time.monotonic

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Shows a dispatch on a console while the context is open. What it gives is the live.Observer to be told."""
+    """Shows a dispatch on a console while the context is open. What it gives is the Observer to be told."""
 
     def __init__(
         self, console: Console, loudness: Loudness = "usual", stopping: Callable[[], bool] = lambda: False

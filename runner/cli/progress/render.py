@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from runner.cli.progress.counts import Failed, Retried
 from runner.ledger.batch_records import BatchRecord
+from runner.reporting.formatting import age, duration, many, money, rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ def _model_lines(models: list[Line], width: int, text: type[Text]) -> list[Text]
 def _cells(line: Line) -> tuple[str, ...]:
     left = "" if line.done >= line.planned else duration(line.left_s)
     done = f"{line.done:,}/{line.planned:,}"
-    return (done, str(line.in_flight), _rate(line.rate), str(line.retries or ""), str(line.failed or ""), left)
+    return (done, str(line.in_flight), rate(line.rate), str(line.retries or ""), str(line.failed or ""), left)
 
 
 def _cut(name: str, width: int) -> str:
@@ -98,7 +99,7 @@ def _batch_lines(picture: Picture, width: int) -> list[str]:
 
 
 def _batch(one: BatchLine) -> str:
-    done = f"{one.count:,} requests" if one.done is None else f"{one.done:,} of {one.count:,}"
+    done = many(one.count, "request") if one.done is None else f"{one.done:,} of {one.count:,}"
     return f"batch of {_cut(one.model, NAME)}: {one.word}, {done}, {age(one.age_s)}"
 
 
@@ -108,7 +109,7 @@ def _foot(picture: Picture) -> str:
     if total.done >= total.planned:
         parts.append("writing results")
     else:
-        parts += [f"{total.in_flight:,} in flight", _rate(total.rate)]
+        parts += [f"{total.in_flight:,} in flight", rate(total.rate)]
     if ended := picture.batches_ended:
         parts.append(_ended(ended))
     parts += [part for part in (_money(picture), _left(total)) if part]
@@ -137,13 +138,13 @@ def _stopping(picture: Picture) -> str:
 def first_line(picture: Picture) -> str:
     """What is about to happen."""
     by_model = ", ".join(f"{line.name} {line.planned:,}" for line in picture.models)
-    return f"{picture.total.planned:,} requests to send: {by_model}"
+    return f"{many(picture.total.planned, 'request')} to send: {by_model}"
 
 
 def line(picture: Picture) -> str:
     """The moment in one line."""
     total = picture.total
-    parts = [f"{total.done:,} of {total.planned:,} done", f"{total.in_flight:,} in flight", _rate(total.rate)]
+    parts = [f"{total.done:,} of {total.planned:,} done", f"{total.in_flight:,} in flight", rate(total.rate)]
     parts += [part for part in (_money(picture), _why(picture), _batches(picture), _left(total)) if part]
     return ", ".join(parts) + (", nothing more is sent" if picture.stopping else "")
 
@@ -156,9 +157,9 @@ def stuck_lines(picture: Picture) -> list[str]:
 def last_line(picture: Picture) -> str:
     """What has happened."""
     total, seconds = picture.total, picture.elapsed_s
-    parts = [f"{total.done:,} of {total.planned:,} requests done in {duration(seconds)}"]
+    parts = [f"{total.done:,} of {many(total.planned, 'request')} done in {duration(seconds)}"]
     if total.done and seconds > 0:
-        parts.append(f"{_rate(total.done / seconds)} on average")
+        parts.append(f"{rate(total.done / seconds)} on average")
     parts += [part for part in (_spent(picture), _why(picture), _batches(picture)) if part]
     return ", ".join(parts)
 
@@ -174,7 +175,11 @@ def event(what: Retried | Failed | BatchRecord) -> str:
             return f"{trial.cell.name}/{trial.text.name} #{trial.repetition} failed: {problem.kind}: {problem.message}"
         case BatchRecord():
             standing = what.standing
-            stands = f": {standing.word}, {standing.done} of {what.count}" if standing else f": {what.count} requests"
+            stands = (
+                f": {standing.word}, {standing.done} of {what.count}"
+                if standing
+                else f": {many(what.count, 'request')}"
+            )
             return (
                 f"batch {what.id} of {what.model.name} is {what.state}{stands}{f' ({what.note})' if what.note else ''}"
             )
@@ -192,7 +197,7 @@ def _batches(picture: Picture) -> str:
 
 
 def _ended(count: int) -> str:
-    return f"{count} {'batch' if count == 1 else 'batches'} ended"
+    return f"{many(count, 'batch', 'batches')} ended"
 
 
 # ---- words and numbers -----------------------------------------------------------------------------------------------
@@ -212,32 +217,8 @@ def _money(picture: Picture) -> str:
     """What is spent of what it all will have cost: both are estimates."""
     if not picture.whole_usd or picture.spent_usd is None:
         return ""
-    return f"about ${_usd(picture.spent_usd)} of ${_usd(picture.whole_usd)}"
+    return f"about ${money(picture.spent_usd)} of ${money(picture.whole_usd)}"
 
 
 def _spent(picture: Picture) -> str:
-    return f"about ${_usd(picture.spent_usd)}" if picture.spent_usd else ""
-
-
-def _usd(usd: float) -> str:
-    return f"{usd:,.2f}" if usd >= 1 or usd == 0 else f"{usd:.2g}" if usd >= 0.0001 else "0.0001"
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f}/s" if rate >= 10 or rate == 0 else f"{rate:.1f}/s" if rate >= 0.1 else f"{rate * 60:.1f}/min"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them; "-" where nobody knows."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def age(seconds: float) -> str:
-    """As `duration`, without tenths of a second."""
-    return f"{seconds:.0f} s" if seconds < 120 else duration(seconds)
+    return f"about ${money(picture.spent_usd)}" if picture.spent_usd else ""

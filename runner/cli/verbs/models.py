@@ -6,18 +6,21 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.cli.tables import console
+from runner.cli.output import console, say
 from runner.config import schema
 from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import lacks_address, model_of
 from runner.config.pricing import batch_share
 from runner.errors import ConfigError, nearest
+from runner.reporting.formatting import NONE
+from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from rich.table import Table
 
@@ -40,6 +43,23 @@ class Shown:
     """What that is."""
     found: Found | None = None
     """What its provider says; None where nobody asked."""
+
+
+def options_models(parser: argparse.ArgumentParser) -> None:
+    """Which models, changed in what, and whether to ask their providers."""
+    parser.add_argument("words", metavar="NAME or KEY=VALUE", nargs="*", help="models (all); overrides, as for a run")
+    parser.add_argument(
+        "--check", action="store_true", help="ask each provider whose key is set for its list of models"
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", type=Path, help="a config folder of your own")
+
+
+def run_models(words: argparse.Namespace, conf: Path) -> int:
+    """Show what models take and cost."""
+    names = [word for word in words.words if "=" not in word]
+    overrides = [word for word in words.words if "=" in word]
+    return show(conf, words.config_dir, names, overrides, as_json=words.json, check=words.check)
 
 
 def show(
@@ -148,7 +168,7 @@ def _print(shown: Sequence[Shown], *, check: bool) -> None:
     if check:
         out.print(render_check(shown))
     for line in remarks(shown):
-        out.print(line, soft_wrap=True, markup=False)
+        say(line, out)
 
 
 def render_capability(shown: Sequence[Shown]) -> Table:
@@ -156,13 +176,13 @@ def render_capability(shown: Sequence[Shown]) -> Table:
     table = _table("What models take", ("system", "temper-\nature", "length", "seed", "structure", "batch\nAPI"))
     for one in shown:
         if (model := one.model) is None:
-            table.add_row(_named(one), "-")
+            table.add_row(_named(one), NONE)
             continue
         able = model.capability
         temperature = f"0 to {able.temperature_max:g}" if able.temperature == "free" else able.temperature
         length = LENGTHS.get(able.max_tokens, able.max_tokens)
         seed = "yes" if able.seed else "no"
-        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or "-")
+        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or NONE)
     return table
 
 
@@ -179,7 +199,7 @@ def render_prices(shown: Sequence[Shown]) -> Table:
         table.add_row(
             _named(one),
             _pair(model.prices.input_usd_per_mtok, model.prices.output_usd_per_mtok),
-            _pair(*batch.values()) if batch else "?" if model.capability.batch else "-",
+            _pair(*batch.values()) if batch else "?" if model.capability.batch else NONE,
             sources.get(model.prices.source, ""),
             str(model.limits.concurrency),
             str(model.limits.attempts),
@@ -203,15 +223,10 @@ def render_check(shown: Sequence[Shown]) -> Table:
 
 
 def _table(title: str, headers: Sequence[str], vertical: Literal["top", "bottom"] = "bottom") -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.min_width = len(title)
-    table.add_column("model", no_wrap=True)
-    for header in headers:
-        table.add_column(Text(header), vertical=vertical, overflow="fold")
+    table = empty_table(title, ("model", *headers))
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.vertical = vertical
     return table
 
 

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from runner.cli import tables
-from runner.cli.output import console
-from runner.dispatch import purchase
+from runner.cli.output import console, say
+from runner.cli.verbs.show import UnknownTrialError, show
 from runner.errors import ConfigError
-from runner.ledger.answers import open_ledger
 from runner.plan import estimate
-from runner.plan.job import TrialPlan
-from runner.results.launch import JobResult
+from runner.reporting.formatting import NONE, duration, many, money, short_count
+from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Iterator, Sequence
 
+    from rich.console import Group
+    from rich.table import Table
+
+    from runner.cli.arguments import Loudness
+    from runner.cli.main import Compose
     from runner.errors import RunnerError
-    from runner.plan.job import Job
+    from runner.plan.estimate import Estimate, Line
+    from runner.plan.job import Job, TrialPlan
+    from runner.results.launch import JobResult
 
 SQLITE = "sqlite:///"
 
 
-class Planner:
-    """Collects a launch's jobs and estimates them together. Sends nothing and writes nothing."""
+def options_plan(parser: argparse.ArgumentParser) -> None:
+    """What to show in place of the estimate."""
+    trial = "print one request of each model as it would get it, or that of MODEL/PERSONA/TEXT/REPETITION"
+    parser.add_argument("--show", metavar="TRIAL", nargs="?", const="", default=None, help=trial)
 
-    def __init__(self) -> None:
+
+def run_plan(asked: argparse.Namespace, compose: Compose) -> int:
+    """Compose a run or a sweep in a folder that nobody keeps, and show what it would buy."""
+
+    def make(_command: str, _loudness: Loudness) -> Planner:
+        return Planner(asked.show)
+
+    with TemporaryDirectory() as folder:
+        quiet = ("hydra.output_subdir=null", f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}")
+        try:
+            return compose(make, *quiet, "hydra/launcher=pooled")
+        except UnknownTrialError as error:
+            meant = [word.replace(asked.show, error.near[0]) if asked.show in word else word for word in asked.typed]
+            error.advice = shlex.join(["runner", "plan", *meant])
+            raise
+
+
+class Planner:
+    """Collects a launch's jobs and estimates them together. Sends nothing and writes nothing.
+
+    `trial`: show one request of each model ("") or the one that is named, instead of the estimate.
+    """
+
+    def __init__(self, trial: str | None = None) -> None:
+        self.trial = trial
         self.jobs: list[Job] = []
         self.errors: list[tuple[int, RunnerError]] = []
 
@@ -37,6 +72,8 @@ class Planner:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Take jobs up."""
+        from runner.results.launch import JobResult
+
         self.jobs += jobs
         return [JobResult.of(job) for job in jobs]
 
@@ -45,22 +82,104 @@ class Planner:
         self.errors.append((index, error))
 
     def finish(self, _sweep: Path | None = None) -> int:
-        """Show the table; 2 where a job could not be planned."""
+        """Show the table, or the requests; 2 where a job could not be planned."""
+        from runner.plan.job import TrialPlan
+
         plans = [TrialPlan(job.experiment) for job in self.jobs]
+        if self.trial is None:
+            self._estimate(plans)
+        else:
+            show(plans, self.trial)
+        for index, error in self.errors:
+            say(f"job {index} cannot be planned: {error}")
+        return ConfigError.exit_status if self.errors else 0
+
+    def _estimate(self, plans: Sequence[TrialPlan]) -> None:
+        from runner.ledger.answers import open_ledger
+
         url = self.jobs[0].experiment.ledger_url
         if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
             found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
         else:
             with open_ledger(url) as ledger:
-                found = estimate.estimate(plans, ledger.lookup, purchase.open_keys(plans))
-        shown = console()
-        shown.print(tables.render_estimate(found))
+                found = estimate.estimate(plans, ledger.lookup, ledger.batches.open_keys())
+        console().print(render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
-            shown.print(f"above budget.max_usd of ${limit:.4g}: such a run is refused", markup=False)
-        for index, error in self.errors:
-            shown.print(f"job {index} cannot be planned: {error}", soft_wrap=True, markup=False)
-        return ConfigError.exit_status if self.errors else 0
+            say(f"above budget.max_usd of ${limit:.4g}: such a run is refused")
 
     def close(self) -> None:
         """Nothing runs beside."""
+
+
+# ---- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def render_estimate(found: Estimate) -> Group:
+    """What would be bought from each model, what is dropped, and what is assumed."""
+    from rich.console import Group
+    from rich.text import Text
+
+    tables = [_bought(found), *([_dropped(found)] if found.droppings else [])]
+    return Group(*tables, *(Text(remark) for remark in _remarks(found)))
+
+
+def _bought(found: Estimate) -> Table:
+    headers = ("cells", "trials", "paid", "same", "buy", "tokens\nin/out", "USD\nlive", "USD\nbatch", "time\nlive")
+    shown = empty_table("What would be bought", ["model"], headers)
+    names = Counter(line.model for line in found.lines)
+    for line in found.lines:
+        name = line.model if names[line.model] == 1 else f"{line.model}\n{line.model_id}"
+        shown.add_row(name, *_figures(line), end_section=line is found.lines[-1])
+    if len(found.lines) > 1:
+        shown.add_row("all", *_figures(found.total))
+    return shown
+
+
+def _figures(line: Line) -> tuple[str, ...]:
+    return (
+        *(short_count(count) for count in (line.cells, line.trials, line.paid, line.collapsed, line.requests)),
+        f"{short_count(line.input_tokens)}/{short_count(line.output_tokens)}",
+        _price(line.live_usd),
+        _price(line.batch_usd) if line.batch_api else NONE,
+        duration(line.live_s),
+    )
+
+
+def _dropped(found: Estimate) -> Table:
+    shown = empty_table("Dropped or changed", ["model", "parameter"], ["trials"])
+    shown.add_column("why", overflow="fold")
+    for item in found.droppings:
+        shown.add_row(item.model, item.parameter, short_count(item.trials), item.reason)
+    return shown
+
+
+def _remarks(found: Estimate) -> Iterator[str]:
+    total = found.total
+    waiting = f"{total.waiting} in batches that still run, " if total.waiting else ""
+    yield (
+        f"{many(total.trials, 'trial')} of {many(found.jobs, 'job')}: {total.paid} in the ledger, "
+        f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
+    )
+    if found.unpriced:
+        yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
+    if found.live:
+        yield f"Live, as they have no batch API: {', '.join(found.live)}."
+    bought = [line for line in found.lines if line.requests]
+    if unknown := [line.model for line in bought if line.live_usd is not None and line.batch_usd is None]:
+        yield f"No batch price is known of {', '.join(unknown)}."
+    if reasoning := [line.model for line in bought if line.reasons]:
+        yield f"Output at max_tokens, because they may reason: {', '.join(reasoning)}."
+    if not bought:
+        return
+    names = sorted({line.tokenizer for line in bought})
+    pace = estimate.PACE
+    yield (
+        f"Assumed: replies as long as their schema allows; {pace.start_s:g} s and {pace.tokens_per_s:g} tokens/s a "
+        f"request; batches within {estimate.BATCH_WINDOW_H} h. Tokens counted by {', '.join(names)}."
+    )
+
+
+def _price(usd: float | None) -> str:
+    """An estimate of US dollars; "?" where the price is unknown."""
+    return "?" if usd is None else money(usd)

@@ -1,4 +1,6 @@
-"""`runner rehearse`: a whole run or sweep against simulated providers. No key, no price, the same files.
+"""`runner rehearse`: a whole run or sweep against simulated providers; `runner simulate`: the providers alone.
+
+No key, no price, the same files.
 
 It has a ledger and an MLflow experiment of its own, so that what was rehearsed is never taken for what was bought.
 """
@@ -6,22 +8,23 @@ It has a ledger and an MLflow experiment of its own, so that what was rehearsed 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.cli.session import Session
-from runner.cli.tables import many
+from runner.cli.verbs import options
 from runner.errors import ConfigError
-from runner.ledger.batch_records import WAITING, ItemEnding
-from runner.ledger.batches import open_batches
-from runner.simulator import SimulatorThread, load_plan
+from runner.reporting.formatting import many
+from runner.simulator.plan import load_plan, plan_names
 from runner.simulator.registry import BASES
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from runner.cli.arguments import Loudness
+    from runner.cli.main import Compose
     from runner.errors import RunnerError
     from runner.plan.job import Job
     from runner.records import Experiment, Model
@@ -35,10 +38,55 @@ UNSIMULATED = ("embedded",)
 """Providers that are asked as they are."""
 
 
+def options_rehearse(parser: argparse.ArgumentParser) -> None:
+    """How the simulated providers behave."""
+    plans = f"how the providers behave: {', '.join(plan_names())}, or a YAML file (calm)"
+    parser.add_argument("--plan", metavar="NAME", default="calm", help=plans)
+
+
+def run_rehearse(asked: argparse.Namespace, compose: Compose) -> int:
+    """Run what would be run, on simulated providers."""
+
+    def make(command: str, loudness: Loudness) -> Rehearsal:
+        try:
+            return Rehearsal(command, asked.plan, loudness)
+        except ConfigError as error:  # it is the fault plan's, which `runner simulate` reads too
+            error.advice = error.advice and error.advice.replace("simulate", "rehearse")
+            raise
+
+    return compose(make, "hydra/launcher=pooled")
+
+
+def options_simulate(parser: argparse.ArgumentParser) -> None:
+    """Where to serve, and how the providers behave."""
+    options.address(parser, 8700)
+    plans = f"how the providers behave: {', '.join(plan_names())}, or a YAML file (calm)"
+    parser.add_argument("--plan", metavar="NAME", default="calm", help=plans)
+    parser.add_argument("--state", metavar="FILE", default=None, help="keep files and batches here between starts")
+
+
+def run_simulate(words: argparse.Namespace, _conf: Path) -> int:
+    """Serve the providers' APIs on this machine until Ctrl-C."""
+    from runner.simulator import serve
+
+    def ready(base: str) -> None:
+        sys.stdout.write("".join(f"{name:10} {base}{path}\n" for name, path in BASES.items()))
+        sys.stdout.write(f"counts     {base}/_count\nany key is taken; Ctrl-C ends it\n")
+        sys.stdout.flush()
+
+    plan = load_plan(words.plan)
+    options.check_port(words.host, words.port, "simulate")
+    serve(words.host, words.port, plan, state=Path(words.state) if words.state else None, ready=ready)
+    return 0
+
+
 class Rehearsal:
     """A session whose models all answer on loopback."""
 
     def __init__(self, command: str, plan: str, loudness: Loudness = "usual") -> None:
+        from runner.cli.session import Session
+        from runner.simulator import SimulatorThread
+
         self._session = Session(command, loudness=loudness)
         self._simulator = SimulatorThread(load_plan(plan))
         self._simulator.__enter__()
@@ -64,7 +112,7 @@ class Rehearsal:
         sent = sum(sum(of_provider.values()) for of_provider in count.requests.values())
         batches = sum(count.batches.values())
         self._session.console.print(
-            f"rehearsed: {many(sent, 'call')} and {batches} batch{'' if batches == 1 else 'es'}, nothing was paid"
+            f"rehearsed: {many(sent, 'call')} and {many(batches, 'batch', 'batches')}, nothing was paid"
         )
         if self._session.launch.purchase.pending:
             self._end_batches()
@@ -77,7 +125,11 @@ class Rehearsal:
 
     def _end_batches(self) -> None:
         """Nobody is to wait for them: what they were about to answer has ended."""
-        with open_batches(LEDGER) as store:
+        from runner.ledger.answers import open_ledger
+        from runner.ledger.batch_records import WAITING, ItemEnding
+
+        with open_ledger(LEDGER) as ledger:
+            store = ledger.batches
             for entry in store.entries(WAITING, self._session.launch.id):
                 open_items = [item.n for item in store.items(entry.id) if item.ending is None]
                 settled = [ItemEnding(n, "lost", "lost", ENDED) for n in open_items]
@@ -89,9 +141,13 @@ class Rehearsal:
         self._simulator.__exit__(None, None, None)
 
     def _redirected(self, experiment: Experiment) -> Experiment:
+        from runner.config.load import polled
+
+        models = tuple(map(self._redirect, experiment.models))
         return replace(
             experiment,
-            models=tuple(map(self._redirect, experiment.models)),
+            models=models,
+            batch=polled(experiment.batch, models),
             ledger_url=LEDGER,
             tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
         )

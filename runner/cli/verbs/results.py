@@ -1,26 +1,81 @@
-"""What the verbs about results do: statistics, import and export."""
+"""The verbs about results: `stats`, and `import` and `export`."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli import tables
-from runner.cli.output import console, say_logged, say_next, say_not_logged, short
-from runner.cli.tables import many
+from runner.cli.arguments import PLACE
+from runner.cli.output import console, quoted, say, say_logged, say_next, say_not_logged
+from runner.cli.verbs import options
 from runner.errors import ConfigError, TrackingError
 from runner.reporting import html, stats
+from runner.reporting.formatting import many, percent
+from runner.reporting.terminal import empty_table
 from runner.reporting.tracking import log_run
 from runner.results import files, manifest, study, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from runner.records import Tracking
+    import argparse
+    from collections.abc import Iterable
 
+    from rich.table import Table
+
+    from runner.records import Tracking
+    from runner.results.study import VendorCheck
+
+IMPORTED = Path("outputs/imported")
 SHOWN = 20
 """Files that could not be read, listed one by one."""
+
+
+# ---- what is typed ---------------------------------------------------------------------------------------------------
+
+
+def options_stats(parser: argparse.ArgumentParser) -> None:
+    """A run, and in which form."""
+    options.one_run(parser)
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON object, at full precision")
+
+
+def run_stats(words: argparse.Namespace, conf: Path) -> int:
+    """Show the statistics of a run."""
+    return show_statistics(options.run_of(words, conf), as_json=words.json)
+
+
+def options_import(parser: argparse.ArgumentParser) -> None:
+    """What to read, and where its run goes."""
+    parser.add_argument("path", metavar="PATH", help="the study's CSV, or a folder of its TXT replies")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=IMPORTED, help=f"where runs go ({IMPORTED})")
+    options.tracking_words(parser)
+
+
+def run_import(words: argparse.Namespace, conf: Path) -> int:
+    """Make a run of results that exist already."""
+    if words.path is None:
+        raise ConfigError("needs a CSV file or a folder", where=PLACE, advice="runner import --help")
+    return take_in(Path(words.path), words.out, options.tracking_of(conf, words.overrides))
+
+
+def options_export(parser: argparse.ArgumentParser) -> None:
+    """A run, in which format, and where to."""
+    options.one_run(parser)
+    formats = "study (TXT replies), csv or parquet"
+    parser.add_argument("--format", required=True, choices=("study", "csv", "parquet"), help=formats)
+    parser.add_argument("--out", metavar="PATH", type=Path, default=None, help="file or folder to write (export.*)")
+
+
+def run_export(words: argparse.Namespace, conf: Path) -> int:
+    """Write a run in another format."""
+    return give_out(options.run_of(words, conf), words.format, words.out)
+
+
+# ---- what is done ----------------------------------------------------------------------------------------------------
 
 
 def show_statistics(folder: Path, *, as_json: bool) -> int:
@@ -37,7 +92,7 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
         console().print(table)
     if found.shared:
         said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
-        console().print(said, soft_wrap=True, markup=False)
+        say(said)
     _say_unfinished(folder)
     return 0
 
@@ -49,7 +104,7 @@ def _say_unfinished(folder: Path) -> None:
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"
         following = "runner collect" if run["status"] == "SCHEDULED" else run["command"]
-        console().print(f"not complete: {missing}. Continue: {following}", soft_wrap=True, markup=False)
+        say(f"not complete: {missing}. Continue: {following}")
 
 
 def take_in(path: Path, parent: Path, where: Tracking) -> int:
@@ -61,16 +116,16 @@ def take_in(path: Path, parent: Path, where: Tracking) -> int:
         html.write(written.folder)
     shown = console()
     shown.print(tables.render_verification(summary.verification(Tally.of(imported.rows))))
-    shown.print(study.render_check(imported.checked))
+    shown.print(render_check(imported.checked))
     for wrong in imported.unreadable[:SHOWN]:
-        shown.print(f"not read: {wrong.place}: {wrong.reason}", soft_wrap=True, markup=False)
+        say(f"not read: {wrong.place}: {wrong.reason}", shown)
     if len(imported.unreadable) > SHOWN:
-        shown.print(f"and {len(imported.unreadable) - SHOWN} more: see run.json, imported")
+        say(f"and {len(imported.unreadable) - SHOWN} more: see run.json, imported", shown)
     expected = "" if imported.expected is None else f" of {imported.expected}"
     unread = f", {len(imported.unreadable)} could not be read" if imported.unreadable else ""
-    shown.print(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}{unread}")
-    shown.print(f"results: {short(written.folder.resolve())}", soft_wrap=True, markup=False)
-    shown.print(f"report:  {short(page.resolve())}", soft_wrap=True, markup=False)
+    say(f"{len(imported.rows)}{expected} trials {'imported' if written.new else 'are there already'}{unread}", shown)
+    say(f"results: {quoted(written.folder.resolve())}", shown)
+    say(f"report:  {quoted(page.resolve())}", shown)
     if where.enabled:
         try:
             say_logged(shown, log_run.track(written.folder, where))
@@ -88,5 +143,21 @@ def give_out(folder: Path, form: str, target: Path | None) -> int:
     left_out = f", {done.left_out} left out: {lacking}" if done.left_out else ""
     left_out += f", {done.shared} share the answer of an earlier job's trial" if done.shared else ""
     what = many(done.written, "file" if form == "study" else "trial")
-    console().print(f"{what} written to {done.target}{left_out}", soft_wrap=True, markup=False)
+    say(f"{what} written to {quoted(done.target)}{left_out}")
     return 0
+
+
+# ---- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def render_check(lines: Iterable[VendorCheck]) -> Table:
+    """The study's own check for a terminal of 80 columns: a line a vendor, counts and shares of its files."""
+    from rich.text import Text
+
+    figures = ("files", "valid", "metadata", "in 0-100", "reasons", "Unicode")
+    shown = empty_table("Check by vendor", ["vendor"], figures)
+    for line in lines:
+        valid, *others = (getattr(line, field.name) for field in fields(line)[2:])
+        shares = (percent(count / line.files) for count in others)
+        shown.add_row(Text(line.vendor), f"{line.files}", f"{valid} {percent(valid / line.files)}", *shares)
+    return shown

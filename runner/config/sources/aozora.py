@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from runner.config.sources.encoding import maybe
 from runner.config.sources.files import filled, plain_lines, text_files
 from runner.errors import ConfigError
 from runner.records import Text
@@ -65,7 +66,7 @@ def _decoded(file: Path) -> str:
     try:
         return data.decode("cp932")
     except UnicodeDecodeError as error:
-        message = f"is neither CP932 nor UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
+        message = f"is neither CP932 nor UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}{maybe(data)}"
         raise ConfigError(message, where=str(file)) from error
 
 

@@ -1,10 +1,10 @@
-"""Text files: finding them, decoding them, and the one rule for line ends."""
+"""Text files: finding them, and the one rule for line ends."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
+from runner.config.sources.encoding import decoded
 from runner.errors import ConfigError
 from runner.records import Text
 
@@ -19,21 +19,8 @@ def texts_from_folder(path: str | Path, *, limit: int | None, where: str, langua
 
 
 def _text(file: Path, language: str) -> Text:
-    try:
-        content = plain_lines(file.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise not_utf8(error, file) from error
+    content = plain_lines(decoded(file.read_bytes(), file))
     return Text(name=file.stem, content=filled(content, str(file)), language=language, origin=str(file))
-
-
-def not_utf8(error: UnicodeDecodeError, file: Path) -> ConfigError:
-    """Says which byte is wrong, and how a file is put right; UTF-16 tells itself by its first two."""
-    message = f"is not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}"
-    known = "UTF-16" if error.object[:2] in {b"\xff\xfe", b"\xfe\xff"} else ""
-    advice = f"iconv -f {known or 'CP932'} -t UTF-8 {shlex.quote(str(file))}"
-    return ConfigError(
-        message, where=str(file), advice=advice if known else f"{advice}   (with the file's real encoding)"
-    )
 
 
 def text_files(path: str | Path, *, limit: int | None, where: str) -> list[Path]:

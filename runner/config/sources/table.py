@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from runner.config.sources.encoding import decoded
 from runner.config.sources.files import check_limit, plain_lines
 from runner.errors import ConfigError, nearest
 from runner.records import Persona, Text
@@ -193,7 +194,9 @@ def _csv_lines(path: Path) -> list[list[str]]:
     """The lines that are not blank. A cell may be a whole book, so csv's bound on cells is lifted meanwhile."""
     bound = csv.field_size_limit(2**31 - 1)
     try:
-        return [line for line in csv.reader(StringIO(_decoded(path), newline=""), strict=True) if line]
+        return [
+            line for line in csv.reader(StringIO(decoded(path.read_bytes(), path), newline=""), strict=True) if line
+        ]
     except csv.Error as error:
         raise ConfigError(f"cannot be read as csv: {error}", where=str(path)) from error
     finally:
@@ -202,7 +205,9 @@ def _csv_lines(path: Path) -> list[list[str]]:
 
 def _jsonl(path: Path) -> Table:
     rows = [
-        _object(line, number, path) for number, line in enumerate(_decoded(path).split("\n"), start=1) if line.strip()
+        _object(line, number, path)
+        for number, line in enumerate(decoded(path.read_bytes(), path).split("\n"), start=1)
+        if line.strip()
     ]
     return Table(list(dict.fromkeys(name for row in rows for name in row)), lambda _columns: iter(rows))
 
@@ -225,14 +230,3 @@ def _parquet(path: Path) -> Table:
     except ArrowException as error:
         raise ConfigError(f"cannot be read as parquet: {error}", where=str(path)) from error
     return Table(names, lambda columns: iter(parquet.read_table(path, columns=columns).to_pylist()))
-
-
-def _decoded(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-        raise ConfigError(
-            message, where=str(path), advice=f"iconv -f CP932 -t UTF-8 {shlex.quote(str(path))}"
-        ) from error

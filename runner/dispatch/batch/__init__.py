@@ -10,7 +10,6 @@ lifecycle   one batch from draft to clean-up, step by step
 fetch       a batch's results: raw to disk, answers to the ledger, endings to the store
 capacity    how much of a model its account takes in at once
 packing     which requests go into one batch, and its file of items
-polling     when to look, and when to give up
-waiting     waiting, and how it ends early
+polling     when to look, when to give up, and how waiting ends early
 next_action how an item ended -> what becomes of its request
 """

@@ -1,4 +1,4 @@
-"""How much of one model its account takes in at once: what its batches hold, and what waits until there is room."""
+"""How much of one model its account takes in at once: what its batches hold, and what waits until it takes more."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runner.dispatch.batch.waiting import Left
+from runner.dispatch.batch.polling import Left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from runner.dispatch.batch.waiting import Waiting
+    from runner.dispatch.batch.polling import Waiting
     from runner.ledger.batch_records import BatchItem, BatchRecord
     from runner.records import Batch, Limits
 
@@ -30,7 +30,7 @@ class EnqueuedCapacity:
     """One model's batches at its account. What was refused because they hold too much waits here for its turn.
 
     Whenever a batch is taken or has ended, one of those that wait tries again, for all of them. Where nothing runs that
-    could make room, smaller batches are tried, and a single request time and again.
+    could free capacity, smaller batches are tried, and a single request time and again.
     """
 
     most_bytes: int | None
@@ -46,7 +46,7 @@ class EnqueuedCapacity:
     held: dict[str, int] = field(default_factory=dict)
     """Bytes of each batch that was sent, or is about to be, by its id."""
     running: int = 0
-    """Batches that may make room: being sent, or followed."""
+    """Batches that may free capacity: being sent, or followed."""
     left: bool = False
     """Whether batches were left running, for which nobody waits."""
     _queue: deque[tuple[BatchRecord, Sequence[BatchItem]]] = field(default_factory=deque)
@@ -71,7 +71,7 @@ class EnqueuedCapacity:
             self.go_on()
 
     async def later(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
-        """Items of a batch that was refused for want of room, which still counts as running."""
+        """Items of a batch that was refused because the account holds too much, which still counts as running."""
         if not items:
             return
         self._queue.appendleft((entry, items))

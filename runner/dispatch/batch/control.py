@@ -6,15 +6,13 @@ Requests that a batch did not answer are not sent again from here: the run that 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.dispatch.batch.dispatch import BatchContext, at_work
 from runner.dispatch.batch.lifecycle import check_account
-from runner.dispatch.batch.polling import gives_up
-from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.dispatch.batch.polling import Left, Unreachable, gives_up
 from runner.errors import ConfigError, ProviderError, first_of
 from runner.ledger.batch_records import OPEN
 
@@ -22,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import aiohttp
-    from rich.console import Group
 
     from runner.dispatch.batch.lifecycle import BatchLifecycle
-    from runner.dispatch.batch.waiting import Asked, Waiting
+    from runner.dispatch.batch.polling import Waiting
+    from runner.dispatch.observer import Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
 
@@ -74,7 +72,7 @@ def status(store: BatchStore, of: RunFilter | None = None) -> list[BatchView]:
     ]
 
 
-def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def collect(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
@@ -82,12 +80,12 @@ def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> 
     return asyncio.run(_each(context, stop, _to_see(context, of), cancel=False))
 
 
-def cancel(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def cancel(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
     return asyncio.run(_each(context, stop, _to_see(context, of), cancel=True))
 
 
-def clean(context: BatchContext, stop: Asked) -> list[BatchView]:
+def clean(context: BatchContext, stop: Stop) -> list[BatchView]:
     """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
     entries = context.store.entries(["collected"])
     return asyncio.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
@@ -109,12 +107,12 @@ def _briefly(entry: BatchRecord) -> BatchRecord:
     return replace(entry, model=replace(entry.model, limits=limits))
 
 
-async def _each(context: BatchContext, stop: Asked, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
-    gate = asyncio.Semaphore(AT_ONCE)
+async def _each(context: BatchContext, stop: Stop, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
+    places = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 
     async def one(entry: BatchRecord, http: aiohttp.ClientSession, waiting: Waiting) -> None:
-        async with gate:
+        async with places:
             said[entry.id] = await _handled(context, entry, http, waiting, cancel=cancel)
 
     try:
@@ -159,60 +157,3 @@ async def _looked_at(lifecycle: BatchLifecycle, entry: BatchRecord, *, cancel: b
         await lifecycle.cancel(entry)
         return "asked to stop"
     return entry.note or entry.state
-
-
-def render(seen: Sequence[BatchView], now: float | None = None) -> Group:
-    """A table of batches for a terminal of 80 columns or more, and below it what is to be said of them.
-
-    `now` in seconds since 1970.
-    """
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    moment = time.time() if now is None else now
-    table = Table(title="Batches", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("run\n  batch", no_wrap=True)
-    for header in ("model", "state"):
-        table.add_column(header, vertical="bottom", overflow="fold")
-    for header in ("done", "answered", "failed", "age"):
-        table.add_column(header, justify="right", vertical="bottom")
-    run = None
-    for one in seen:
-        if one.entry.run != run:
-            run = one.entry.run
-            table.add_row(Text(run, style="bold"))
-        table.add_row(*map(Text, _row(one, moment)))
-    said: dict[str, list[str]] = {}
-    for one in seen:
-        if one.said not in ("", one.entry.state):
-            said.setdefault(one.said, []).append(one.entry.id)
-    return Group(table, *(Text(f"{_named(ids)}: {words}") for words, ids in said.items()))
-
-
-def _named(ids: Sequence[str]) -> str:
-    """Batches of which the same is said: a line for each would hide everything else."""
-    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
-
-
-def _row(one: BatchView, now: float) -> tuple[str, ...]:
-    entry, standing = one.entry, one.entry.standing
-    answered = one.endings.get("succeeded", 0)
-    is_running = entry.state == "sent" and standing is not None
-    return (
-        f"  {entry.id}",
-        entry.model.name,
-        standing.word if is_running and standing else entry.state,
-        f"{standing.done if standing else '-'}/{entry.count}",
-        str(answered),
-        str(sum(one.endings.values()) - answered),
-        _age(now - entry.created),
-    )
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

@@ -1,4 +1,4 @@
-"""Lanes of trials -> answers in the ledger by way of batches; what is left over goes back to the caller.
+"""Trials of several models -> answers in the ledger by way of batches; what is left over goes back to the caller.
 
 trial ──▶ in an open batch? ── yes ──▶ attached ────────────┐
               │ no                                          ▼
@@ -17,12 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
-from runner.dispatch.batch.polling import gives_up
+from runner.dispatch.batch.polling import Left, Unreachable, Waiting, gives_up
 from runner.dispatch.batch.queue import BatchQueue
-from runner.dispatch.batch.waiting import Left, Unreachable, Waiting
 from runner.dispatch.observer import Outcome, Wanted
 from runner.errors import ProviderError, RunnerError, first_of
-from runner.ledger.batch_records import LEASE_S
 from runner.providers.accounts import account_of, fingerprint
 from runner.providers.batch.table import service_of
 from runner.providers.codec import Codec, codec_for
@@ -34,9 +32,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.dispatch.batch.fetch import Keep
-    from runner.dispatch.batch.waiting import Asked
-    from runner.dispatch.observer import Observer
+    from runner.dispatch.observer import Keep, Observer, Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import BatchApi
@@ -91,9 +87,9 @@ class BatchContext:
 
 
 async def dispatch(
-    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Asked, *, run: str = ""
+    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Stop, *, run: str = ""
 ) -> Outcome:
-    """Buy what is wanted by batches, lanes side by side. Answers went to the ledger; the rest is in the outcome.
+    """Buy what is wanted by batches, the models side by side. Answers went to the ledger; the rest is in the outcome.
 
     Returns when every batch has ended or, with `batch.wait=false` or once `stop` asks, leaves them running: the same
     call with the same keys goes on from there. ConfigError, before anything is sent, where a batch that holds a wanted
@@ -161,8 +157,8 @@ def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Out
 
 
 @asynccontextmanager
-async def at_work(context: BatchContext, stop: Asked) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
-    """A session for HTTP and a way to wait, while our batches are kept from others."""
+async def at_work(context: BatchContext, stop: Stop) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
+    """A session for HTTP and a way to wait; the batches taken meanwhile are let go at the end."""
     import aiohttp
 
     waiting = Waiting(stop)
@@ -171,15 +167,8 @@ async def at_work(context: BatchContext, stop: Asked) -> AsyncIterator[tuple[aio
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, context.store.release)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
-        await stack.enter_async_context(_beside(_renew(context.store)))
         await stack.enter_async_context(_beside(waiting.watch()))
         yield http, waiting
-
-
-async def _renew(store: BatchStore) -> None:
-    while True:
-        await asyncio.sleep(LEASE_S / 3)
-        await asyncio.to_thread(store.renew)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
+from typing import TYPE_CHECKING, BinaryIO, assert_never
 
 from runner.dispatch.batch.packing import on_disk, replace, sync
 from runner.ledger.batch_records import ItemEnding, place_of, results_path
@@ -21,22 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchItem, BatchRecord, Ending
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Item, State
 
 AT_A_TIME = 500
 """Items whose answers are made durable, and then written down as ended, together."""
-
-
-class Keep(Protocol):
-    """Where answers go; runner.ledger.Ledger is one."""
-
-    def put(self, answer: Answer) -> object:
-        """Take an answer; raises LedgerError where it cannot be kept."""
-
-    def flush(self) -> None:
-        """Return when every answer that was put is durable."""
 
 
 @dataclass(slots=True, kw_only=True)

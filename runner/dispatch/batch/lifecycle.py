@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from runner.dispatch.batch.fetch import Results
-from runner.dispatch.batch.polling import gives_up, waits
-from runner.dispatch.batch.waiting import Left, Unreachable, Unsure
+from runner.dispatch.batch.polling import Left, Unreachable, Unsure, gives_up, waits
 from runner.dispatch.retry import attempt
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
 from runner.ledger.batch_records import ItemEnding
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.dispatch.batch.fetch import Keep
-    from runner.dispatch.batch.waiting import Waiting
+    from runner.dispatch.batch.polling import Waiting
+    from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, BatchApi, Draft, Sent, Standing

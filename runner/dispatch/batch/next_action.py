@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runner.ledger.batch_records import BatchItem, Ending
     from runner.records import Batch
 
-Verdict = Literal["kept", "failed", "again", "live", "smaller", "later"]
+NextAction = Literal["kept", "failed", "again", "live", "smaller", "later"]
 """kept: answered. failed: ends without an answer. again: into the next batch. live: out live. smaller: again, in a
 batch of half the size. later: again, when the account's other batches have ended."""
 
@@ -22,7 +22,7 @@ UNSTATED = frozenset({"", "server", "rate_limit", "timeout", "connection"})
 """Kinds of a failed batch that say nothing about its items."""
 
 
-def next_action(item: BatchItem, ending: Ending, settings: Batch) -> Verdict:
+def next_action(item: BatchItem, ending: Ending, settings: Batch) -> NextAction:
     """What becomes of the item's request."""
     match ending:
         case "succeeded":
@@ -37,13 +37,13 @@ def next_action(item: BatchItem, ending: Ending, settings: Batch) -> Verdict:
             assert_never(ending)
 
 
-def _again(item: BatchItem, settings: Batch, attempts: int) -> Verdict:
+def _again(item: BatchItem, settings: Batch, attempts: int) -> NextAction:
     if settings.fallback == "live":
         return "live"
     return "again" if item.attempt < attempts else "failed"
 
 
-def _whole(item: BatchItem, ending: Literal["refused", "dropped"], settings: Batch) -> Verdict:
+def _whole(item: BatchItem, ending: Literal["refused", "dropped"], settings: Batch) -> NextAction:
     """A batch that was not run at all."""
     if item.kind == "too_large":
         return "smaller"
@@ -56,9 +56,9 @@ def _whole(item: BatchItem, ending: Literal["refused", "dropped"], settings: Bat
     return _again(item, settings, min(DROPPED_ATTEMPTS, settings.attempts))
 
 
-def by_next_action(items: Iterable[BatchItem], settings: Batch) -> dict[Verdict, list[BatchItem]]:
+def by_next_action(items: Iterable[BatchItem], settings: Batch) -> dict[NextAction, list[BatchItem]]:
     """A batch's items by what becomes of them; those that count as tried have their next attempt's number."""
-    found: dict[Verdict, list[BatchItem]] = defaultdict(list)
+    found: dict[NextAction, list[BatchItem]] = defaultdict(list)
     for item in items:
         said = next_action(item, item.ending or "missing", settings)
         if settings.mode == "off" and said in {"again", "smaller", "later"}:

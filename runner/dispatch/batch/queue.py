@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from runner.dispatch.batch.capacity import EnqueuedCapacity, most_bytes
 from runner.dispatch.batch.next_action import by_next_action
 from runner.dispatch.batch.packing import Pack, most_items, repack
-from runner.dispatch.batch.polling import window_of
-from runner.dispatch.batch.waiting import Left, Unreachable
+from runner.dispatch.batch.polling import Left, Unreachable, window_of
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.retry import Breaker
 from runner.errors import LedgerError, ProviderError
@@ -30,10 +29,10 @@ SENDING = 4
 """Batches of one model that are uploaded at the same time."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
-ROOM_S = 0.05
-"""Seconds between two looks whether there is room for another batch."""
+CAPACITY_S = 0.05
+"""Seconds between two looks whether the account takes another batch."""
 SHARE = 50
-"""Trials that are packed before other lanes get their turn."""
+"""Trials that are packed before other queues get their turn."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +51,7 @@ class BatchQueue:
     breaker: Breaker = field(default_factory=Breaker)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
-    _room: EnqueuedCapacity = field(init=False)
+    _capacity: EnqueuedCapacity = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
@@ -61,7 +60,7 @@ class BatchQueue:
 
     def __post_init__(self) -> None:
         self._holder.update(self.attached)
-        self._room = EnqueuedCapacity(
+        self._capacity = EnqueuedCapacity(
             most_bytes=most_bytes(self.wanted.model.limits),
             settings=self.lifecycle.settings,
             pauses=self.lifecycle.waiting,
@@ -79,7 +78,7 @@ class BatchQueue:
             await self._feed()
             for batch in dict.fromkeys(self.attached.values()):
                 self._group.create_task(self._attach(batch))
-        self._room.give_up()
+        self._capacity.give_up()
 
     # ---- packing
 
@@ -121,7 +120,7 @@ class BatchQueue:
     def _pack(self) -> Pack:
         limits = self.lifecycle.api.limits
         return Pack(
-            self.lifecycle.folder, most_items(self.lifecycle.settings, limits), self._room.bound(limits.n_bytes)
+            self.lifecycle.folder, most_items(self.lifecycle.settings, limits), self._capacity.bound(limits.n_bytes)
         )
 
     def _closed(self) -> Problem | None:
@@ -136,27 +135,27 @@ class BatchQueue:
         """Write a pack down and send it beside whatever else happens."""
         if not pack.items:
             return
-        problem = await self._await_room(pack)
+        problem = await self._await_capacity(pack)
         await self._sending.acquire()
         if (problem := problem or self._closed()) is not None:
             self._sending.release()
-            self._room.held.pop(pack.id, None)
+            self._capacity.held.pop(pack.id, None)
             pack.discard()
             for key, tried in pack.items:
                 self._fail(key, problem, tried - 1)
             return
         entry = await self._drafted(pack)
-        self._room.running += 1
+        self._capacity.running += 1
         self._group.create_task(self._send(entry, pack))
 
-    async def _await_room(self, pack: Pack) -> Problem | None:
-        """Until the pack fits in beside the model's other batches, and has its room; or why it will not."""
-        while not self._room.has(pack.n_bytes) and self._closed() is None:
+    async def _await_capacity(self, pack: Pack) -> Problem | None:
+        """Until the pack fits in beside the model's other batches, and counts among them; or why it will not."""
+        while not self._capacity.has(pack.n_bytes) and self._closed() is None:
             if not self.lifecycle.settings.wait:
                 held = "the model's other batches hold all that limits.enqueued_tokens allows"
                 return Problem("token_limit", f"{held}: the same command sends this once they have ended")
-            await asyncio.sleep(ROOM_S)
-        self._room.held[pack.id] = pack.n_bytes
+            await asyncio.sleep(CAPACITY_S)
+        self._capacity.held[pack.id] = pack.n_bytes
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
@@ -194,17 +193,17 @@ class BatchQueue:
                 self.breaker.record_success()
                 for key, _ in pack.items:
                     self.observer.sent(self.trials[key])
-                self._room.go_on()
+                self._capacity.go_on()
             if entry.state == "sent" and not self.lifecycle.settings.wait:
                 await self._leave(entry)
             else:
                 await self._follow(entry)
         except Left:
             await self._leave(entry)
-        self._room.gone()
+        self._capacity.gone()
 
     async def _attach(self, batch: str) -> None:
-        self._room.running += 1
+        self._capacity.running += 1
         store = self.lifecycle.store
         entry = await asyncio.to_thread(store.entry, batch)
         self.lifecycle.news(entry)
@@ -214,7 +213,7 @@ class BatchQueue:
             await self._follow(entry, was_lost=entry.state == "lost")
         except Left:
             await self._leave(entry)
-        self._room.gone()
+        self._capacity.gone()
 
     async def _take(self, batch: str) -> None:
         """Until no other process works on it; Left where that is not waited for."""
@@ -229,12 +228,12 @@ class BatchQueue:
             entry = await self.lifecycle.advance(entry, wait=self.lifecycle.settings.wait)
             # At once: two runs, each with a batch that the other waits for, would wait for ever.
             await asyncio.to_thread(store.release, entry.id)
-            self._room.held.pop(entry.id, None)
+            self._capacity.held.pop(entry.id, None)
             if entry.state != "refused":
-                self._room.go_on()
+                self._capacity.go_on()
         except Unreachable as away:
             await asyncio.to_thread(store.release, entry.id)
-            self._room.held.pop(entry.id, None)
+            self._capacity.held.pop(entry.id, None)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
@@ -264,7 +263,7 @@ class BatchQueue:
             return
 
     async def _leave(self, entry: BatchRecord) -> None:
-        self._room.left = True
+        self._capacity.left = True
         self.outcome.pending.update((item.key, entry.id) for item in await self._mine(entry))
 
     async def _mine(self, entry: BatchRecord) -> list[BatchItem]:
@@ -281,7 +280,7 @@ class BatchQueue:
         for item in groups["failed"]:
             self._fail(item.key, item.problem, item.attempt)
         if any(item.kind == "token_limit" for item in groups["failed"]):
-            self._room.give_up()
+            self._capacity.give_up()
         for item in groups["kept"] + groups["live"]:
             del self.trials[item.key]
         kept = {item.key for item in groups["kept"] if item.key in self.attached}
@@ -289,7 +288,7 @@ class BatchQueue:
         self.outcome.live.update(item.key for item in groups["live"])
         await self._relaunch(entry, groups["again"])
         await self._halve(entry, groups["smaller"])
-        await self._room.later(entry, groups["later"])
+        await self._capacity.later(entry, groups["later"])
 
     async def _halve(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         if len(items) == 1:

@@ -86,7 +86,7 @@ class AnthropicBatch:
         return None
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
-        """Counts stay nought until all requests have ended."""
+        """Counts stay 0 until all requests have ended."""
         return _standing(await ask(http, "GET", _batches(account, sent.provider_id), headers=_headers(account)))
 
     def fetch(

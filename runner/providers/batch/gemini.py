@@ -27,6 +27,7 @@ from runner.providers.batch.lines import (
     whole,
     wrapped,
 )
+from runner.providers.services import GEMINI_VERSION, GEMINI_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from runner.providers.batch.api import Account, Draft
     from runner.records import Json, Model
 
-VERSIONS = ("v1", "v1beta", "v1alpha")
 PAGE = 50
 UNKNOWN = (403, 404)
 """The files API answers 403 for a file that does not exist, or no longer does, as for one of another account."""
@@ -129,8 +129,8 @@ def _headers(account: Account) -> dict[str, str]:
 def _address(account: Account, path: str, service: str = "") -> str:
     """Below the base, which may or may not name a version; uploads and downloads have a prefix before it."""
     host, _, version = account.base.rpartition("/")
-    if version not in VERSIONS:
-        host, version = account.base, "v1beta"
+    if version not in GEMINI_VERSIONS:
+        host, version = account.base, GEMINI_VERSION
     return f"{host}{service}/{version}/{path}"
 
 

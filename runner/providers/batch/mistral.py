@@ -96,7 +96,7 @@ class MistralBatch:
             page_number += 1
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
-        """Counts and the ids of both result files; the total is nought until a job has begun."""
+        """Counts and the ids of both result files; the total is 0 until a job has begun."""
         # Otherwise the answer may carry the results themselves.
         query = {"inline": "false"}
         job = await ask(http, "GET", _jobs(account, sent.provider_id), params=query, headers=bearer(account))

@@ -1,4 +1,4 @@
-"""The table of batch APIs: what a model's capability.batch may name, and where each is."""
+"""The table of batch APIs: what a model's capability.batch may name, and whose each is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, nearest
 from runner.providers.batch.api import Account
+from runner.providers.services import base_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,21 +69,21 @@ class Service:
     """One batch API."""
 
     make: Callable[[], BatchApi]
-    base: str | None
-    """Its address where a model's api_base is null; None where every account has one of its own."""
+    provider: str
+    """Whose it is: its name in services.SERVICES, which has its address."""
     key_is_account: bool = True
     """Whether a batch belongs to its key. A token that changes by the hour belongs to no batch."""
 
 
 SERVICES: Mapping[str, Service] = {
-    "openai": Service(_openai, "https://api.openai.com/v1"),
-    "groq": Service(_groq, "https://api.groq.com/openai/v1"),
-    "kluster": Service(_kluster, "https://api.kluster.ai/v1"),
-    "anthropic": Service(_anthropic, "https://api.anthropic.com"),
-    "gemini": Service(_gemini, "https://generativelanguage.googleapis.com/v1beta"),
-    "vertex": Service(_vertex, None, key_is_account=False),
-    "xai": Service(_xai, "https://api.x.ai/v1"),
-    "mistral": Service(_mistral, "https://api.mistral.ai/v1"),
+    "openai": Service(_openai, "openai"),
+    "groq": Service(_groq, "groq"),
+    "kluster": Service(_kluster, "kluster"),
+    "anthropic": Service(_anthropic, "anthropic"),
+    "gemini": Service(_gemini, "gemini"),
+    "vertex": Service(_vertex, "vertex_ai", key_is_account=False),
+    "xai": Service(_xai, "xai"),
+    "mistral": Service(_mistral, "mistral"),
 }
 
 
@@ -97,10 +98,10 @@ def service_of(model: Model) -> Service:
 
 def account_for(model: Model, api_key: str | None) -> Account:
     """Address and key for a model's batches. ConfigError where an address must be stated and is not."""
-    base = model.api_base or service_of(model).base
-    if base is None:
+    base = base_of(service_of(model).provider, model.api_base)
+    if not base:
         example = "https://us-central1-aiplatform.googleapis.com/v1/projects/PROJECT/locations/us-central1"
         message = "must name the project and the location"
         advice = f"runner model.{model.name}.api_base={example}"
         raise ConfigError(message, where=f"model/{model.name}.yaml", key="api_base", advice=advice)
-    return Account(base.rstrip("/"), api_key)
+    return Account(base, api_key)

@@ -232,7 +232,7 @@ def _difference_cell(
     p = known(each.p_holm)
     mark = "*" if p is not None and p < SURE else ""
     tip = f"{left} minus {right} · {each.pairs} pairs · p (Holm) {formatting.p_value(each.p_holm)}"
-    return HeatCell(formatting.signed(value, question) + mark, "", palette.step(value, -wide, wide), tip)
+    return HeatCell(formatting.difference(value, question) + mark, "", palette.step(value, -wide, wide), tip)
 
 
 def _listed(found: Sequence[stats.PairedDifference], questions: Sequence[Question]) -> tuple[LevelDifference, ...]:
@@ -248,7 +248,7 @@ def _listed(found: Sequence[stats.PairedDifference], questions: Sequence[Questio
             question=asked[each.question].label or each.question,
             left=each.left or "none sent",
             right=each.right or "none sent",
-            difference=formatting.signed(each.difference, asked[each.question]),
+            difference=formatting.difference(each.difference, asked[each.question]),
             span=formatting.difference_span(each.interval, asked[each.question]),
             effect=formatting.plain(each.effect),
             p=formatting.p_value(each.p_holm),

@@ -13,7 +13,7 @@ LIGHT = ("#f3f8ec", "#d6edd0", "#a9dcc4", "#78c8c2", "#4aaec4", "#338fbb", "#2f6
 DARK = ("#1d2436", "#28365e", "#2b5080", "#28708f", "#2a9090", "#4aae80", "#8cc765", "#cbdb57", "#f6ec62")
 """Low to high: on a dark page what is high is bright."""
 AWAY_LIGHT = ("#a2451a", "#d97a42", "#f3b98d", "#fbe6d6", "#f6f6f4", "#d9e6f7", "#97bdeb", "#4c88d2", "#1f559f")
-"""For differences: below nought, nought in the middle, above."""
+"""For differences: below zero, zero in the middle, above."""
 AWAY_DARK = ("#ffa468", "#d1743c", "#8e4c27", "#4a2e22", "#23262f", "#213650", "#2a5a91", "#4d8bd6", "#8fc0ff")
 
 

@@ -6,7 +6,9 @@ import json
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner.reporting.formatting import NONE, between, p_value, plain
 from runner.reporting.stats.values import Interval, PairedDifference, Statistics, Summary, Undefined, known
+from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,9 +68,9 @@ def _summaries(axis: str, found: list[Summary]) -> Table:
             "" if same else summary.level or "none sent",
             summary.question,
             f"{summary.n}",
-            _short(summary.mean),
-            _short(summary.sd),
-            _short(summary.median),
+            plain(summary.mean),
+            plain(summary.sd),
+            plain(summary.median),
             _range(summary.interval),
             "" if same else _unscorable(summary),
         )
@@ -91,10 +93,10 @@ def _differences(axis: str, found: tuple[PairedDifference, ...]) -> Table:
             each.question,
             f"{each.left or 'none sent'} - {each.right or 'none sent'}",
             f"{each.pairs}",
-            _short(each.difference),
+            plain(each.difference),
             _range(each.interval),
-            _short(each.effect),
-            _p(each.p_holm),
+            plain(each.effect),
+            p_value(each.p_holm),
         )
         for each in sorted(found, key=_by_p)
     ]
@@ -113,10 +115,10 @@ def _anovas(statistics: Statistics) -> Table:
             anova.question,
             term.name,
             f"{_whole(term.df)}, {_whole(anova.residual_df)}",
-            _short(term.f),
-            _p(term.p),
-            _short(term.eta2, 4),
-            _short(term.eta2_partial, 4),
+            plain(term.f),
+            p_value(term.p),
+            plain(term.eta2, 4),
+            plain(term.eta2_partial, 4),
         )
         for anova in statistics.anovas
         for term in anova.terms
@@ -127,7 +129,7 @@ def _anovas(statistics: Statistics) -> Table:
 def _kruskal(statistics: Statistics) -> Table:
     columns = ("question", "factor", "groups", "n", "H", "p", "eta²")
     lines = [
-        (each.question, each.factor, f"{each.groups}", f"{each.n}", _short(each.h), _p(each.p), _short(each.eta2, 4))
+        (each.question, each.factor, f"{each.groups}", f"{each.n}", plain(each.h), p_value(each.p), plain(each.eta2, 4))
         for each in statistics.kruskal
     ]
     return _filled(_table("Kruskal-Wallis", columns), lines)
@@ -136,7 +138,7 @@ def _kruskal(statistics: Statistics) -> Table:
 def _agreement(statistics: Statistics) -> Table:
     columns = ("question", "among", "measure", "units", "raters", "value")
     lines = [
-        (each.question, each.among, each.measure, f"{each.units}", f"{each.raters}", _short(each.value, 3))
+        (each.question, each.among, each.measure, f"{each.units}", f"{each.raters}", plain(each.value, 3))
         for each in statistics.agreement
         if known(each.value) is not None
     ]
@@ -162,12 +164,9 @@ def _missing(statistics: Statistics) -> Iterator[tuple[str, str]]:
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    shown.min_width = len(title)  # or rich folds the title over a narrow table
+    shown = empty_table(title)
     for column in columns:
         least = 11 if column == "question" else None  # names of models have more places to break
         justify: Literal["left", "right"] = "right" if column in WHOLE else "left"
@@ -192,32 +191,19 @@ def _cut(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]],
     return shown
 
 
-def _short(number: Number, digits: int = 2) -> str:
-    value = known(number)
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
 def _whole(number: Number) -> str:
     value = known(number)
-    return "-" if value is None else f"{value:g}"
+    return NONE if value is None else f"{value:g}"
 
 
 def _range(interval: Interval) -> str:
-    low, high = known(interval.low), known(interval.high)
-    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
-
-
-def _p(number: Number) -> str:
-    value = known(number)
-    if value is None:
-        return "-"
-    return "< .0001" if value < 0.0001 else f"{value:.4f}"
+    return between(interval) or NONE
 
 
 def _unscorable(summary: Summary) -> str:
     """The share, and below it the most frequent reasons: "3.0%", "empty 2", "no_score 1"."""
     share = known(summary.unscorable_share)
     if share is None or not summary.reasons:
-        return "-" if share is None else "0%"
+        return NONE if share is None else "0%"
     reasons = sorted(summary.reasons.items(), key=lambda found: -found[1])[:2]
     return "\n".join((f"{share:.1%}", *(f"{kind} {count}" for kind, count in reasons)))

@@ -8,7 +8,7 @@ N. Shirahama's study of literary texts (llm-literary-analysis, llm-emotional-ind
 design comes from; facts and formats of it are in `form`.
 """
 
-from runner.results.study.check import VendorCheck, render_check
+from runner.results.study.check import VendorCheck
 from runner.results.study.export import Exported, export
 from runner.results.study.form import PROMPT, QUESTIONS
 from runner.results.study.imported import Imported, Unreadable, Written, read, write_run
@@ -23,6 +23,5 @@ __all__ = [
     "Written",
     "export",
     "read",
-    "render_check",
     "write_run",
 ]

@@ -7,13 +7,11 @@ with a reason for every question. intact: decoded without a replacement characte
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from rich.table import Table
 
     from runner.records import Row
 
@@ -48,26 +46,3 @@ def by_vendor(rows: Iterable[Row], unread: Iterable[str]) -> list[VendorCheck]:
     for vendor in unread:
         found.setdefault(vendor, VendorCheck(vendor)).files += 1
     return [found[vendor] for vendor in sorted(found)]
-
-
-def render_check(lines: Iterable[VendorCheck]) -> Table:
-    """The check for a terminal of 80 columns."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(title="Check by vendor", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.show_edge, shown.min_width = False, len("Check by vendor")
-    shown.add_column("vendor", overflow="fold")
-    for name in ("files", "valid", "metadata", "in 0-100", "reasons", "Unicode"):
-        shown.add_column(name, justify="right")
-    for line in lines:
-        counts = [getattr(line, field.name) for field in fields(line)[2:]]
-        shares = (_share(count, line.files) for count in counts[1:])
-        shown.add_row(Text(line.vendor), f"{line.files}", f"{line.valid} {_share(line.valid, line.files)}", *shares)
-    return shown
-
-
-def _share(count: int, files: int) -> str:
-    """Whole per cent; 100% and 0% are said only of all and of none."""
-    return f"{count / files:.0%}" if count in {0, files} else f"{min(max(round(100 * count / files), 1), 99)}%"

@@ -7,12 +7,12 @@ was sent. A table without `developer`, as the study's own collecting script writ
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import shlex
 from typing import TYPE_CHECKING
 
+from runner.config.sources.encoding import MARKS, decoded
 from runner.errors import ConfigError, nearest
 from runner.records import Problem, Scored, Unscorable
 from runner.results.study.form import QUESTIONS, row_of
@@ -45,13 +45,12 @@ def read_lines(raw: bytes, where: str) -> Iterator[tuple[int, str | None, Row | 
 
 
 def _decoded(raw: bytes, where: str) -> str:
-    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if not raw.startswith(MARKS):
+        return decoded(raw, where)
     try:
-        return raw.decode(encoding)
+        return raw.decode("utf-16")
     except UnicodeDecodeError as error:
-        advice = f"iconv -f CP932 -t UTF-8 {shlex.quote(where)} > utf8.csv; runner import utf8.csv"
-        message = f"is not {encoding.upper().removesuffix('-SIG')} from byte {error.start} on"
-        raise ConfigError(message, where=where, advice=advice) from error
+        raise ConfigError(f"is not UTF-16 from byte {error.start} on", where=where) from error
 
 
 def _check_columns(columns: list[str], where: str) -> None:
@@ -104,7 +103,8 @@ def _reading(cells: Mapping[str, str]) -> Reading:
         scores[question.name] = value if isinstance(value, float) else None
         reasons[question.name] = cells.get(f"Q{place}reason") or None
         if not isinstance(value, float):
-            problems.append(value or Problem("missing_question", f"{question.name}: no answer"))
+            missing = Problem("missing_question", f"{question.name}: no answer")
+            problems.append(value if isinstance(value, Problem) else missing)
     if not problems:
         return Scored({name: score for name, score in scores.items() if score is not None}, reasons)
     kinds = {problem.kind for problem in problems}

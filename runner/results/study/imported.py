@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runner.config.settings import identity_of
 from runner.errors import ConfigError
 from runner.records import RECORD_VERSION, Batch, Experiment, Model, Persona, Prices, Sampling, Text, Tracking
 from runner.results import files, manifest, summary
@@ -243,7 +244,7 @@ def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[
         "status": "FINISHED",
         "error": None,
         "overrides": [],
-        "config_sha256": manifest.identity_of(experiment),
+        "config_sha256": identity_of(experiment),
         "trials": len(imported.rows),
         **{outcome: outcomes[outcome] for outcome in ("scored", "unscorable", "failed")},
         "from_ledger": 0,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runner import score
+from runner.config.sources.encoding import maybe
 from runner.records import Reply
 from runner.results.study.form import QUESTIONS, row_of
 from runner.results.study.head import read_head, read_name
@@ -46,7 +47,7 @@ def read_reply(raw: bytes, stem: str, vendor: str) -> tuple[Row, Mapping[str, fl
         names,
         repetition=_repetition(head.values.get("trial"), named.get("trial")),
         temperature=_temperature(head.values.get("temperature"), named.get("heat")),
-        reading=score.read(Reply(text=reply, finish=None), QUESTIONS, "labelled"),
+        reading=score.read(Reply(text=body, finish=None), QUESTIONS, "labelled"),
         reply=reply,
         time=time_of(head.values.get("timestamp", "")),
     )
@@ -86,7 +87,7 @@ def _decoded(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"is not UTF-8 from byte {error.start} on") from error
+        raise UnreadableError(f"is not UTF-8 from byte {error.start} on{maybe(raw)}") from error
 
 
 def _agreed(name: str, in_head: str | None, in_name: str | None) -> str:

@@ -189,7 +189,7 @@ def _status(world: World, job: BatchJob) -> str:
 
 
 def shown(world: World, job: BatchJob, origin: str) -> dict[str, Any]:
-    """A batch as Anthropic describes it; counts stay nought until it has ended."""
+    """A batch as Anthropic describes it; counts stay zero until it has ended."""
     status = _status(world, job)
     over = status == "ended"
     tally = job.tally if over else {}

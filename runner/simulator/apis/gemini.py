@@ -298,7 +298,7 @@ def shown(world: World, job: BatchJob) -> dict[str, Any]:
 
 
 def _stats(job: BatchJob, total: int, *, over: bool) -> dict[str, str]:
-    """A count that is nought is left out."""
+    """A count that is zero is left out."""
     counts = {
         "requestCount": total,
         "successfulRequestCount": job.tally.get("succeeded", 0) if over else 0,

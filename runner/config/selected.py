@@ -1,0 +1,85 @@
+"""Which config file of those that a command line selects says something: its defaults list, or one of its keys.
+
+Hydra merges all defaults lists into one before it looks for their files, and names the first file for whatever it does
+not find. So the files are read again, as YAML alone, and in the order in which one leads to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One choice of a defaults list: in which file (`group/name.yaml`), of which group, which name."""
+
+    file: str
+    group: str
+    name: str | None
+
+
+def choices(words: Sequence[str], folders: Sequence[Path]) -> Iterator[Entry]:
+    """What the defaults lists of all selected files choose. `folders` are the config folders, in order of precedence.
+
+    A file that cannot be found or read is passed over: whoever asks has an error of its own about it.
+    """
+    waiting = [("", "config"), *_typed(words)]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        group, name = waiting.pop(0)
+        if (group, name) in seen:
+            continue
+        seen.add((group, name))
+        file = f"{group}/{name}.yaml".lstrip("/")
+        for entry in _defaults(_content(file, folders).get("defaults"), file, group):
+            yield entry
+            if entry.name is not None:
+                waiting.append((entry.group, entry.name))
+
+
+def _typed(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Group and name of each choice on a command line: group=name, +group=[a,b], group@package=a,b."""
+    for word in words:
+        key, equals, value = word.lstrip("+").partition("=")
+        if equals and "." not in key and not key.startswith("-"):
+            group = key.partition("@")[0]
+            yield from ((group, name.strip(" '\"")) for name in value.strip("[]").split(",") if name.strip())
+
+
+def _content(file: str, folders: Sequence[Path]) -> dict[str, Any]:
+    for folder in folders:
+        try:
+            found = yaml.safe_load((folder / file).read_bytes())
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _defaults(listed: Any, file: str, here: str) -> Iterator[Entry]:
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, str) and item != "_self_":
+            yield Entry(file, *_parted(item, here))
+        elif isinstance(item, dict):
+            for key, value in item.items():
+                group = _group(str(key).split()[-1].partition("@")[0], here)
+                for name in value if isinstance(value, list) else [value]:
+                    yield Entry(file, group, None if name is None else str(name))
+
+
+def _group(stated: str, here: str) -> str:
+    """A group from the root: one that is not written with a slash lies below its file's own."""
+    return stated[1:] if stated.startswith("/") else f"{here}/{stated}".strip("/")
+
+
+def _parted(item: str, here: str) -> tuple[str, str]:
+    """Group and name of an entry without a group of its own: a file beside this one, or from the root."""
+    group, _, name = _group(item, here).rpartition("/")
+    return group, name
