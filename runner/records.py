@@ -396,6 +396,10 @@ class Failure:
     attempts: int
     route: Route = "live"
     """How it was asked for."""
+    reply: str | None = None
+    """What the model wrote, where its own provider refused that text."""
+    time: str | None = None
+    """When the provider judged the text, as in an Answer; None where it did not come so far."""
 
 
 @dataclass(frozen=True, slots=True)

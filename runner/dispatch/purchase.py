@@ -278,8 +278,8 @@ class _Counting:
         self.purchase.failures[failure.key] = failure  # at once: a second Ctrl-C ends a dispatch without a result
         self.observer.failed(trial, failure)
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        self.observer.waiting(model, kind, wait_s)
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
+        self.observer.waiting(model, kind, wait_s, reason)
 
     def batch(self, entry: BatchRecord) -> None:
         self.observer.batch(entry)

@@ -100,8 +100,9 @@ def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
     for row in files.read_rows(job.folder / "results.jsonl"):
         if row.problem is not None and row.problem.kind == PENDING:
             waiting.add(row.key)
-        elif row.problem is not None and row.outcome == "failed":
-            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts, row.route)
+        elif row.problem is not None and row.source is None:
+            failure = Failure(row.key, row.problem, row.attempts, route=row.route, reply=row.reply, time=row.time)
+            purchase.failures[row.key] = failure
         elif row.source == "bought":
             purchase.bought.add(row.key)
     if waiting:

@@ -16,8 +16,9 @@ from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
 if TYPE_CHECKING:
     from runner.records import Answer, PromptTemplate, Reading, Source, Trial
 
-NO_REPLY = Reply(text=None, finish=None)
-"""Of a trial that failed."""
+REFUSED = "refused"
+"""Kind of a text that a filter or a policy turned away. As an error it counts as it does in a reply, so that refusal
+rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider refused."""
 
 
 @dataclass(slots=True)
@@ -51,20 +52,22 @@ class Reader:
         )
 
     def failed(self, trial: Trial, failure: Failure) -> Row:
-        """The row of a trial that has none."""
+        """The row of a trial that has none. What a filter turned away was not billed."""
+        refused = failure.problem.kind == REFUSED
+        judged = refused or failure.reply is not None
         return self._row(
             trial,
-            NO_REPLY,
+            Reply(text=failure.reply, finish=None),
             route=failure.route,
-            outcome="failed",
+            outcome="unscorable" if judged else "failed",
             scores=self._nothing,
             reasons=self._nothing,
             problem=failure.problem,
             attempts=failure.attempts,
             latency_s=None,
-            price_usd=None,
-            saved_usd=None,
-            time=None,
+            price_usd=0.0 if refused and failure.reply is None else None,
+            saved_usd=0.0 if refused and failure.reply is None else None,
+            time=failure.time,
             source=None,
         )
 

@@ -316,7 +316,7 @@ class Kept:
     def failed(self, trial: Trial, failure: Failure) -> None:
         """Nothing."""
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
         """Nothing."""
 
     def batch(self, entry: BatchRecord) -> None:

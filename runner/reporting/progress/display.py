@@ -96,9 +96,13 @@ class Progress:
     def _write(self) -> None:
         self._say(render.first_line(self.sampler.sample()))
         next_s = LINES_S[0][1]
+        said: set[str] = set()
         while not self._ended.wait(LOOK_S):
             self._tell()
             snapshot = self.sampler.sample()
+            for why in (why for why in render.stuck_lines(snapshot) if why not in said):
+                said.add(why)
+                self._say(why)
             if snapshot.elapsed_s >= next_s:
                 self._say(render.line(snapshot))
                 next_s = snapshot.elapsed_s + next(every for until, every in LINES_S if snapshot.elapsed_s < until)

@@ -21,6 +21,8 @@ MOST_BATCHES = 8
 BAR = range(6, 31)
 """How wide a bar may be, in characters."""
 NAME = 24
+MOST_STUCK = 3
+"""Lines that say why nothing moves."""
 
 
 # ---- a terminal ------------------------------------------------------------------------------------------------------
@@ -31,7 +33,8 @@ def display(snapshot: Snapshot, width: int, height: int) -> Text:
     from rich.text import Text
 
     batches = _batch_lines(snapshot, width)
-    foot = [line[: width - 1] for line in (_foot(snapshot), _why(snapshot), _stopping(snapshot)) if line]
+    stuck = stuck_lines(snapshot)
+    foot = [line[: width - 1] for line in (_foot(snapshot), _why(snapshot), *stuck, _stopping(snapshot)) if line]
     shown, hidden = _fitting(snapshot.models, max(1, height - 3 - len(batches) - len(foot)))
     lines = _model_lines(shown, width, Text)
     if hidden:
@@ -113,6 +116,12 @@ def _foot(snapshot: Snapshot) -> str:
     return " · ".join(parts)
 
 
+def _stuck(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Models that nothing is answered of, and why: one for each reason, the first few."""
+    by_reason = {line.stuck: line.name for line in reversed(snapshot.models) if line.stuck}
+    return [(name, why) for why, name in reversed(by_reason.items())][:MOST_STUCK]
+
+
 def _left(total: ModelProgress) -> str:
     return f"{duration(total.left_s)} left" if total.done < total.planned and total.left_s is not None else ""
 
@@ -140,6 +149,11 @@ def line(snapshot: Snapshot) -> str:
     return ", ".join(parts) + (", nothing more is sent" if snapshot.stopping else "")
 
 
+def stuck_lines(snapshot: Snapshot) -> list[str]:
+    """Why nothing moves, a line a reason."""
+    return [f"{name} waits: {why}" for name, why in _stuck(snapshot)]
+
+
 def last_line(snapshot: Snapshot) -> str:
     """What has happened."""
     total, seconds = snapshot.total, snapshot.elapsed_s
@@ -156,7 +170,8 @@ def event(what: Retried | Failed | BatchRecord | str) -> str:
         case str():
             return what
         case Retried():
-            return f"{what.model}: {what.kind}, again in {duration(what.wait_s)}"
+            because = f" ({what.reason})" if what.reason else ""
+            return f"{what.model}: {what.kind}{because}, again in {duration(what.wait_s)}"
         case Failed():
             trial, problem = what.trial, what.failure.problem
             return f"{trial.cell.name}/{trial.text.name} #{trial.repetition} failed: {problem.kind}: {problem.message}"

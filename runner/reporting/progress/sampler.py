@@ -21,6 +21,8 @@ RATE_S = 10.0
 LEFT_S = 60.0
 """Seconds whose pace tells how long the rest takes, where ENOUGH ended in them; else the pace since the start."""
 ENOUGH = 10
+STUCK_S = 1.5
+"""Seconds of failing attempts, and not one answer between, after which it is said why nothing moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class ModelProgress:
     """Requests a second."""
     left_s: float | None
     """None where nobody can tell."""
+    stuck: str = ""
+    """Why nothing moves, where attempts fail and none was answered since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Sampler:
             failed=counted.failed,
             rate=recent / recent_s if recent_s > 0 else 0.0,
             left_s=0.0 if left <= 0 else left / pace if pace > 0 and counted.live else None,
+            stuck=_stuck(counted, now),
         )
 
     def _since(self, name: str, now: float, seconds: float) -> tuple[int, float]:
@@ -145,6 +150,15 @@ class Sampler:
             (seen for seen in reversed(self._seen) if seen[0] <= now - seconds), (self._began_s, dict[str, int]())
         )
         return self._seen[-1][1].get(name, 0) - before.get(name, 0), now - then
+
+
+def _stuck(counted: ModelCounts, now: float) -> str:
+    trouble = counted.trouble
+    if trouble is None or counted.done >= counted.planned or counted.live > trouble.live:
+        return ""
+    if now - trouble.since_s < STUCK_S:
+        return ""
+    return f"{trouble.kind}: {trouble.reason}" if trouble.reason else trouble.kind
 
 
 def _sum(models: tuple[ModelProgress, ...]) -> ModelProgress:
