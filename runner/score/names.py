@@ -78,7 +78,7 @@ _FAMILIES = tuple(
 )
 """Words that models use for one another, in any language that replies come in. Where two questions share one, it names
 neither."""
-_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z")
+_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z|[:=]\s*[-–—]")
 """What makes words no name of a question: 面白さ > 90 does not say that it is 90."""
 _IN_ANGLES = re.compile(r"<([^<>]{1,60})>")
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
@@ -124,6 +124,8 @@ class Sheet:
             return place
         words = without_declarations(plain(head))
         if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
+            return None
+        if any(unicodedata.category(sign) in ("Sm", "Sc") and sign not in "|→=`^" for sign in words):
             return None
         key = fold(words)
         return self.merged.get(key) or self._numbered(key)

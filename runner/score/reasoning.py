@@ -80,7 +80,7 @@ _HEADING = re.compile(
     r"|(?:inner|internal)[ -](?:monologue|thoughts?)|analysis|brainstorm(?:ing)?|working|step[ -]by[ -]step(?:[ "
     r"-]reasoning)?"
     r"|let(?: me|'s) think[^\n]{0,40}|(?:draft|tentative|provisional|preliminary)\s*(?:scores?|ratings?|answers?)"
-    r"|思考(?:過程|プロセス|内容)?|下書き|草案|草稿|推論(?:過程)?|検討(?:過程)?|考え(?:方|中)?|内心|分析|考察"
+    r"|思考(?:過程|プロセス|内容|中)?|下書き|草案|草稿|推論(?:過程)?|検討(?:過程)?|考え(?:方|中)?|内心|分析|考察"
     r"|(?:仮|暫定)(?:の|的な)?(?:評価|採点|回答|スコア)"
     r"|(?P<final>(?:final|actual|official)\s*(?:answers?|scores?|ratings?|evaluation|response|output|verdict|results?)?"
     r"|answers?|response|output|最終(?:的な)?(?:回答|評価|結果|答え|出力|採点|スコア)?|回答|答え|解答|結論|出力"
