@@ -25,7 +25,7 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r"\s*(?:```|~~~|(?:[-*_=]\s?){3,80}$)")
 _JSON = re.compile(r"\s*[{}\"'“]")
 """A line of JSON, which is not for this module."""
-_DECORATION = re.compile(r"[\s>*_#\-•・●○◆◇■□▼|`]*")
+_DECORATION = re.compile(r"[\s>*_#\-•・●○◆◇■□▼|`①-⑳❶-❿]*")
 _COLON = re.compile(r"[:=→]")
 _CLOSING = re.compile(r"[)\]】」』]")
 _BEFORE_NUMBER = re.compile(
@@ -84,6 +84,8 @@ _HTML = re.compile(
     r"</?(?:p|div|span|li|ul|ol|b|strong|em|i|u|h[1-6]|center|font|section)(?:\s[^<>]{0,80})?>", re.IGNORECASE
 )
 _MAX_NUMBER = 20
+_MAX_ANSWERS = 1_000
+"""Parts of answers in a reply, and names of questions in a line: more is no reply, and takes time to go through."""
 _ANSWER = listed(
     "answer finalanswer finalscore finalrating myscore myrating myanswer 回答 答え 最終回答 最終評価 私の評価"
 )
@@ -237,28 +239,37 @@ class _Reader:
         """The parts of answers in their order, and True where the last one reaches the end of `text`."""
         table: list[tables.Row] = []
         for line in _BREAK.split(text):
-            if not line or line.isspace():
-                if self.open is not None:
-                    self.open.lines.append(line)
-                continue
-            if "<" in line:
-                line = _HTML.sub("", line)  # noqa: PLW2901
-            row = self._row(line)
+            if len(self.found) > _MAX_ANSWERS:
+                break
+            bare = _HTML.sub("", line) if "<" in line else line
+            row = self._row(bare)
             if row is not None:
                 table.append(row)
-                continue
-            if table and self._table(table):
-                self.open = None
-            table = []
-            if _FENCE.match(line):
-                self.open = None
-            elif _JSON.match(line):
-                self._json(line)
-            else:
-                self._lines(line)
+            elif bare and not bare.isspace():
+                self._end(table)
+                self._read(bare)
+            elif self.open is not None:
+                self.open.lines.append(bare)
+        self._end(table)
+        if len(self.found) > _MAX_ANSWERS:
+            for segment in self.found:
+                segment.unclear = True  # What is left unread could say otherwise.
+        return self.found, self.open is not None
+
+    def _end(self, table: list[tables.Row]) -> None:
+        """What follows a table that held answers belongs to none of them."""
         if table and self._table(table):
             self.open = None
-        return self.found, self.open is not None
+        table.clear()
+
+    def _read(self, line: str) -> None:
+        """A line that is no row of a table."""
+        if _FENCE.match(line):
+            self.open = None
+        elif _JSON.match(line):
+            self._json(line)
+        else:
+            self._lines(line)
 
     def _json(self, line: str) -> None:
         """A line of JSON is another module's, unless it only begins with a quotation mark."""
@@ -342,6 +353,8 @@ class _Reader:
     def _starts(self, line: str) -> Iterator[int]:
         marked = plain(line)
         names = list(self.sheet.words.finditer(lower(marked)))
+        if len(names) > _MAX_ANSWERS:
+            return
         numbered = marked.count("Q") + marked.count("q") > 1
         if len(names) < 2 and not numbered and (not names or names[0].start() < 12):
             return

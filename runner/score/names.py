@@ -83,6 +83,8 @@ _NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z|[:=]\s*[
 _IN_ANGLES = re.compile(r"<([^<>]{1,60})>")
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
 _MAX_HEAD = 120
+_MOST_QUESTIONS = 30
+"""A number before a name that is larger counts no questions."""
 
 
 def fold(words: str) -> str:
@@ -141,7 +143,7 @@ class Sheet:
                 return index, self.own[index][rest]
             if marker and (not rest or rest in WORDS):
                 return index, WORDS.get(rest, "both")
-        return self.merged.get(rest)
+        return self.merged.get(rest) if index < _MOST_QUESTIONS else None
 
 
 @lru_cache(maxsize=4096)
