@@ -118,6 +118,8 @@ class Session:
             raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
             self._say(f"live, as they have no batch API: {', '.join(names)}")
+        if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
+            self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 

@@ -28,7 +28,8 @@ HERE = ("127.0.0.1", "localhost", "::1")
 """Hosts that are this machine."""
 FIRST_POLL_HERE_S = 0.05
 MAX_POLL_HERE_S = 0.5
-"""As Batch.first_poll_s and max_poll_s, for a server on this machine."""
+FIND_HERE_S = 5.0
+"""As Batch.first_poll_s, max_poll_s and find_s, for a server on this machine."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -404,7 +405,7 @@ def polled(batch: Batch, models: Iterable[Model]) -> Batch:
     """
     addresses = [model.api_base for model in models if model.capability.batch is not None]
     if addresses and all(address and urlsplit(address).hostname in HERE for address in addresses):
-        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S)
+        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S, find_s=FIND_HERE_S)
     return batch
 
 
