@@ -76,6 +76,8 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [
         {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL} for model in whole["models"]
     ]
+    # What is as it was before there was a choice hashes as it did then.
+    identity["prompt"] = {name: value for name, value in whole["prompt"].items() if name != "rescale" or value}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

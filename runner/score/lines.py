@@ -49,7 +49,8 @@ _VALUE = re.compile(
 )
 """The begin of a value. A number with a plain word behind it is a sentence: 面白さ: 3つの理由があります."""
 _CHAINED = re.compile(
-    r"([\s*_`\"']*[-+]?\.?[0-9]+(?:\.[0-9]+)?\s*(?:点|points?|%)?(?:\s*(?:/|out of)\s*[0-9]+\s*点?)?[\s*_`\"']*)"
+    r"([\s*_`\"']{0,12}[-+]?\.?[0-9]+(?:\.[0-9]+)?\s{0,8}(?:点|points?|%)?(?:\s{0,8}(?:/|out "
+    r"of)\s{0,8}[0-9]+\s{0,8}点?)?[\s*_`\"']{0,12})"
     r"(?:[\s,、;|/。]+(?=\S)|(?=[(\[]))"
 )
 _VALUE_ENDS = re.compile(
@@ -388,9 +389,10 @@ class _Reader:
             if name[0].isascii() and not _is_word(marked, name):
                 continue
             behind = BEHIND_NAME.match(marked, name.end())
-            window = max(0, name.start() - 16)
-            before = BEFORE_NAME.search(marked, window, name.start())
-            if behind is None or before is None:
+            if behind is None or not (behind["colon"] or behind["number"]):
+                continue
+            before = BEFORE_NAME.search(marked, max(0, name.start() - 16), name.start())
+            if before is None:
                 continue
             sure = bool(behind["colon"] and (behind["part"] or before["q"]))
             if sure or behind["number"]:
