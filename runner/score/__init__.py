@@ -6,8 +6,8 @@ than the one asked for is read all the same. tests/score/corpus holds examples o
 
     what models write                                             how it is read
     ------------------------------------------------------------  ----------------------------------------------------
-    <think> … </think>, [THINK], ◁think▷, channels, 【思考】, a     left out: drafts are no answers; where a block is not
-      heading `Draft:`; any pair of tags of an unknown name         closed, all that follows: truncated
+    <think> … </think>, [THINK], ◁think▷, channels, 【思考】,      left out: drafts are no answers; where it is open, so
+      a heading `Draft:`; a pair of tags of an unknown name         is all behind it: truncated
     code fences, text before and after, <|im_end|>, </s>, HTML    passed over
     full-width forms, digits of any script, marks nobody sees     as their ASCII forms
     a number in quotes or with a unit: "75", 75点, 75 points      75
