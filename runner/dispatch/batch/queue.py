@@ -52,6 +52,8 @@ class BatchQueue:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
+    stops: dict[str, Problem] = field(default_factory=dict)
+    """What ended the batches of a whole account, by its fingerprint, or of one model; shared by all queues."""
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _capacity: EnqueuedCapacity = field(init=False)
@@ -130,6 +132,8 @@ class BatchQueue:
         """Why nothing more is sent; None where it is."""
         if self.lifecycle.waiting.over:
             return Problem(NOT_SENT, "the run was interrupted before this request was sent")
+        if (ended := self.stops.get(self.lifecycle.fingerprint) or self.stops.get(self._name)) is not None:
+            return Problem("stopped", f"stopped: {ended.message}")
         if (stopped := self.breaker.open) is not None:
             return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
         return None
@@ -191,6 +195,7 @@ class BatchQueue:
         try:
             try:
                 entry = await self.lifecycle.send(entry)
+                self._stop_for_money(entry)
             finally:
                 self._sending.release()
             if entry.state == "sent":
@@ -285,6 +290,17 @@ class BatchQueue:
         if entry.state == "refused" and items:
             self.breaker.record_fatal(items[0].kind, entry.note)
         await self._apart(entry, items)
+
+    def _stop_for_money(self, entry: BatchRecord) -> None:
+        """Money or a long quota that is gone stops the account's models, or the one that has a quota of its own."""
+        refusal = self.lifecycle.sending.refusals.get(entry.id)
+        if refusal is not None and refusal.kind == "quota":
+            whose = self.lifecycle.fingerprint if refusal.scope == "account" else self._name
+            self.stops[whose] = Problem(refusal.kind, entry.note)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.lifecycle.fingerprint} {self.wanted.model.id}"
 
     async def _apart(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         groups = by_next_action(items, self.lifecycle.settings)
