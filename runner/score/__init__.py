@@ -2,37 +2,47 @@
 
 `read` never raises and never makes a score up: each score is a number that stands in the reply, in the place of the
 answer, within its question's range. Two different answers to one question are no answer. A reply in the other format
-than the one asked for is read all the same. tests/corpus/replies.yaml holds examples of every line below.
+than the one asked for is read all the same. tests/score/corpus holds examples of every line below.
 
     what models write                                             how it is read
     ------------------------------------------------------------  ----------------------------------------------------
-    <think> … </think> before the reply                           left out: drafts are no answers
-    code fences, text before and after                            passed over
-    full-width digits, colons, brackets                           as their ASCII forms
+    <think> … </think>, [THINK], ◁think▷, channels, 【思考】,      left out: drafts are no answers; where it is open, so
+      a heading `Draft:`; a pair of tags of an unknown name         is all behind it: truncated
+    code fences, text before and after, <|im_end|>, </s>, HTML    passed over
+    full-width forms, digits of any script, marks nobody sees     as their ASCII forms
     a number in quotes or with a unit: "75", 75点, 75 points      75
-    75/100, 75 out of 100, 100点中75点                            75 on a scale from 0 to 100, else not_a_number
-    75%                                                           75 on a scale from 0 to 100, else not_a_number
-    70-80, 70〜80, 70 or 80                                       ambiguous
+    七十五, <b>75</b>, 75 (75点), 75（第2段落が良い）               75
+    75/100, 75 out of 100, 100点中75点, 0〜100で75                75 on a scale from 0 to 100, else other_scale
+    75%                                                           75 on a scale from 0 to 100, else other_scale
+    a scale that is not the question's in the label, a key, a     other_scale; with prompt.X.rescale=true converted,
+      heading, beside or above the answers: "max": 10             and what was stated is kept too
+    70-80, 70〜80, 70 or 80, 7 5, 75 → 60                         ambiguous
+    a column or key of another reader or quantity, an example     ambiguous, or no_score
+    >90, 90以上, at least 90, 〜90                                 not_a_number: a bound is no score
     0-100 on a scale from 0 to 100                                the prompt's own placeholder: no answer
-    NaN, Infinity, true, null, "high", 高い, 七十五               not_a_number
+    NaN, Infinity, true, null, "high", 高い, seventy-five         not_a_number
     120, -5                                                       out_of_range, and no score
-    a label, Q1, other case or spacing in place of the name       the same question; a label outweighs its number
+    a label, Q1, other case or spacing in place of the name,      the same question; a label outweighs its number
+      a near word (Interest, angry)
     {"fun": 75, "fun_reason": …}                                  like {"fun": {"score": 75, "reason": …}}
     {"scores": {"fun": 75}, "reasons": {"fun": …}}                likewise
     [{"question": "fun", "score": 75, …}, …]                      likewise
-    one object a question; an object without its braces           likewise
+    one object a question; an object without its braces; JSON     likewise
+      in a string
     {"score": 75, "reason": …}, Score: 75, 75                     the answer where exactly one question is asked
     trailing, missing, full-width commas; comments; bare or       read by a second, tolerant pass
       single-quoted keys; quotes, line breaks inside a reason
     Q1. 面白さ(数値): 75 in bold, lists, headings, tables;        the same; order and blank lines do not matter
       no part word, (value), の評価, レベル, 「面白さ」
-    several answers on one line                                   each read
+    several answers on one line, parted by blanks or nothing      each read
     no reason                                                     the score stands, its reason is None
     a reason over several lines                                   kept whole, up to the next answer
-    the same question twice, two objects                          read where they agree, else ambiguous
+    the same question twice, two objects, JSON and lines          read where they agree, else ambiguous
     cut off: finish is "length", or JSON left open                truncated, unless every answer had been closed; a
-                                                                  number at the very end is not trusted
-    refusal set, finish "content_filter", words of refusal        refused
+                                                                  number at the very end is not trusted, also where
+                                                                  finish is not given
+    refusal set, finish "content_filter", words of refusal, an    refused
+      empty form's zeros below them
     nothing; prose; JSON beyond reading; a question left out      empty; no_score; malformed; missing_question
 """
 

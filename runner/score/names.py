@@ -78,11 +78,13 @@ _FAMILIES = tuple(
 )
 """Words that models use for one another, in any language that replies come in. Where two questions share one, it names
 neither."""
-_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z")
+_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z|[:=]\s*[-–—]")
 """What makes words no name of a question: 面白さ > 90 does not say that it is 90."""
 _IN_ANGLES = re.compile(r"<([^<>]{1,60})>")
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
 _MAX_HEAD = 120
+_MOST_QUESTIONS = 30
+"""A number before a name that is larger counts no questions."""
 
 
 def fold(words: str) -> str:
@@ -125,6 +127,8 @@ class Sheet:
         words = without_declarations(plain(head))
         if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
             return None
+        if any(unicodedata.category(sign) in ("Sm", "Sc") and sign not in "|→=`^" for sign in words):
+            return None
         key = fold(words)
         return self.merged.get(key) or self._numbered(key)
 
@@ -139,7 +143,7 @@ class Sheet:
                 return index, self.own[index][rest]
             if marker and (not rest or rest in WORDS):
                 return index, WORDS.get(rest, "both")
-        return self.merged.get(rest)
+        return self.merged.get(rest) if index < _MOST_QUESTIONS else None
 
 
 @lru_cache(maxsize=4096)

@@ -80,7 +80,7 @@ _HEADING = re.compile(
     r"|(?:inner|internal)[ -](?:monologue|thoughts?)|analysis|brainstorm(?:ing)?|working|step[ -]by[ -]step(?:[ "
     r"-]reasoning)?"
     r"|let(?: me|'s) think[^\n]{0,40}|(?:draft|tentative|provisional|preliminary)\s*(?:scores?|ratings?|answers?)"
-    r"|思考(?:過程|プロセス|内容)?|下書き|草案|草稿|推論(?:過程)?|検討(?:過程)?|考え(?:方|中)?|内心|分析|考察"
+    r"|思考(?:過程|プロセス|内容|中)?|下書き|草案|草稿|推論(?:過程)?|検討(?:過程)?|考え(?:方|中)?|内心|分析|考察"
     r"|(?:仮|暫定)(?:の|的な)?(?:評価|採点|回答|スコア)"
     r"|(?P<final>(?:final|actual|official)\s*(?:answers?|scores?|ratings?|evaluation|response|output|verdict|results?)?"
     r"|answers?|response|output|最終(?:的な)?(?:回答|評価|結果|答え|出力|採点|スコア)?|回答|答え|解答|結論|出力"
@@ -97,6 +97,7 @@ _MAX_HEADING = 80
 _MOST_BLANKS = 16
 """In a row; more say nothing, and would only be gone over again and again."""
 _BLANKS = re.compile(rf"[\s{INVISIBLE.pattern[1:-1]}]{{{_MOST_BLANKS},}}")
+_MANY, _MANY_UNSEEN = re.compile(rf"\s{{{_MOST_BLANKS}}}"), re.compile(rf"[\u200b-\u206f]{{{_MOST_BLANKS}}}")
 _BRACKETS, _PARENTHESES, _FENCE = (2, 3, 5), 5, 6
 """Groups of _MARK."""
 
@@ -117,7 +118,8 @@ class Spoken:
 def spoken(text: str, sheet: Sheet) -> Spoken:
     """The reply behind and around its reasoning. A block that is not closed hides all that follows it."""
     hidden = inside = False
-    text = _BLANKS.sub(lambda run: run[0][:_MOST_BLANKS], text)
+    if _MANY.search(text) or (not text.isascii() and _MANY_UNSEEN.search(text)):
+        text = _BLANKS.sub(lambda run: run[0][:_MOST_BLANKS], text)
     for way in (_without_channels, _without_blocks, _without_bare_channels, _without_headed):
         text, left_out, inside = way(text, sheet)
         hidden |= left_out
