@@ -22,9 +22,9 @@ GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
 """Experiment's field -> the config group that its items come from."""
 PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
 """Experiment's field -> its path in the config, where that is not its name."""
-RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
+RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report", "identity")
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
-RUNTIME_OF_A_MODEL = ("limits",)
+RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity")
 """Likewise, fields of a model."""
 SHOWN = 60
 """Characters of a long value that are shown."""

@@ -179,12 +179,16 @@ class Limiter:
     # ---- coming back
 
     def answered(self, gone: Permit, headers: Mapping[str, str]) -> None:
-        """A reply came: the account is well."""
+        """A reply came, and needs its place no longer."""
+        self.heard(gone, headers)
+        self.leave(gone)
+
+    def heard(self, gone: Permit, headers: Mapping[str, str]) -> None:
+        """A reply came: the account is well. Its place is held until `leave`."""
         self._trouble = 0
         if self.abreast < self.ceiling:
             self.abreast = min(self.ceiling, self.abreast + (GROWTH if self._growing else 1.0 / self.abreast))
         self._read(gone, headers, refused=False)
-        self.leave(gone)
 
     def failed(self, gone: Permit, error: TransientError) -> None:
         """An attempt failed that may be made again: slow down, and for how long."""

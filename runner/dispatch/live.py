@@ -2,7 +2,8 @@
 
 A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the
 limiter of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
-before anything else happens to it.
+before anything else happens to it. A request holds its place until its answer is durable: a crash, or a ledger that
+takes nothing, costs no more than what is in flight.
 """
 
 from __future__ import annotations
@@ -10,99 +11,61 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
+from runner.dispatch.observer import NOT_SENT, STOPPED
+from runner.dispatch.resources import explained
 from runner.dispatch.retry import Breaker, attempt
 from runner.dispatch.transport import Wire, new_session, sender
-from runner.errors import FatalError, ProviderError, TransientError, first_of
+from runner.errors import FatalError, LedgerError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
+from runner.providers.accounts import api_key_of
 from runner.providers.codec import codec_for
 from runner.providers.reply import without_key
 from runner.records import Answer, Failure, Problem
 
 if TYPE_CHECKING:
+    import concurrent.futures
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
     from runner.dispatch.limiter import Permit
+    from runner.dispatch.observer import Keep, Observer, Stop
     from runner.dispatch.rate_limits import Amount
     from runner.dispatch.transport import Send
     from runner.providers.codec import Codec, Fallback
     from runner.records import Adapted, Model, Trial
 
-NOT_SENT = "not_sent"
-"""Kind of a trial that was never sent because the run was interrupted."""
-STOPPED = "stopped"
-"""Kind of a trial that was never sent because its model refuses everything."""
+HELD_UP_S = 2.0
+"""Seconds without a commit after which that is said."""
+HELD_UP = (
+    "answers wait to be stored, and nothing more is sent meanwhile: another program has locked the ledger, or its \
+disk or server does not answer"
+)
 WATCH_S = 0.1
 """Seconds between two looks at whether the run is to stop."""
 
 
-class Observer(Protocol):
-    """Who is told what happens. Every call comes from the dispatching thread and must return at once."""
-
-    def planned(self, model: Model, count: int) -> None:
-        """So many requests are about to be sent to a model."""
-
-    def sent(self, trial: Trial) -> None:
-        """An attempt leaves."""
-
-    def answered(self, trial: Trial, answer: Answer) -> None:
-        """A reply arrived and is on its way to the ledger."""
-
-    def failed(self, trial: Trial, failure: Failure) -> None:
-        """A trial ended without a reply."""
-
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        """A transient error: the next attempt follows in `wait_s` seconds."""
-
-
-class Keep(Protocol):
-    """Where answers go; runner.ledger.Ledger.put is one."""
-
-    def __call__(self, answer: Answer, /) -> object:
-        """Take the answer; raises LedgerError where it cannot be kept."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Asked of a running dispatch: send nothing more, and let what is in flight arrive."""
-
-    asked: bool = False
-    drop: Callable[[], object] | None = None
-    """Give up what is in flight too; set while a dispatch is running."""
-
-
-def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The model's API key from the environment variable that its file names; None where it needs none.
-
-    FatalError (key_refused) where the variable is not set: known before a request is spent on it.
-    """
-    if model.key_env is None:
-        return None
-    key = environment.get(model.key_env)
-    if not key:
-        raise FatalError("key_refused", f"{model.name}: the environment variable {model.key_env} is not set")
-    return key
-
-
 async def dispatch(
-    model_queues: Sequence[tuple[Model, Iterator[Trial]]], keep: Keep, observer: Observer, stop: Stop
+    model_queues: Sequence[tuple[Model, Iterator[Trial]]], ledger: Keep, observer: Observer, stop: Stop
 ) -> dict[str, Failure]:
-    """Send every model's trials, models side by side; returns the failures by key. Answers went to `keep`.
+    """Send every model's trials, models side by side; returns the failures by key. Answers went to the ledger.
 
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
     failures: dict[str, Failure] = {}
+    faults: list[Exception] = []
+    keeping = _Keeping(ledger)
     limiters = _limiters([model for model, _ in model_queues])
     async with new_session() as session:
         ended = asyncio.Event()
-        watch = asyncio.create_task(_watch(stop, ended, limiters))
+        watch = asyncio.create_task(_watch(lambda: stop.asked or bool(faults), ended, limiters, keeping, observer))
         try:
             async with asyncio.TaskGroup() as group:
                 for (model, queue), limiter in zip(model_queues, limiters, strict=True):
@@ -111,17 +74,20 @@ async def dispatch(
                         queue=queue,
                         session=session,
                         limiter=limiter,
-                        keep=keep,
+                        keeping=keeping,
                         observer=observer,
                         stop=stop,
                         ended=ended,
                         failures=failures,
+                        faults=faults,
                     )
                     group.create_task(model_queue.run())
         except BaseExceptionGroup as errors:
             raise first_of(errors) from errors
         finally:
             watch.cancel()
+    if faults:
+        raise explained(faults[0])
     return failures
 
 
@@ -151,13 +117,47 @@ def _gate(models: Sequence[Model]) -> Limiter:
     return Limiter.of((model.limits for model in models), ceiling=sum(at_once.values()))
 
 
-async def _watch(stop: Stop, ended: asyncio.Event, limiters: Sequence[Limiter]) -> None:
-    """Once the run is to stop: close every limiter, and wake who waits for another attempt."""
-    while not stop.asked:  # noqa: ASYNC110  signal handlers set it, which can set no Event
+async def _watch(
+    is_over: Callable[[], bool],
+    ended: asyncio.Event,
+    limiters: Sequence[Limiter],
+    keeping: _Keeping,
+    observer: Observer,
+) -> None:
+    """Say when the ledger takes nothing. Once nothing more is to be sent: close every limiter, and wake who waits."""
+    said = False
+    while not is_over():  # signal handlers have a part in it, which can set no Event
         await asyncio.sleep(WATCH_S)
+        if said is not (said := keeping.waits_s() > HELD_UP_S):
+            observer.notice(HELD_UP if said else "the ledger takes answers again")
     ended.set()
     for limiter in limiters:
         limiter.close()
+
+
+class _Keeping:
+    """Answers on their way to the ledger. Those of one commit are waited for by one future: waking the loop is dear."""
+
+    def __init__(self, ledger: Keep) -> None:
+        self._ledger = ledger
+        self._group: concurrent.futures.Future[None] | None = None
+        self._stored: asyncio.Future[None] | None = None
+        self._under_way: deque[tuple[asyncio.Future[None], float]] = deque()
+        """Commits that are waited for, and since when."""
+
+    def put(self, answer: Answer) -> asyncio.Future[None]:
+        """Hand an answer over; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
+        group = self._ledger.put(answer)
+        if self._stored is None or group is not self._group:
+            self._group, self._stored = group, asyncio.wrap_future(group)
+            self._under_way.append((self._stored, time.monotonic()))
+        return self._stored
+
+    def waits_s(self) -> float:
+        """For how long the oldest answer that is not durable has been waited for."""
+        while self._under_way and self._under_way[0][0].done():
+            self._under_way.popleft()
+        return time.monotonic() - self._under_way[0][1] if self._under_way else 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,11 +168,13 @@ class _ModelQueue:
     queue: Iterator[Trial]
     session: aiohttp.ClientSession
     limiter: Limiter
-    keep: Keep
+    keeping: _Keeping
     observer: Observer
     stop: Stop
     ended: asyncio.Event
     failures: dict[str, Failure]
+    faults: list[Exception]
+    """What no request is to blame for, such as the end of memory or files: nothing more is sent then."""
     breaker: Breaker = field(default_factory=Breaker)
     _last: Wire | None = None
 
@@ -204,14 +206,22 @@ class _ModelQueue:
         self.observer.failed(trial, failure)
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
-        while not self.stop.asked and self.breaker.open is None and (trial := next(self.queue, None)) is not None:
-            await self._ask(trial, codec, send)
+        while not self._is_over() and (trial := next(self.queue, None)) is not None:
+            try:
+                await self._ask(trial, codec, send)
+            except LedgerError:
+                raise
+            except Exception as error:  # noqa: BLE001  raised again, when what is in flight has come and is stored
+                self.faults.append(error)
+
+    def _is_over(self) -> bool:
+        return self.stop.asked or bool(self.faults) or self.breaker.open is not None
 
     async def _ask(self, trial: Trial, codec: Codec | Fallback, send: Send) -> None:
         attempts, idle_s = 0, 0.0
         last: TransientError | None = None
 
-        async def once() -> tuple[bytes, float]:
+        async def once() -> tuple[bytes, float, Permit]:
             nonlocal attempts, idle_s, last
             arrived = time.monotonic()
             gone = await self._through(wire.amount, last)
@@ -224,13 +234,13 @@ class _ModelQueue:
             except TransientError as error:
                 last = error
                 raise
-            return raw, time.monotonic() - started
+            return raw, time.monotonic() - started, gone
 
         try:
             wire = self._wire(trial.adapted, codec)
             # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
-            raw, latency_s = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
+            raw, latency_s, place = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
         except ProviderError as error:
             if isinstance(error, FatalError):
                 self.breaker.record_fatal(error.kind, str(error))
@@ -247,8 +257,10 @@ class _ModelQueue:
             latency_s=latency_s,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self.keep(answer)
+        stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)
+        await stored
+        self.limiter.leave(place)
 
     def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:
         """FatalError (bad_request) where the provider's format cannot hold the request."""
@@ -262,7 +274,7 @@ class _ModelQueue:
             gone = await self.limiter.enter(self.model.name, amount)
         except Closed as error:
             raise _interrupted(last) from error
-        if self.stop.asked:  # and the gate is not closed yet
+        if self.stop.asked or self.faults:  # and the limiter is not closed yet
             self.limiter.leave(gone)
             raise _interrupted(last)
         if (stopped := self.breaker.open) is not None:
@@ -271,7 +283,7 @@ class _ModelQueue:
         return gone
 
     async def _exchange(self, gone: Permit, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
-        """One attempt; the gate is told how it went."""
+        """One attempt; the limiter is told how it went. A reply's place is held on, until its answer is durable."""
         try:
             raw, headers = await exchange
         except TransientError as error:
@@ -280,7 +292,7 @@ class _ModelQueue:
         except BaseException:
             self.limiter.leave(gone)
             raise
-        self.limiter.answered(gone, headers)
+        self.limiter.heard(gone, headers)
         return raw
 
     def _tell(self, kind: str, _attempt: int, wait_s: float) -> None:

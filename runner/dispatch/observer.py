@@ -1,4 +1,4 @@
-"""What a batch dispatch is asked for, who is told of it, and what comes of it."""
+"""What dispatch, live and by batch, shares with who starts it: what is wanted, who is told, where answers go."""
 
 from __future__ import annotations
 
@@ -6,19 +6,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Set
+    from collections.abc import Callable, Iterator, Set
+    from concurrent.futures import Future
 
+    from runner.ledger.batch_records import BatchRecord
     from runner.records import Answer, Failure, Model, Trial
 
 NOT_SENT = "not_sent"
-"""Kind of a trial that was never sent because the run was to stop; as live."""
+"""Kind of a trial that was never sent because the run was interrupted."""
+STOPPED = "stopped"
+"""Kind of a trial that was never sent because its model refuses everything."""
 
 
 class Observer(Protocol):
-    """Who is told what happens; runner.dispatch.live.Observer is one. Trials come without their messages."""
+    """Who is told what happens. Every call comes from the dispatching thread and must return at once.
+
+    Trials that go by batch come without their messages.
+    """
+
+    def planned(self, model: Model, count: int) -> None:
+        """So many requests are about to be sent to a model."""
 
     def sent(self, trial: Trial) -> None:
-        """A request's batch was taken by its provider."""
+        """An attempt leaves, or a request's batch was taken by its provider."""
 
     def answered(self, trial: Trial, answer: Answer) -> None:
         """A reply arrived and is on its way to the ledger."""
@@ -29,10 +39,35 @@ class Observer(Protocol):
     def waiting(self, model: Model, kind: str, wait_s: float) -> None:
         """A transient error: the next attempt follows in `wait_s` seconds."""
 
+    def batch(self, entry: BatchRecord) -> None:
+        """Something about a batch has changed."""
+
+    def notice(self, line: str) -> None:
+        """Something that whoever watches should know at once, such as why nothing moves."""
+
+
+class Keep(Protocol):
+    """Where answers go; runner.ledger.answers.Ledger is one. Each call raises LedgerError where they cannot be kept."""
+
+    def put(self, answer: Answer) -> Future[None]:
+        """Take an answer; the future completes when it is durable."""
+
+    def flush(self) -> None:
+        """Return when every answer that was put is durable."""
+
+
+@dataclass(slots=True)
+class Stop:
+    """Asked of a running dispatch: send nothing more, and let what is in flight arrive."""
+
+    asked: bool = False
+    drop: Callable[[], object] | None = None
+    """Give up what is in flight too; set while a dispatch is running."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of one model."""
+    """What is asked of one model by batch."""
 
     model: Model
     keys: Set[str]
@@ -42,7 +77,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the keys that were wanted. Those in none of the fields have their answer in the ledger."""
+    """What became of the keys wanted by batch. Those in none of the fields have their answer in the ledger."""
 
     failures: dict[str, Failure] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""What the book holds of a batch and of its items."""
+"""What the ledger holds of a batch and of its items."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ WAITING: tuple[State, ...] = ("drafted", "sent", "ended")
 OPEN: tuple[State, ...] = (*WAITING, "lost")
 """States in which its requests must not be bought again without another look."""
 
-LEASE_S = 60.0
-"""How long others keep off a batch that a process has taken, unless that is renewed."""
-
 Ending = Literal[
     "succeeded", "failed", "retry", "expired", "cancelled", "missing", "malformed", "refused", "dropped", "lost"
 ]
 """How an item ended. The first five as the provider says (batch_api.Ending). missing: the results lack it, or all that
 is left of it cannot be read: malformed. refused: its batch was not taken. dropped: its batch failed as a whole. lost:
 its batch was given up."""
+GIVEN_UP: tuple[Ending, ...] = ("lost", "missing", "malformed")
+"""Endings of items whose answer an open batch may bring after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class BatchRecord:
     note: str = ""
     """Why it is unsent, refused or lost."""
     settings: Batch | None = None
-    """Those of the run that made it, for whoever works on it outside of a run; None in a book of an older version."""
+    """Those of the run that made it, for whoever works on it outside of a run; None in a ledger of an older version."""
 
     @property
     def taken(self) -> Sent:

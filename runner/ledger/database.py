@@ -1,4 +1,4 @@
-"""The database that paid answers and batches are kept in: opened, set up, and its failures said clearly.
+"""The one database of a ledger: opened, set up, read and written, and its failures said clearly.
 
 SQLAlchemy on SQLite (one file, one machine) or on PostgreSQL by URL. SQLite runs in WAL with synchronous=FULL. In WAL
 both NORMAL and FULL survive `kill -9`, because what was committed is with the operating system; only FULL survives a
@@ -7,48 +7,106 @@ power cut, because NORMAL syncs at checkpoints alone.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from runner.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+T = TypeVar("T")
 
 BACKENDS = ("sqlite", "postgresql")
 """The databases that a ledger may be kept in."""
 ELSEWHERE = "runner ledger.url=sqlite:///ANOTHER_FOLDER/ledger.db"
 """What to type where the ledger's place cannot be used."""
+BUSY_S = 30.0
+"""Seconds that another process's write is waited for."""
 _PAGE_BYTES = 16_384
 """SQLite's default of 4,096 holds one answer of 2 kB a page: twice the file, and less than half the speed."""
-_CAUSES = (
-    ("not a database", "is not a ledger: it is a file of another kind", ELSEWHERE),
-    ("malformed", "is damaged", ELSEWHERE),
-    ("locked", "is locked by another process", "run the same command again when that process has ended"),
-    ("readonly", "cannot be written", ELSEWHERE),
-    ("Permission denied", "cannot be opened: its folder cannot be written", ELSEWHERE),
-    ("unable to open", "cannot be opened: its folder is missing or cannot be written", ELSEWHERE),
-    ("disk is full", "has no room: the disk is full", "run the same command again when there is room"),
-    ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again"),
-    ("connection", "cannot be reached", "run the same command again when the server answers"),
-    ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'"),
+_CAUSES: tuple[tuple[str, str, str, float], ...] = (
+    ("not a database", "is not a ledger: it is a file of another kind", ELSEWHERE, 0),
+    ("malformed", "is damaged", ELSEWHERE, 0),
+    ("locked", "is locked by another process", "run the same command again when that process has ended", 4),
+    ("readonly", "cannot be written", ELSEWHERE, 0),
+    ("Permission denied", "cannot be opened: its folder cannot be written", ELSEWHERE, 0),
+    ("unable to open", "cannot be opened: its folder is missing or cannot be written", ELSEWHERE, 0),
+    ("disk is full", "has no room: the disk is full", "run the same command again when there is room", 0),
+    ("disk I/O error", "cannot be written: the disk is full, a file may be no larger, or the disk fails", ELSEWHERE, 0),
+    ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again", 0),
+    ("connection", "cannot be reached", "run the same command again when the server answers", 0.5),
+    ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'", 0),
 )
-"""Part of a driver's message, what it means for the ledger at `place`, what to type."""
+"""Part of a driver's message, what it means for the ledger at `place`, what to type, and for how many times `busy_s`
+answers in hand are held for it to pass."""
 
 
-def connect(url: str, busy_s: float = 30.0) -> tuple[sa.Engine, str]:
-    """The ledger's database, and its URL without a password; for what keeps further tables in it.
+_INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+"""Each database's own spelling of `on conflict`."""
+KEYS_A_STATEMENT = 1_000
+"""Below the bind parameters that SQLite (32,766) and PostgreSQL (65,535) take in one statement."""
 
-    With the execution option `immediate` a transaction begins as a write. LedgerError where the place cannot be used.
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An engine with what all who use a ledger need of it. Usable from several threads, not across a fork."""
+
+    engine: sa.Engine
+    place: str
+    """Its URL without a password."""
+    busy_s: float = BUSY_S
+    """How many seconds another process's write is waited for."""
+    pid: int = field(default_factory=os.getpid)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction for reading; whatever fails inside is a LedgerError."""
+        self.check()
+        with explained(self.place, self.busy_s), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that begins as a write, and is committed at the end; failures as in `reading`."""
+        self.check()
+        with (
+            explained(self.place, self.busy_s),
+            self.engine.connect() as one,
+            one.execution_options(immediate=True).begin(),
+        ):
+            yield one
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert that takes `on conflict`."""
+        return _INSERT[self.engine.dialect.name](table)
+
+    def check(self) -> None:
+        """LedgerError in a forked child."""
+        if self.pid != os.getpid():
+            raise LedgerError(f"{self.place} was opened before this process was forked: open it again in the child")
+
+
+def connect(url: str, busy_s: float = BUSY_S) -> Database:
+    """The database at an SQLAlchemy URL. `busy_s`: how many seconds SQLite waits for another process's write.
+
+    LedgerError where the place cannot be used.
     """
     try:
         address = sa.make_url(url)
@@ -57,8 +115,22 @@ def connect(url: str, busy_s: float = 30.0) -> tuple[sa.Engine, str]:
         # Without the URL itself: it may hold a password.
         raise LedgerError(f"ledger.url: {error}", advice=ELSEWHERE) from error
     place = address.render_as_string(hide_password=True)
-    with explained(place):
-        return _engine(address, busy_s), place
+    with explained(place, busy_s):
+        return Database(_engine(address, busy_s), place, busy_s)
+
+
+def now(connection: sa.Connection) -> float:
+    """Seconds since 1970 by the clock that all who share the ledger have in common."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+
+
+def parts(values: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[list[T]]:
+    """Values in lists of `size` or, the last one, fewer."""
+    rest = iter(values)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def _check_address(address: sa.URL) -> None:
@@ -109,7 +181,7 @@ def _begin(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
+def explained(place: str, busy_s: float) -> Iterator[None]:
     """Any failure inside becomes a LedgerError that names the ledger and says what to do."""
     try:
         yield
@@ -117,7 +189,8 @@ def explained(place: str) -> Iterator[None]:
         raise
     except Exception as error:
         words = str(getattr(error, "orig", None) or error)
-        for part, meaning, advice in _CAUSES:
+        for part, meaning, advice, patience in _CAUSES:
             if part in words:
-                raise LedgerError(f"{place} {meaning} ({words})", advice=advice) from error
+                message = f"{place} {meaning} ({words})"
+                raise LedgerError(message, advice=advice, patience_s=patience * busy_s) from error
         raise LedgerError(f"{place}: {words}", advice=ELSEWHERE) from error

@@ -1,4 +1,7 @@
-"""Group commit: what is put one by one is stored many at a time, by a thread, 50 ms or 200 answers late."""
+"""Group commit: a thread stores what is put at once, and what comes while it does so together in the next commit.
+
+Nothing waits for company. Alone, an answer is durable after one commit; under load the commits grow by themselves.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,14 @@ if TYPE_CHECKING:
 
     from runner.records import Answer
 
-GROUP_ROWS = 200
-"""Answers that start a commit at once."""
-MOST_WAITING = 1_000
-"""Answers that may wait for a commit; whoever puts one more waits as well, so that a slow disk fills no memory."""
-GROUP_S = 0.025
-"""Seconds that the first answer of a group waits for company: half of the 50 ms, the rest is for the commit."""
+LOOK_AGAIN_S = 0.25
+"""Seconds between two attempts to store what could not be stored for a passing reason."""
 
 
 @dataclass(slots=True)
 class _Group:
     """Answers that are committed together."""
 
-    due: float
-    """On the monotonic clock."""
     answers: list[Answer] = field(default_factory=list)
     durable: Future[None] = field(default_factory=Future)
 
@@ -38,33 +35,40 @@ class _Group:
 
 
 class Writer:
-    """A thread that stores what `put` collects. The first failure ends it; later calls repeat that LedgerError."""
+    """A thread that stores what `put` collects. The first failure ends it; later calls repeat that LedgerError.
+
+    A failure that may pass (LedgerError.patience_s) is one only when it has lasted so long. Whoever puts answers waits
+    for their future before putting many more: nothing here bounds how many wait.
+    """
 
     def __init__(self, store: Callable[[list[Answer]], None]) -> None:
         self._store = store
         self._changed = threading.Condition()
         self._group: _Group | None = None
         self._newest: Future[None] | None = None
-        self._hurry = False
         self._closed = False
         self._error: LedgerError | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self.held_up: LedgerError | None = None
+        """Why what was put is not stored yet, while that may still pass."""
+
+    def start(self) -> None:
+        """Have the thread. It is a daemon, so that a crash elsewhere ends the process; who only reads needs none."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def put(self, answer: Answer) -> Future[None]:
-        """Keep an answer; the future completes when it is durable. Waits only where MOST_WAITING do."""
+        """Keep an answer; the future, which answers of one commit share, completes when it is durable."""
         with self._changed:
             self._check()
-            while self._group is not None and len(self._group.answers) >= MOST_WAITING:
-                self._changed.wait()
-                self._check()
+            self.start()
             if (group := self._group) is None:
-                self._group = group = _Group(time.monotonic() + GROUP_S)
+                self._group = group = _Group()
                 self._newest = group.durable
-                self._changed.notify_all()
+                self._changed.notify()
             group.answers.append(answer)
-            if len(group.answers) == GROUP_ROWS:
-                self._changed.notify_all()
             return group.durable
 
     def flush(self) -> None:
@@ -75,20 +79,17 @@ class Writer:
 
     def catch_up(self) -> None:
         """Wait for what was put and is not yet durable; a failure that was already reported stays silent."""
-        with self._changed:
-            newest = self._newest
-            if newest is None or newest.done():
-                return
-            self._hurry = self._group is not None
-            self._changed.notify_all()
-        newest.result()
+        newest = self._newest
+        if newest is not None and not newest.done():
+            newest.result()
 
     def close(self) -> None:
-        """Store what was put, and end."""
+        """Store what was put, and end; an interruption meanwhile is raised when that is done."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
+            self._changed.notify()
+        if self._thread is not None:
+            _join(self._thread)
         if self._error is not None:
             raise self._error
 
@@ -101,30 +102,50 @@ class Writer:
     def _run(self) -> None:
         while (group := self._take()) is not None:
             try:
-                self._store(group.answers)
+                self._store_patiently(group.answers)
             except LedgerError as error:
                 self._fail(group, error)
                 return
             group.durable.set_result(None)
 
     def _take(self) -> _Group | None:
-        """The next group once it is full, due or asked for; None at the end."""
+        """The next group, as soon as there is one; None at the end."""
         with self._changed:
             while (group := self._group) is None and not self._closed:
                 self._changed.wait()
-            if group is None:
-                return None
-            while len(group.answers) < GROUP_ROWS and not (self._hurry or self._closed):
-                if not self._changed.wait(group.due - time.monotonic()):
-                    break
-            self._group, self._hurry = None, False
-            self._changed.notify_all()
+            self._group = None
             return group
+
+    def _store_patiently(self, answers: list[Answer]) -> None:
+        """Store; what may pass is waited for, while whoever waits for these answers sends nothing more."""
+        began = time.monotonic()
+        while True:
+            try:
+                self._store(answers)
+            except LedgerError as error:
+                if time.monotonic() - began >= error.patience_s:
+                    raise
+                self.held_up = error
+                time.sleep(LOOK_AGAIN_S)
+            else:
+                self.held_up = None
+                return
 
     def _fail(self, group: _Group, error: LedgerError) -> None:
         with self._changed:
             self._error = error
             waiting, self._group = self._group, None
-            self._changed.notify_all()
         for lost in filter(None, (group, waiting)):
             lost.durable.set_exception(error)
+
+
+def _join(thread: threading.Thread) -> None:
+    """Until a thread has ended. Ctrl-C meanwhile loses nothing of what it has in hand: it counts afterwards."""
+    interrupted: KeyboardInterrupt | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted

@@ -10,7 +10,7 @@ from runner.plan.prompt import PromptManager
 from runner.plan.trials import trials_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
@@ -49,3 +49,12 @@ class TrialPlan:
             schema=self.schema,
             strict=self.experiment.strict,
         )
+
+
+def models_of(experiments: Iterable[Experiment]) -> list[Model]:
+    """Every model of the experiments once, in order."""
+    found: list[Model] = []
+    for model in (model for experiment in experiments for model in experiment.models):
+        if model not in found:
+            found.append(model)
+    return found

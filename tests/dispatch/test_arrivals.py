@@ -7,6 +7,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from raw_server import Asked, RawServer, answer
 
 from runner.dispatch import live
+from runner.dispatch.observer import Stop
 from runner.plan.trials import endpoint_of, key_of
 from runner.providers.codec import codec_for
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    from runner.ledger.batch_records import BatchRecord
     from runner.records import Answer, Failure
 
 PERSONA = Persona("p", {"*": "someone"})
@@ -93,13 +96,29 @@ class Seen:
         """Another attempt follows."""
         self.waits.append(kind)
 
+    def batch(self, entry: BatchRecord) -> None:
+        """Nothing goes by batch here."""
+
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
+
+    def put(self, answer: Answer) -> Future[None]:
+        """Take an answer as a ledger does: it is durable at once."""
+        self.answers.append(answer)
+        stored: Future[None] = Future()
+        stored.set_result(None)
+        return stored
+
+    def flush(self) -> None:
+        """Everything is durable already."""
+
 
 def dispatch(of: Model, count: int = 1) -> tuple[list[Failure], Seen]:
     """What failed, and what was seen, of that many requests."""
     seen = Seen()
 
     async def run() -> dict[str, Failure]:
-        return await live.dispatch([(of, trials(of, count))], seen.answers.append, seen, live.Stop())
+        return await live.dispatch([(of, trials(of, count))], seen, seen, Stop())
 
     with asyncio.Runner(loop_factory=live.new_loop) as runner:
         return list(runner.run(run()).values()), seen

@@ -1,43 +1,38 @@
-"""The parts of the batch engine that decide: pace, verdicts, ids, packs; the book that remembers; and the settings."""
+"""The parts of the batch engine that decide: pace, verdicts, ids, packs; and the settings."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import time
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sqlalchemy as sa
-from batching import FAST, bench, model_of, settings, trials_of
+from batching import model_of, settings
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
-from postgres import HOW, Postgres, programs
 
-from runner import process
-from runner.cli.main import conf_dir
 from runner.config import schema
+from runner.config.compose import conf_dir
 from runner.config.load import load
+from runner.dispatch.batch.leftovers import maker, tidy
 from runner.dispatch.batch.next_action import by_next_action, next_action
 from runner.dispatch.batch.packing import Pack, lines_of, new_id, renamed, repack
 from runner.dispatch.batch.polling import gives_up, waits, window_of
-from runner.errors import ConfigError, FatalError, LedgerError
-from runner.ledger.batch_records import BatchItem, BatchRecord, ItemEnding, item_id, place_of
-from runner.ledger.batches import BatchStore, open_batches
+from runner.errors import ConfigError, FatalError
+from runner.ledger.batch_records import BatchItem, BatchRecord, item_id, place_of
 from runner.providers.accounts import account_of, fingerprint
-from runner.providers.batch.api import Sent, Standing
 from runner.records import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from runner.dispatch.batch.next_action import NextAction
-    from runner.ledger.batch_records import Ending
+    from runner.ledger.batch_records import Ending, State
 
 ENTRY = BatchRecord(
     id="b0",
@@ -89,6 +84,7 @@ class Case:
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
+    missing: Any = "fail"
 
 
 CASES = (
@@ -102,9 +98,15 @@ CASES = (
     Case("retry", "failed", "server", attempt=24),
     Case("retry", "live", "server", attempt=24, fallback="live"),
     Case("expired", "again"),
-    Case("missing", "again"),
-    Case("malformed", "again"),
-    Case("malformed", "live", fallback="live"),
+    Case("missing", "failed"),
+    Case("missing", "failed", fallback="live"),
+    Case("missing", "again", missing="buy"),
+    Case("missing", "failed", attempt=24, missing="buy"),
+    Case("malformed", "failed"),
+    Case("malformed", "live", fallback="live", missing="buy"),
+    Case("lost", "failed", "gone"),
+    Case("lost", "again", "gone", missing="buy"),
+    Case("lost", "failed", "lost", missing="buy"),
     Case("refused", "smaller", "too_large"),
     Case("refused", "later", "token_limit"),
     Case("refused", "failed", "token_limit", attempt=25),
@@ -119,12 +121,13 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ending}-{case.kind}-{case.attempt}-{case.fallback}")
-def test_verdicts(case: Case) -> None:
-    """An ending, its kind, the attempts so far and the fallback decide what becomes of a request; nothing else does."""
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_next_actions(case: Case) -> None:
+    """An ending, its kind, the attempts so far and two settings decide what becomes of a request; nothing else does."""
+    asked = settings(fallback=case.fallback, missing=case.missing)
     item = BatchItem(0, "k", case.attempt, case.ending, case.kind)
-    assert next_action(item, case.ending, settings(fallback=case.fallback)) == case.next_action
-    (found,) = by_next_action([item], settings(fallback=case.fallback))[case.next_action]
+    assert next_action(item, case.ending, asked) == case.next_action
+    (found,) = by_next_action([item], asked)[case.next_action]
     assert found.attempt == case.attempt + (case.next_action == "again")
 
 
@@ -169,6 +172,7 @@ def test_packs_hold_every_line_once(
         pack.seal()
         assert len(pack.items) <= most_items
         if pack.items:
+            pack.name()
             path = folder / f"{pack.id}.in.jsonl"
             assert path.stat().st_size == pack.n_bytes
             assert pack.n_bytes <= most_bytes or len(pack.items) == 1
@@ -182,138 +186,59 @@ def test_a_line_goes_again_under_another_id(tmp_path: Path) -> None:
     for number in range(12):
         first.add(f"k{number}", 1, b'{"id":"%b","body":{"n":%d}}' % (first.next_id.encode(), number))
     first.seal()
+    first.name()
     again = Pack(tmp_path, 9, 10**6, id="bagain")
-    assert repack(again, tmp_path, "bfirst", [BatchItem(11, "k11", 2), BatchItem(1, "k1", 2)]) == []
+    items = [BatchItem(11, "k11", 2), BatchItem(1, "k1", 2)]
+    assert repack(lambda: again, tmp_path, "bfirst", items) == ([again], [])
     again.seal()
+    again.name()
     assert again.items == [("k1", 2), ("k11", 2)]
     assert [line for _, line in lines_of(tmp_path, "bagain", [0, 1])] == [
         b'{"id":"bagain-0","body":{"n":1}}',
         b'{"id":"bagain-1","body":{"n":11}}',
     ]
     assert renamed(b'{"id":"b-1"}', "b-1", "c-2") == b'{"id":"c-2"}'
-    assert repack(again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == [BatchItem(0, "k", 1)]
+    assert repack(lambda: again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == ([again], [BatchItem(0, "k", 1)])
 
 
-# ---- the book -------------------------------------------------------------------------------------------------------
+DEAD = 2**22 + 7
+"""Above the highest number that Linux and macOS give a process."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    found = programs()
-    if found is None or find_spec("psycopg") is None:
-        pytest.skip(HOW)
-    with Postgres(found) as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the test's own, on either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    made: str = request.getfixturevalue("server").database()
-    return made
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[BatchStore]:
-    with open_batches(url) as made:
-        yield made
-
-
-def test_a_batch_is_as_it_was_written(store: BatchStore) -> None:
-    """Every field of a batch, what the provider said, and every item's ending are read back as they were."""
-    store.draft(ENTRY, ITEMS)
-    assert store.entry("b0") == ENTRY
-    sent, standing = Sent("p", ("f1", "f2")), Standing("expired", "gone", 1, 3, ("r",), "too late", "server")
-    now = store.change(
-        "b0", "ended", sent=sent, standing=standing, settled=[ItemEnding(1, "failed", "quota", "no money")]
-    )
-    assert now == replace(ENTRY, state="ended", sent=sent, standing=standing)
-    assert store.items("b0") == [
-        BatchItem(0, "k0", 1),
-        BatchItem(1, "k1", 1, "failed", "quota", "no money"),
-        BatchItem(2, "k2", 4),
+def test_what_is_left_over_is_tidied(tmp_path: Path) -> None:
+    """Halves of dead processes' files and lines that no provider took go; what is or may be somebody's stays."""
+    old = time.time() - 8 * 86_400
+    mine, here = maker(), maker().partition("-")[0]
+    model = model_of("openai")
+    states: dict[str, State] = {"bsent": "sent", "bunsent": "unsent", "brefused": "refused", "bother": "unsent"}
+    entries = [
+        BatchRecord(name, "run-2" if name == "bother" else "run-1", "openai", model, "u", "a", 1, 1, 0.0, state)
+        for name, state in states.items()
     ]
-    assert store.tally() == {"b0": {"failed": 1}}
-    assert store.entries(["ended"]) == [now]
-    assert store.entries(["sent"]) == store.entries(run="run-2") == []
+    gone = ["bunsent.in.jsonl", "brefused.in.jsonl", f"bx.{here}-{DEAD}.in.part", f"bsent.jsonl.{here}-{DEAD}.7f.part"]
+    stays = [
+        "bsent.in.jsonl",
+        "bsent.jsonl",
+        "bother.in.jsonl",
+        "bforeign.in.jsonl",
+        f"by.{mine}.in.part",
+        "bz.in.part",
+    ]
+    aged = ["bolder.in.jsonl", "bolder.in.part", f"bo.ffffffff-{DEAD}.in.part"]
+    for name in [*gone, *stays, *aged]:
+        (tmp_path / name).write_bytes(b"{}")
+    for name in aged:
+        os.utime(tmp_path / name, (old, old))
+    tidy(tmp_path, entries, "run-1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
 
 
-def test_open_keys_are_those_that_a_batch_may_still_answer(store: BatchStore) -> None:
-    """Items without an ending in open batches, and those of lost ones; the newest batch that holds a key counts."""
-    store.draft(ENTRY, ITEMS)
-    assert store.open_keys() == {"k0": "b0", "k1": "b0", "k2": "b0"}
-    store.change("b0", "lost", settled=[ItemEnding(0, "lost"), ItemEnding(1, "succeeded"), ItemEnding(2, "failed")])
-    assert store.open_keys() == {"k0": "b0"}
-    store.draft(replace(ENTRY, id="b1", created=2000.0), [("k0", 2)])
-    assert store.open_keys() == {"k0": "b1"}
-    store.change("b1", "collected")
-    store.change("b0", "closed")
-    assert store.open_keys() == {}
-
-
-def test_fifty_thousand_items_are_one_batch(store: BatchStore) -> None:
-    """The largest batch goes into the book and comes back."""
-    store.draft(replace(ENTRY, count=50_000), [(f"key-{number}", 1) for number in range(50_000)])
-    store.change("b0", settled=[ItemEnding(number, "succeeded") for number in range(50_000)])
-    assert store.tally() == {"b0": {"succeeded": 50_000}}
-
-
-def test_a_dead_process_keeps_nobody_off(store: BatchStore, url: str) -> None:
-    """What a process that was killed had taken is free at once; what one that lives has taken is not."""
-    store.draft(ENTRY, ITEMS)
-    script = (
-        "import os, signal, sys; from runner.ledger.batches import open_batches; book = open_batches(sys.argv[1]);"
-        "assert book.take('b0'); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    store.release()
-    ended = subprocess.run([sys.executable, "-c", script, url], check=False, timeout=60)
-    assert ended.returncode == -9
-    with open_batches(url) as other:
-        assert other.take("b0")
-        assert not store.take("b0")
-        other.release("b0")
-        assert store.take("b0")
-        store.renew()
-        assert not other.take("b0")
-    assert process.parse(store.owner) is not None
-
-
-def test_what_is_not_there_and_what_is_too_new(url: str) -> None:
-    """An unknown batch, and a book of another version, are said so."""
-    with open_batches(url) as store:
-        with pytest.raises(LedgerError, match="no batch b9"):
-            store.entry("b9")
-        assert not store.take("b9")
-    execute(url, "UPDATE batch_version SET version = 99")
-    with pytest.raises(LedgerError, match="another version"):
-        open_batches(url)
-
-
-def test_fields_of_a_later_version_are_passed_over(store: BatchStore, url: str) -> None:
-    """A model that another version of the program wrote down is still read."""
-    store.draft(ENTRY, ITEMS)
-    execute(url, """UPDATE batch SET model = replace(model, '{"name"', '{"colour": "green", "name"')""")
-    assert store.entry("b0") == ENTRY
-
-
-def test_a_book_of_an_older_version_is_read(store: BatchStore, url: str) -> None:
-    """A book made before batches kept their run's settings is taken up, with what it holds."""
-    store.draft(ENTRY, ITEMS)
-    execute(url, "ALTER TABLE batch DROP COLUMN settings")
-    execute(url, "ALTER TABLE batch_item DROP COLUMN buyer")
-    with open_batches(url) as again:
-        assert again.entry("b0") == ENTRY
-        again.draft(replace(ENTRY, id="b1", settings=settings(cleanup=False)), ITEMS)
-        assert again.entry("b1").settings == settings(cleanup=False)
-
-
-def execute(url: str, statement: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(statement)
-    engine.dispose()
+def test_lines_of_a_batch_that_the_store_knows_get_their_name(tmp_path: Path) -> None:
+    """A crash between the store and the file's name costs nothing: the lines are there for the batch's next run."""
+    part = tmp_path / f"bmine.{maker().partition('-')[0]}-{DEAD}.in.part"
+    part.write_bytes(b"{}")
+    tidy(tmp_path, [BatchRecord("bmine", "run-1", "openai", model_of("openai"), "u", "a", 1, 1, 0.0)])
+    assert [path.name for path in tmp_path.iterdir()] == ["bmine.in.jsonl"]
 
 
 # ---- accounts -------------------------------------------------------------------------------------------------------
@@ -333,20 +258,6 @@ def test_an_account_is_address_and_key() -> None:
     assert "secret" not in print_of(model, "secret")
     with pytest.raises(FatalError, match="BATCH_API_KEY is not set"):
         account_of(model, {})
-
-
-def test_a_shared_ledger_needs_no_batches(tmp_path: Path) -> None:
-    """A ledger from before there were batches gets its book when it is first needed, and keeps its answers."""
-    from runner.ledger.answers import open_ledger
-    from runner.records import Answer
-
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    with open_ledger(url) as ledger:
-        ledger.put(Answer("k", b"{}", "live", "m", "openai", 1, 0.1, "2026-01-01T00:00:00.000Z"))
-    with bench(tmp_path, FAST) as at:
-        assert at.ledger.lookup(["k"]) == {"k"}
-        assert at.entries() == []
-        assert not at.has(trials_of(model_of("openai"), 1))
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------

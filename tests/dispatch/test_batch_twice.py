@@ -16,9 +16,9 @@ import pytest
 from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, running, settings, trials_of, with_api
 
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, TransientError
-from runner.ledger.batches import open_batches
+from runner.ledger.answers import open_ledger
 from runner.providers.batch.api import Item, Standing
 from runner.simulator import FaultPlan, SimulatorThread
 
@@ -70,7 +70,7 @@ def test_an_answer_that_two_runs_wait_for_is_bought_by_one(tmp_path: Path) -> No
     api = FakeApi(stands=lambda batch: over(batch) if len(here) == 2 else running(batch))
     with two_runs(tmp_path, api) as (one, two, trials), ThreadPoolExecutor(2) as pool:
         for at in (one, two):
-            at.context = replace(at.context, news=partial(noted, at.store.owner))
+            at.context = replace(at.context, news=partial(noted, at.ledger.claims.owner))
         first, second = pool.map(lambda at: at.buy(trials), (one, two))
         assert first.others ^ second.others == {trial.key for trial in trials}
 
@@ -93,7 +93,7 @@ def test_what_ended_before_a_crash_goes_out_again_once(tmp_path: Path) -> None:
     """A kill between the last line and the telling apart: what ended without an answer is in one further batch."""
 
     def results(batch: FakeBatch) -> list[Item | Exception]:
-        if batch.id == "p1":  # and of the other two nothing is heard
+        if batch.id == "p1":
             return [done(batch.lines[0]), item(batch.lines[1], "retry", "server")]
         return [done(line) for line in batch.lines]
 
@@ -102,6 +102,7 @@ def test_what_ended_before_a_crash_goes_out_again_once(tmp_path: Path) -> None:
             raise Crash
 
     api, trials = FakeApi(results=results), trials_of(MODEL, 4)
+    api.stands = lambda batch: Standing("expired", "over", 2, 4) if batch.id == "p1" else over(batch)
     with pytest.raises(Crash), with_api(tmp_path, api, step=dies) as at:
         at.buy(trials)
     with with_api(tmp_path, api) as at:
@@ -143,11 +144,12 @@ def test_a_batch_that_has_ended_is_let_go_at_once(tmp_path: Path) -> None:
     with (
         with_api(tmp_path, api, settings=settings(size=2, wait=False)) as left,
         with_api(tmp_path, api) as at,
-        open_batches(f"sqlite:///{tmp_path}/ledger.db") as other,
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db") as elsewhere,
         ThreadPoolExecutor(1) as pool,
     ):
         left.buy(trials)
         first, second = [entry.id for entry in at.entries()]
+        other = elsewhere.batches
         assert other.take(second)
         running_here = pool.submit(at.buy, trials)
         until = time.monotonic() + 10
@@ -240,7 +242,7 @@ def test_with_batches_off_nothing_goes_into_another(state: str, tmp_path: Path) 
             at.store.change(entry.id, "lost")
     if state in {"sent", "failed", "too_large", "token_limit"}:
         ends: State = "ended" if state == "sent" else "failed"
-        api.stands = lambda _: Standing(ends, "done", 4, 4, message="no", kind=kind)
+        api.stands = lambda _: Standing(ends, "done", 0, 4, message="no", kind=kind)
     api.results = lambda batch: [item(line, "expired") for line in batch.lines] if state == "sent" else []
     with with_api(tmp_path, api, settings=settings(mode="off"), clock=lambda: time.time() + late_s) as at:
         outcome = at.buy(trials)

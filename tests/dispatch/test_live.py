@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from loopback import Provider, Turn
 
 from runner.dispatch import live
 from runner.dispatch.limiter import FIRST_ABREAST, GROWTH
+from runner.dispatch.observer import NOT_SENT, STOPPED, Stop
+from runner.errors import LedgerError, RunnerError
 from runner.plan.trials import endpoint_of, key_of
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
 
@@ -47,7 +50,7 @@ class Watching:
     """The model of each attempt that left."""
     answers: list[Answer] = field(default_factory=list)
     waits: list[tuple[str, str, float]] = field(default_factory=list)
-    stop: live.Stop = field(default_factory=live.Stop)
+    stop: Stop = field(default_factory=Stop)
     stop_after: int | None = None
 
     def planned(self, model: Model, count: int) -> None:
@@ -57,8 +60,24 @@ class Watching:
         """An attempt leaves."""
         self.order.append(trial.cell.model.name)
 
+    def put(self, answer: Answer) -> Future[None]:
+        """Kept here, as a ledger would."""
+        self.answers.append(answer)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def flush(self) -> None:
+        """Everything is kept at once."""
+
+    def batch(self, entry: object) -> None:
+        """There are no batches here."""
+
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
+
     def answered(self, trial: Trial, answer: Answer) -> None:
-        """Kept by `keep` already."""
+        """Kept already."""
 
     def failed(self, trial: Trial, failure: Failure) -> None:
         """Returned by dispatch as well."""
@@ -73,7 +92,7 @@ class Watching:
 def dispatch(seen: Watching, *lanes: tuple[Model, int]) -> dict[str, Failure]:
     async def run() -> dict[str, Failure]:
         queues = [(of, trials(of, count)) for of, count in lanes]
-        return await live.dispatch(queues, seen.answers.append, seen, seen.stop)
+        return await live.dispatch(queues, seen, seen, seen.stop)
 
     with asyncio.Runner(loop_factory=live.new_loop) as runner:
         return runner.run(run())
@@ -149,7 +168,7 @@ def test_a_model_of_a_sweep_keeps_its_limit() -> None:
         lanes = [(replace(one, temperature=heat), trials(one, 10, first)) for first, heat in ((0, 0.1), (10, 0.9))]
         seen = Watching()
         with asyncio.Runner() as runner:
-            assert runner.run(live.dispatch(lanes, seen.answers.append, seen, seen.stop)) == {}
+            assert runner.run(live.dispatch(lanes, seen, seen, seen.stop)) == {}
     assert len(seen.answers) == 20
     assert provider.most_in_flight == 2
 
@@ -217,7 +236,7 @@ def test_a_stop_ends_every_wait() -> None:
         seen, started = Watching(stop_after=1), time.monotonic()
         failures = dispatch(seen, (model(provider.url), 30))
         assert time.monotonic() - started < 20
-    assert set(kinds(failures)) == {live.NOT_SENT}
+    assert set(kinds(failures)) == {NOT_SENT}
     assert len(failures) == 30
     assert provider.count < 30
     for failure in failures.values():
@@ -251,7 +270,7 @@ def test_a_model_that_refuses_everything_stops_alone() -> None:
         failures = dispatch(seen, (model(provider.url, "bad"), 40), (model(provider.url, "good"), 40))
     assert len(seen.answers) == 40
     assert len(failures) == 40
-    assert set(kinds(failures)) == {"bad_request", live.STOPPED}
+    assert set(kinds(failures)) == {"bad_request", STOPPED}
     assert seen.order.count("bad") < 12
 
 
@@ -276,18 +295,41 @@ def test_models_get_their_turns() -> None:
     assert last_of_few < 80
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+)
+def test_the_end_of_a_resource_lets_what_is_in_flight_be_stored(error: Exception) -> None:
+    """When memory, files or threads end nothing more is sent, each reply under way is kept, and the reason is told."""
+
+    class Ending(Watching):
+        def sent(self, trial: Trial) -> None:
+            """The twentieth finds no more of something."""
+            if len(self.order) >= 20:
+                raise error
+            super().sent(trial)
+
+    with Provider(answer=lambda _: Turn(delay_s=0.05)) as provider:
+        seen = Ending()
+        with pytest.raises(RunnerError, match=f"{type(error).__name__}.*is stored") as told:
+            dispatch(seen, (model(provider.url, limits=replace(QUICK, concurrency=8)), 100))
+        assert told.value.advice
+    assert provider.count == len(seen.answers) == 20
+
+
 def test_an_answer_that_cannot_be_kept_ends_the_run() -> None:
     """When the ledger fails nothing more is bought: its error comes out of dispatch."""
 
-    class Full(Exception):  # noqa: N818  stands for any error of the ledger's
+    class FullError(LedgerError):
         pass
 
-    def keep(_answer: Answer) -> None:
-        raise Full
+    class Fails(Watching):
+        def put(self, answer: Answer) -> Future[None]:  # noqa: ARG002
+            """Never kept."""
+            raise FullError("no room")
 
     async def run(of: Model) -> None:
-        await live.dispatch([(of, trials(of, 100))], keep, Watching(), live.Stop())
+        await live.dispatch([(of, trials(of, 100))], Fails(), Watching(), Stop())
 
-    with Provider() as provider, pytest.raises(Full):
+    with Provider() as provider, pytest.raises(FullError):
         asyncio.run(run(model(provider.url)))
     assert provider.count < 100

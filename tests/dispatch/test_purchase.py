@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Provider, Turn
@@ -20,10 +20,11 @@ from loopback import Provider, Turn
 from runner import pipeline
 from runner.cli.jobs import gather, reproduce, rescore
 from runner.cli.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
-from runner.dispatch import live, purchase
+from runner.dispatch.interrupts import interrupts
+from runner.dispatch.observer import Stop
 from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError
+from runner.ledger.answers import open_ledger
 from runner.ledger.batch_records import BatchRecord
-from runner.ledger.batches import open_batches
 from runner.plan.job import Job
 from runner.records import (
     Batch,
@@ -44,7 +45,6 @@ from runner.results import files, manifest
 from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
-    from runner.ledger.answers import Ledger
     from runner.records import Answer, Failure, Trial
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -74,6 +74,9 @@ class Nobody:
 
     def batch(self, entry: Any) -> None:
         """There are no batches here."""
+
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
 
 
 def experiment(folder: Path, base: str, texts: int = 4, **limits: Any) -> Experiment:
@@ -230,8 +233,8 @@ def test_a_sweep_of_separate_processes_knows_of_its_batches(tmp_path: Path) -> N
     waiting, *failing = this.purchase.failures
     of = replace(one.models[0], capability=Capability(structure="schema", batch="openai"))
     entry = BatchRecord("b1", this.id, "openai", of, provider.url, "account", 1, 86400, time.time(), "sent")
-    with open_batches(one.ledger_url) as store:
-        store.draft(entry, [(waiting, 1)])
+    with open_ledger(one.ledger_url) as ledger:
+        ledger.batches.draft(entry, [(waiting, 1)])
     del this.purchase.failures[waiting]
     this.purchase.pending[waiting] = "b1"
     job = Job(0, one, first.folder)
@@ -308,30 +311,11 @@ def test_a_turn_that_cannot_be_run_is_listed_with_its_reason(tmp_path: Path) -> 
     assert "budget.max_usd" in runs[1]["error"]
 
 
-def test_claims_outlive_a_ledger_that_is_away_for_a_while() -> None:
-    """A renewal that fails is tried again, so that nobody else buys what is still being bought."""
-    renewed = threading.Event()
-
-    class Restarting:
-        failures = 2
-
-        def renew(self, owner: str, lease_s: float) -> None:
-            """Refused twice."""
-            assert (owner, lease_s) == ("me", 0.03)
-            if self.failures:
-                self.failures -= 1
-                raise LedgerError("cannot be reached")
-            renewed.set()
-
-    with purchase.renewing(cast("Ledger", Restarting()), "me", 0.03):
-        assert renewed.wait(30)
-
-
 def test_an_ignored_interruption_stays_ignored() -> None:
     """A run in the background of a shell, which has it ignore Ctrl-C, is not stopped by one meant for another."""
-    stop, before = live.Stop(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop, before = Stop(), signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with purchase.interrupts(stop):
+        with interrupts(stop):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0)
         assert not stop.asked
@@ -342,11 +326,12 @@ def test_an_ignored_interruption_stays_ignored() -> None:
 HUNG_UP = """
 import fcntl, os, signal, sys, termios, time
 from pathlib import Path
-from runner.dispatch import live, purchase
+from runner.dispatch.interrupts import interrupts
+from runner.dispatch.observer import Stop
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-stop = live.Stop(drop=sys.exit)
-with purchase.interrupts(stop):
+stop = Stop(drop=sys.exit)
+with interrupts(stop):
     print("ready", flush=True)
     while not stop.asked:
         time.sleep(0.01)

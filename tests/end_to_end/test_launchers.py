@@ -143,7 +143,7 @@ def test_the_slurm_launcher_takes_the_task_to_another_machine(tmp_path: Path) ->
 def claimer(folder: Path) -> int:
     """The one process that holds a claim in the ledger below a folder; 0 while there is none."""
     with open_ledger(f"sqlite:///{folder}/outputs/ledger.db") as ledger:
-        found = [claimer.pid for claimer in map(parse, ledger.owners()) if claimer is not None]
+        found = [claimer.pid for claimer in map(parse, ledger.claims.owners()) if claimer is not None]
     return found[0] if len(found) == 1 else 0
 
 

@@ -69,11 +69,12 @@ def scalar(url: str, query: str) -> int:
 
 def test_a_server_keeps_what_a_file_keeps(url: str) -> None:
     """Every test of the ledger that needs no file passes on the server."""
-    tests = Path(__file__).parents[1] / "ledger" / "test_answers.py"
+    room = Path(__file__).parents[1] / "ledger"
+    tests = [str(room / name) for name in ("test_answers.py", "test_claims.py")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "server", str(tests)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "server", *tests],
         env={**os.environ, "RUNNER_TEST_SERVER_URL": url},
-        cwd=tests.parent.parent,
+        cwd=room.parent,
         capture_output=True,
         text=True,
         timeout=150,
@@ -97,7 +98,7 @@ def test_two_processes_buy_each_request_once(tmp_path: Path, url: str) -> None:
         assert provider.count == REQUESTS
     assert all(f"{REQUESTS} of {REQUESTS} scored" in one for one in said)
     with open_ledger(url) as ledger:
-        assert ledger.owners() == set()
+        assert ledger.claims.owners() == set()
 
 
 def test_a_killed_process_is_taken_over_at_once_on_its_machine(tmp_path: Path, url: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from batching import APIS, bench, model_of, settings, trials_of
 
 from runner.dispatch.batch import control
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.providers.codec import codec_for
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.dispatch.batch.dispatch import BatchContext, Outcome, Wanted, dispatch
-from runner.dispatch.live import Stop
+from runner.dispatch.observer import Stop
 from runner.ledger.answers import Ledger, open_ledger
-from runner.ledger.batches import BatchStore, open_batches
 from runner.plan.trials import endpoint_of, key_of
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.records import (
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, Draft, Ending
     from runner.records import Answer, Failure
 
@@ -103,6 +103,15 @@ class Watcher:
     answers: dict[str, Answer] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
+    def planned(self, model: Model, count: int) -> None:
+        """Nothing is remembered of it."""
+
+    def batch(self, entry: BatchRecord) -> None:
+        """Nothing is remembered of it."""
+
+    def notice(self, line: str) -> None:
+        """Nothing is remembered of it."""
+
     def sent(self, trial: Trial) -> None:
         """An attempt leaves."""
         self.sent_keys.append(trial.key)
@@ -156,10 +165,10 @@ class Bench:
 def bench(folder: Path, settings: Batch = FAST, **context: Any) -> Iterator[Bench]:
     """A bench in a folder; what is there from before is taken up."""
     url = f"sqlite:///{folder}/ledger.db"
-    with open_ledger(url) as ledger, open_batches(url) as store:
+    with open_ledger(url) as ledger:
         keys = {"environment": KEYS, **context}
-        made = BatchContext(store=store, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
-        yield Bench(folder, ledger, store, made)
+        made = BatchContext(store=ledger.batches, ledger=ledger, folder=folder / "batches", settings=settings, **keys)
+        yield Bench(folder, ledger, ledger.batches, made)
 
 
 # ---- an API without HTTP --------------------------------------------------------------------------------------------
@@ -195,6 +204,8 @@ class FakeApi:
     on_submit: Callable[[FakeBatch], Exception | None] = lambda _batch: None
     """Raised in place of the answer. The batch is taken where `takes` says so."""
     takes: Callable[[Exception], bool] = lambda _error: False
+    on_upload: Callable[[Draft], Exception | None] = lambda _draft: None
+    """Raised in place of an answer to an upload."""
     stands: Callable[[FakeBatch], Standing] = lambda batch: Standing(
         "ended", "done", len(batch.lines), len(batch.lines)
     )
@@ -202,13 +213,32 @@ class FakeApi:
     finds: bool = True
     batches: list[FakeBatch] = field(default_factory=list)
     submits: int = 0
+    discarded: list[str] = field(default_factory=list)
+    """Files that were uploaded for batches that do not exist."""
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:
         """The id and the body."""
         del model
         return json.dumps({"id": item_id, "body": json.loads(body)}).encode()
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """One file a batch."""
+        del http, account
+        if (error := self.on_upload(draft)) is not None:
+            raise error
+        return (f"file-{draft.id}",)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Nothing that is not known already."""
+        del http, account, draft
+        return ()
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """Remember what was deleted."""
+        del http, account
+        self.discarded += files
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
         """Take the batch, or not, as the test says."""
         del http, account
         self.submits += 1
@@ -220,7 +250,7 @@ class FakeApi:
             self.batches.append(batch)
         if error is not None:
             raise error
-        return Sent(batch.id)
+        return Sent(batch.id, files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By our id, unless the test says that the list lags."""

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from runner.cli import jobs
 from runner.cli.output import console, quoted, say
 from runner.cli.verbs import options
-from runner.dispatch import live
 from runner.dispatch.batch import control
 from runner.dispatch.batch.dispatch import BatchContext
-from runner.dispatch.purchase import BATCHES, interrupts
+from runner.dispatch.interrupts import interrupts
+from runner.dispatch.observer import Stop
+from runner.dispatch.purchase import BATCHES
 from runner.errors import LedgerError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.ledger.batch_records import WAITING
-from runner.ledger.batches import open_batches
+from runner.ledger.claims import renewing
 from runner.records import Batch
 from runner.reporting import find_run
-from runner.reporting.formatting import NONE, age
+from runner.reporting.formatting import NONE, age, many
 from runner.reporting.terminal import empty_table
 from runner.results import manifest
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from runner.dispatch.batch.control import BatchView
+    from runner.ledger.batch_records import BatchRecord
 
 EXIT_DETACHED = 5
 LEDGER = "sqlite:///outputs/ledger.db"
@@ -77,8 +79,8 @@ def status(url: str, folder: Path | None) -> int:
     if not control.is_there(url):
         say(f"no batches: there is no ledger at {url}")
         return 0
-    with open_batches(url) as store:
-        return _show(control.status(store, _of(folder)), url, folder)
+    with open_ledger(url) as ledger:
+        return _show(control.status(ledger.batches, _of(folder)), url, folder)
 
 
 def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> int:
@@ -109,7 +111,7 @@ def cancel(url: str, folder: Path | None) -> int:
 
 
 def _load(folder: Path) -> dict[str, Any]:
-    return manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    return manifest.open_run(folder).facts
 
 
 def _of(folder: Path | None) -> control.RunFilter | None:
@@ -124,20 +126,20 @@ def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
     if not control.is_there(url):
         return []
     waiting = [folder for folder in folders if _load(folder).get("status") == "SCHEDULED"]
-    with open_batches(url) as store:
-        running = store.entries(WAITING)
+    with open_ledger(url) as ledger:
+        running = ledger.batches.entries(WAITING)
     ofs = ((folder, _of(folder)) for folder in waiting if manifest.ledger_of(folder) == url)
     return [folder for folder, of in ofs if of is not None and not any(map(of.holds, running))]
 
 
 def _work(
-    url: str, folder: Path | None, do: Callable[[BatchContext, live.Stop, control.RunFilter | None], list[BatchView]]
+    url: str, folder: Path | None, do: Callable[[BatchContext, Stop, control.RunFilter | None], list[BatchView]]
 ) -> int:
     if not control.is_there(url):
         return status(url, folder)
-    stop = live.Stop()
-    with open_ledger(url) as ledger, open_batches(url) as store, interrupts(stop):
-        context = BatchContext(store=store, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
+    stop = Stop()
+    with open_ledger(url) as ledger, interrupts(stop), renewing(ledger.claims):
+        context = BatchContext(store=ledger.batches, ledger=ledger, folder=BATCHES, settings=Batch(mode="native"))
         return _show(do(context, stop, _of(folder)), url, folder)
     raise KeyboardInterrupt  # a second one, which `interrupts` has taken for itself
 
@@ -147,12 +149,15 @@ def _show(seen: Sequence[BatchView], url: str, folder: Path | None) -> int:
         say("no batches")
         return 0
     console().print(render_batches(seen))
-    running = [one for one in seen if one.entry.state in WAITING]
-    if running:
-        elsewhere = "" if url == LEDGER else f" --ledger {shlex.quote(url)}"
-        where = f" {quoted(folder)}" if folder is not None else elsewhere
-        say(f"{len(running)} still run. Fetch what has ended: runner collect{where}")
-    return EXIT_DETACHED if running else 0
+    waiting = [one for one in seen if one.entry.state in WAITING]
+    unknown = sum(one.entry.standing is not None and one.entry.standing.unknown for one in waiting)
+    elsewhere = "" if url == LEDGER else f" --ledger {shlex.quote(url)}"
+    where = f" {quoted(folder)}" if folder is not None else elsewhere
+    if unknown:
+        say(f"{many(unknown, 'batch is', 'batches are')} not known to the provider. Look again: runner collect{where}")
+    if len(waiting) > unknown:
+        say(f"{len(waiting) - unknown} still run. Fetch what has ended: runner collect{where}")
+    return EXIT_DETACHED if waiting else 0
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------
@@ -187,6 +192,15 @@ def _named(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
+def _done(entry: BatchRecord) -> str:
+    """Items that have ended, of all, and those of them that failed: as the provider counts."""
+    standing = entry.standing
+    if standing is None:
+        return f"{NONE}/{entry.count}"
+    wrong = f", {standing.failed} failed" if standing.failed else ""
+    return f"{standing.done}/{standing.total or entry.count}{wrong}"
+
+
 def _row(one: BatchView, now: float) -> tuple[str, ...]:
     entry, standing = one.entry, one.entry.standing
     answered = one.endings.get("succeeded", 0)
@@ -195,7 +209,7 @@ def _row(one: BatchView, now: float) -> tuple[str, ...]:
         f"  {entry.id}",
         entry.model.name,
         standing.word if is_running and standing else entry.state,
-        f"{standing.done if standing else NONE}/{entry.count}",
+        _done(entry),
         str(answered),
         str(sum(one.endings.values()) - answered),
         age(now - entry.created),

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from runner.cli.arguments import Loudness
     from runner.cli.main import Compose
     from runner.errors import RunnerError
     from runner.plan.job import Job
     from runner.records import Experiment, Model
+    from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
 
 KEY = "RUNNER_REHEARSAL_KEY"
@@ -93,6 +93,11 @@ class Rehearsal:
         os.environ[KEY] = "rehearsal"
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything may have been asked or written."""
+        return self._session.has_begun
+
+    @property
     def has_results(self) -> bool:
         """Whether any job could be run."""
         return self._session.has_results
@@ -125,10 +130,11 @@ class Rehearsal:
 
     def _end_batches(self) -> None:
         """Nobody is to wait for them: what they were about to answer has ended."""
+        from runner.ledger.answers import open_ledger
         from runner.ledger.batch_records import WAITING, ItemEnding
-        from runner.ledger.batches import open_batches
 
-        with open_batches(LEDGER) as store:
+        with open_ledger(LEDGER) as ledger:
+            store = ledger.batches
             for entry in store.entries(WAITING, self._session.launch.id):
                 open_items = [item.n for item in store.items(entry.id) if item.ending is None]
                 settled = [ItemEnding(n, "lost", "lost", ENDED) for n in open_items]

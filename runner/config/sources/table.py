@@ -232,7 +232,9 @@ def _opened(path: Path, reading: Reading) -> Table:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {path.parent}")
+        raise ConfigError(
+            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
+        )
     return read(path)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import event_loop
 from runner.dispatch.batch.dispatch import BatchContext, at_work
 from runner.dispatch.batch.lifecycle import check_account
 from runner.dispatch.batch.polling import Left, Unreachable, gives_up
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from runner.dispatch.batch.lifecycle import BatchLifecycle
-    from runner.dispatch.batch.polling import Asked, Waiting
+    from runner.dispatch.batch.polling import Waiting
+    from runner.dispatch.observer import Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
 
@@ -71,23 +73,23 @@ def status(store: BatchStore, of: RunFilter | None = None) -> list[BatchView]:
     ]
 
 
-def collect(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def collect(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """Look once at every batch that is open, and fetch what has ended; the answers are in the ledger then.
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
     """
-    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=False))
+    return event_loop.run(_each(context, stop, _to_see(context, of), cancel=False))
 
 
-def cancel(context: BatchContext, stop: Asked, of: RunFilter | None = None) -> list[BatchView]:
+def cancel(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
-    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=True))
+    return event_loop.run(_each(context, stop, _to_see(context, of), cancel=True))
 
 
-def clean(context: BatchContext, stop: Asked) -> list[BatchView]:
+def clean(context: BatchContext, stop: Stop) -> list[BatchView]:
     """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
     entries = context.store.entries(["collected"])
-    return asyncio.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+    return event_loop.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
 
 
 def _to_see(context: BatchContext, of: RunFilter | None) -> list[BatchRecord]:
@@ -106,7 +108,7 @@ def _briefly(entry: BatchRecord) -> BatchRecord:
     return replace(entry, model=replace(entry.model, limits=limits))
 
 
-async def _each(context: BatchContext, stop: Asked, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
+async def _each(context: BatchContext, stop: Stop, entries: Sequence[BatchRecord], *, cancel: bool) -> list[BatchView]:
     places = asyncio.Semaphore(AT_ONCE)
     said: dict[str, str] = {}
 

@@ -16,12 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runner.dispatch.batch.leftovers import tidy
 from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
 from runner.dispatch.batch.polling import Left, Unreachable, Waiting, gives_up
 from runner.dispatch.batch.queue import BatchQueue
 from runner.dispatch.observer import Outcome, Wanted
 from runner.errors import ProviderError, RunnerError, first_of
-from runner.ledger.batch_records import LEASE_S
 from runner.providers.accounts import account_of, fingerprint
 from runner.providers.batch.table import service_of
 from runner.providers.codec import Codec, codec_for
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.dispatch.batch.fetch import Keep
-    from runner.dispatch.batch.polling import Asked
-    from runner.dispatch.observer import Observer
+    from runner.dispatch.observer import Keep, Observer, Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import BatchApi
@@ -90,7 +88,7 @@ class BatchContext:
 
 
 async def dispatch(
-    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Asked, *, run: str = ""
+    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Stop, *, run: str = ""
 ) -> Outcome:
     """Buy what is wanted by batches, the models side by side. Answers went to the ledger; the rest is in the outcome.
 
@@ -99,6 +97,7 @@ async def dispatch(
     key belongs to another account. LedgerError passes through at once.
     """
     outcome = Outcome()
+    await asyncio.to_thread(_tidy, context)
     open_keys = await asyncio.to_thread(context.store.open_keys)
     try:
         async with at_work(context, stop) as (http, waiting):
@@ -129,7 +128,13 @@ async def dispatch(
             await _run_all(queues, context)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from errors
+    await asyncio.to_thread(_tidy, context, run)
     return outcome
+
+
+def _tidy(context: BatchContext, run: str | None = None) -> None:
+    if context.folder.is_dir():
+        tidy(context.folder, context.store.entries(), run)
 
 
 async def _run_all(queues: Sequence[BatchQueue], context: BatchContext) -> None:
@@ -155,13 +160,13 @@ def _check_account(context: BatchContext, batch: str, mine: str) -> None:
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:
     for trial in wanted.trials:
-        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0)
+        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0, "batch")
         observer.failed(trial, failure)
 
 
 @asynccontextmanager
-async def at_work(context: BatchContext, stop: Asked) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
-    """A session for HTTP and a way to wait, while our batches are kept from others."""
+async def at_work(context: BatchContext, stop: Stop) -> AsyncIterator[tuple[aiohttp.ClientSession, Waiting]]:
+    """A session for HTTP and a way to wait; the batches taken meanwhile are let go at the end."""
     import aiohttp
 
     waiting = Waiting(stop)
@@ -170,15 +175,8 @@ async def at_work(context: BatchContext, stop: Asked) -> AsyncIterator[tuple[aio
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, context.store.release)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
-        await stack.enter_async_context(_beside(_renew(context.store)))
         await stack.enter_async_context(_beside(waiting.watch()))
         yield http, waiting
-
-
-async def _renew(store: BatchStore) -> None:
-    while True:
-        await asyncio.sleep(LEASE_S / 3)
-        await asyncio.to_thread(store.renew)
 
 
 @asynccontextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runner.dispatch.observer import Stop
     from runner.ledger.batch_records import BatchRecord
     from runner.records import Batch, Problem
 
+LOOKS = 6
+"""Further looks at the results of a batch that has ended, before what they lack counts as missing."""
 STEPS = 5
 """Looks on which the first wait grows to twice its length."""
 
@@ -23,6 +26,11 @@ def waits(first_s: float, most_s: float) -> Iterator[float]:
         # An exponent beyond this is above any longest wait, and would overflow in the end.
         doubled = 2.0 * first_s * 2.0 ** min(step - STEPS, 60)
         yield min(most_s, even if step <= STEPS else doubled)
+
+
+def looks(settings: Batch) -> list[float]:
+    """Seconds before each further look at results that are not whole, doubled each time: five minutes by default."""
+    return [min(settings.max_poll_s, settings.first_poll_s * 2.0**step) for step in range(LOOKS)]
 
 
 def window_of(asked_s: float, offered_s: Sequence[int]) -> int:
@@ -47,20 +55,10 @@ class Unreachable(Exception):  # noqa: N818  as Left
         self.problem = problem
 
 
-class Unsure(Exception):  # noqa: N818  as Left
-    """Whether the provider has the batch is not known."""
-
-
-class Asked(Protocol):
-    """Whether the run is to stop; runner.dispatch.live.Stop is one."""
-
-    asked: bool
-
-
 class Waiting:
     """Pauses that end when the run is to stop. `watch` looks for that, since a signal's handler only sets a flag."""
 
-    def __init__(self, stop: Asked) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._event = asyncio.Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
 CAPACITY_S = 0.05
 """Seconds between two looks whether the account takes another batch."""
+PAID = ("missing", "malformed")
+"""Endings of requests that their provider ran."""
 SHARE = 50
 """Trials that are packed before other queues get their turn."""
 
@@ -159,7 +162,7 @@ class BatchQueue:
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
-        """File first, then the store: what the store names is there."""
+        """Lines first, then the store: what the store names is there."""
         lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
         lifecycle.step("packed")
@@ -176,6 +179,7 @@ class BatchQueue:
             settings=lifecycle.settings,
         )
         await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
+        await asyncio.to_thread(pack.name)
         self._holder.update((key, pack.id) for key, _ in pack.items)
         lifecycle.step("drafted")
         lifecycle.news(entry)
@@ -238,8 +242,7 @@ class BatchQueue:
                 self._fail(item.key, away.problem, item.attempt)
             return
         if was_lost and entry.state == "lost":
-            await self._give_up(entry)
-            await self._relaunch(entry, await self._mine(entry))
+            await self._buy_anew(entry)
         elif entry.state == "unsent":
             await self._resend(entry)
         else:
@@ -249,18 +252,23 @@ class BatchQueue:
         """A batch that never arrived goes out as another, as often as a request may be in one."""
         items = await self._mine(entry)
         most = self.lifecycle.settings.attempts
+        problem = self.lifecycle.sending.error_of(entry)
         for item in items:
             if item.attempt >= most:
-                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+                message = f"{most} batches never arrived; the last time: {problem.message}"
+                self._fail(item.key, Problem(problem.kind, message), item.attempt)
         again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
         await self._relaunch(entry, again)
 
-    async def _give_up(self, entry: BatchRecord) -> None:
-        """Its requests are about to be bought anew: let it not go on if that can be helped."""
-        try:
-            await self.lifecycle.cancel(entry)
-        except ProviderError:
-            return
+    async def _buy_anew(self, entry: BatchRecord) -> None:
+        """What becomes of the requests of a batch that an earlier run gave up, and that is no better now."""
+        items = await self._mine(entry)
+        paid = [item for item in items if item.ending in PAID or item.kind == "gone"]
+        if len(paid) < len(items):  # let it not go on, if that can be helped
+            with suppress(ProviderError):
+                await self.lifecycle.cancel(entry)
+            await self._relaunch(entry, [item for item in items if item not in paid])
+        await self._apart(entry, paid)
 
     async def _leave(self, entry: BatchRecord) -> None:
         self._capacity.left = True
@@ -276,6 +284,9 @@ class BatchQueue:
         items = await self._mine(entry)
         if entry.state == "refused" and items:
             self.breaker.record_fatal(items[0].kind, entry.note)
+        await self._apart(entry, items)
+
+    async def _apart(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         groups = by_next_action(items, self.lifecycle.settings)
         for item in groups["failed"]:
             self._fail(item.key, item.problem, item.attempt)
@@ -307,16 +318,18 @@ class BatchQueue:
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.lifecycle.folder
-        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+        folder = self.lifecycle.folder
+        packs, torn = await asyncio.to_thread(repack, self._pack, folder, entry.id, items)
+        if torn:
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
-            settled = [ItemEnding(item.n, "missing", NOT_SENT, message) for item in torn]
+            settled = [ItemEnding(item.n, "dropped", NOT_SENT, message) for item in torn]
             await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
-        await self._launch(pack)
+        for pack in packs:
+            await self._launch(pack)
 
     # ---- telling
 
@@ -341,6 +354,6 @@ class BatchQueue:
         return self.run_id
 
     def _fail(self, key: str, problem: Problem, attempts: int) -> None:
-        failure = Failure(key, problem, attempts)
+        failure = Failure(key, problem, attempts, "batch")
         self.outcome.failures[key] = failure
         self.observer.failed(self.trials.pop(key), failure)

@@ -59,7 +59,7 @@ class Columns:
             numbers.append(getattr(row, name))
         temperature = row.sent.get("temperature")
         labels = (
-            row.cell, row.vendor, row.model, row.persona, row.text,
+            row.compared_in, row.vendor, row.answered_by, row.persona, row.text,
             "" if temperature is None else f"{temperature:g}",
             row.outcome, row.problem.kind if row.problem else "",
         )  # fmt: skip
