@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.cli.main import conf_dir, main
+from runner.cli.main import main
 from runner.config import wording
+from runner.config.compose import compose, conf_dir
 from runner.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def test_a_word_that_yaml_changes_is_refused(case: Case, tmp_path: Path) -> None
         wording.check(["--config-dir", str(tmp_path / "my"), *case.words], conf_dir())
     assert [part for part in (case.file, *case.says, "put it in quotes") if part not in str(caught.value)] == []
     assert caught.value.advice == f"$EDITOR {path}"
+    with pytest.raises(ConfigError, match="put it in quotes"):
+        compose(case.words, tmp_path / "my")
 
 
 @pytest.mark.parametrize(
