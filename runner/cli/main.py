@@ -194,10 +194,11 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     import hydra
 
     from runner.cli.hydra_app import Task
-    from runner.config import schema
+    from runner.config import schema, wording
     from runner.config.hydra_errors import FOREIGN, translate
 
     schema.register()
+    wording.check(shlex.split(command)[1:], conf_dir())
     task = Task(command, make, words.loudness)
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ

@@ -34,7 +34,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> DictCon
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf, open_dict
 
-    from runner.config import schema
+    from runner.config import schema, wording
     from runner.config.hydra_errors import FOREIGN, translate
     from runner.errors import ConfigError
 
@@ -45,6 +45,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> DictCon
         words.append(f"hydra.searchpath=[{_in_quotes(f'file://{config_dir.resolve()}')}]")
     schema.register()
     typed = [*overrides] if config_dir is None else [f"--config-dir={config_dir}", *overrides]
+    wording.check(typed, conf_dir())
     try:
         with _ONE_AT_A_TIME, initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="runner"):
             found = composed("config", words, return_hydra_config=True)
