@@ -246,11 +246,9 @@ class Run:
 
     def stats(self) -> Statistics:
         """Means with intervals, differences, ANOVA and agreement, as `runner stats` shows them."""
-        from runner.reporting import stats
-        from runner.results import files
+        from runner.reporting.stats.of_run import describe_jobs
 
-        jobs = manifest.result_folders(self.folder)
-        return stats.describe(chain.from_iterable(files.read_rows(job / "results.jsonl") for job in jobs))
+        return describe_jobs(manifest.result_folders(self.folder))
 
     def report(self) -> Path:
         """Write report.html, in place of an earlier one: a page that needs no network. Its path."""

@@ -234,7 +234,7 @@ def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, a
     if answer is not None:
         return reader.row(trial, answer, "bought" if trial.key in this.purchase.bought and not again else "ledger")
     if batch := this.purchase.pending.get(trial.key):
-        return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0))
+        return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0, "batch"))
     unsent = Failure(trial.key, Problem(NOT_SENT, "the run was interrupted before this request ended"), 0)
     return reader.failed(trial, this.purchase.failures.get(trial.key, unsent))
 

@@ -15,7 +15,7 @@ from runner.config.load import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.ledger.answers import open_ledger
 from runner.plan.job import Job
-from runner.results import files, manifest, reload
+from runner.results import files, manifest, reload, served
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -112,6 +112,8 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
         with ExitStack() as stack:
             found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
         shown.print(render_reproduction(found))
+        for line in served.told(served.from_json(manifest.load(path, "run.json").get("served", ()))):
+            shown.print(line, soft_wrap=True, markup=False)
         equal &= found.equal
         if fresh:
             _buy_again(path, experiment, shown)

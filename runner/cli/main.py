@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
             raise
         place = Path(os.fsdecode(error.filename) if error.filename else "output")
-        advice = f"ls -ld {place.parent}" if error.filename else "df -h"
+        advice = f"ls -ld {shlex.quote(str(place.parent))}" if error.filename else "df -h"
         _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice), words)
         return EXIT_ERROR
 
@@ -202,7 +202,10 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["runner", *further, *words.for_hydra]
+    kept, left_out = schema.without_gone_words(words.for_hydra)
+    for line in left_out:
+        sys.stderr.write(f"left out: {line}\n")
+    sys.argv = ["runner", *further, *kept]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
     except FOREIGN as error:

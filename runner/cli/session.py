@@ -15,7 +15,7 @@ from runner.execution import Execution
 from runner.plan import estimate
 from runner.reporting.formatting import many, money
 from runner.reporting.progress.display import Progress
-from runner.results import manifest, summary
+from runner.results import manifest, served, summary
 from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class Session:
             raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
             self._say(f"live, as they have no batch API: {', '.join(names)}")
+        if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
+            self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 
@@ -147,6 +149,8 @@ class Session:
             lines = [manifest.job_line(self.launch, result, sweep) for result in self.launch.results]
             self.console.print(tables.render_jobs(lines, axes))
         self._say_totals()
+        for line in served.told(served.counted([result.tally for result in done])):
+            self._say(line)
         self._say(f"results: {short(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:

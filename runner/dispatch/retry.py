@@ -27,7 +27,9 @@ MAX_WAIT_S = 60.0
 JITTER = 0.25
 """Each wait is drawn from so much below its length to so much above, so that those who failed together do not come back
 together, and yet every wait is longer than the one before."""
-STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request", "quota", "not_a_reply", "redirected"})
+STOPPING_KINDS = frozenset(
+    {"key_refused", "not_found", "bad_request", "quota", "not_a_reply", "redirected", "other_model"}
+)
 """Kinds that say something about the model's set-up rather than about one reply."""
 
 _backoff = wait_exponential(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S)

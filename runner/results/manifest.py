@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.config.settings import identity_of
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION
-from runner.results import summary
+from runner.records import READING_VERSION, RECORD_VERSION
+from runner.results import served, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +60,7 @@ def write(this: Launch, result: JobResult) -> None:
             "overrides": list(result.overrides),
             "config_sha256": None if experiment is None else identity_of(experiment),
             **asdict(result.counts),
+            "served": served.as_json([result.tally]),
             "mlflow": None,
         },
     )
@@ -80,6 +81,7 @@ def write_sweep(this: Launch, folder: Path) -> None:
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
             "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
             "saved_usd": sum(count.saved_usd for count in counts),
+            "served": served.as_json([result.tally for result in this.results]),
             "mlflow": None,
         },
     )
@@ -112,6 +114,7 @@ def _split(override: str) -> tuple[str, str]:
 def _common(this: Launch) -> dict[str, Any]:
     return {
         "version": RECORD_VERSION,
+        "reading_version": READING_VERSION,
         "run": this.id,
         "command": this.command,
         **_made_with(this.id, Path.cwd()),

@@ -101,7 +101,7 @@ def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
         if row.problem is not None and row.problem.kind == PENDING:
             waiting.add(row.key)
         elif row.problem is not None and row.outcome == "failed":
-            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts)
+            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts, row.route)
         elif row.source == "bought":
             purchase.bought.add(row.key)
     if waiting:
@@ -121,5 +121,5 @@ def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Itera
         mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
         purchase.bought.update(item.key for item in mine)
         ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
-        purchase.failures |= {key: Failure(key, item.problem, item.attempt) for key, item in ended.items()}
+        purchase.failures |= {key: Failure(key, item.problem, item.attempt, "batch") for key, item in ended.items()}
         purchase.pending |= {key: batch for key, batch in store.open_keys().items() if key in keys - ended.keys()}

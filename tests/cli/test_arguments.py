@@ -60,6 +60,19 @@ def test_options_stand_anywhere(case: Case) -> None:
     assert get_args(found.for_hydra).overrides == case.overrides.split()
 
 
+def test_a_key_of_an_earlier_version_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that an earlier version took still runs: a key that is gone is left out, and a line says what holds."""
+    words = ["--cfg", "job", "batch=native", "batch.first_poll_s=0.05", "+model.smollm2.limits.connect_timeout_s=3"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "first_poll_s" not in said.out
+    polls = "looks at a batch start after 5 s, at one on this machine at once"
+    assert said.err.splitlines() == [
+        f"left out: batch.first_poll_s: this key is gone: {polls}",
+        "left out: model.smollm2.limits.connect_timeout_s: this key is gone: a connection has 10 s",
+    ]
+
+
 def test_hydras_options_are_all_known() -> None:
     """Every option of the installed Hydra is in our tables, as one that takes a value or one that does not."""
     from hydra._internal.utils import get_args_parser

@@ -109,6 +109,9 @@ class Watcher:
     def batch(self, entry: BatchRecord) -> None:
         """Nothing is remembered of it."""
 
+    def notice(self, line: str) -> None:
+        """Nothing is remembered of it."""
+
     def sent(self, trial: Trial) -> None:
         """An attempt leaves."""
         self.sent_keys.append(trial.key)

@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.progress import render
-from runner.reporting.progress.board import Board
-from runner.reporting.progress.counts import Counts
+from runner.reporting.progress.counts import ProgressCounts
 from runner.reporting.progress.display import LOOK_S, SHARE, Progress
+from runner.reporting.progress.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runner.reporting.progress.board import Picture
+    from runner.reporting.progress.sampler import Snapshot
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def watching(*, shown: bool | None, stopping: Callable[[], bool]) -> Iterator[Counts]:
+def watching(*, shown: bool | None, stopping: Callable[[], bool]) -> Iterator[ProgressCounts]:
     """What is to be told of a dispatch, shown while the context is open.
 
     `shown` None: in a notebook only; True: elsewhere too, on standard error; False: nowhere.
@@ -39,7 +39,7 @@ def watching(*, shown: bool | None, stopping: Callable[[], bool]) -> Iterator[Co
         with Progress(Console(stderr=True), "usual", stopping) as counts:
             yield counts
     else:
-        yield Counts()
+        yield ProgressCounts()
 
 
 def _notebook() -> Callable[..., Any] | None:
@@ -57,12 +57,12 @@ class _Cell:
 
     def __init__(self, display: Callable[..., Any], stopping: Callable[[], bool]) -> None:
         self._display = display
-        self._counts = Counts()
-        self._board = Board(self._counts, stopping)
+        self._counts = ProgressCounts()
+        self._sampler = Sampler(self._counts, stopping)
         self._ended = threading.Event()
         self._handle: Any = None
 
-    def __enter__(self) -> Counts:
+    def __enter__(self) -> ProgressCounts:
         # From here, as the cell's own: what another thread shows first may land in another cell.
         self._handle = self._display(_drawn(None), raw=True, display_id=True)
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -87,13 +87,13 @@ class _Cell:
 
     def _draw(self) -> None:
         if self._counts.models:
-            self._handle.update(_drawn(self._board.look()), raw=True)
+            self._handle.update(_drawn(self._sampler.sample()), raw=True)
 
 
-def _drawn(picture: Picture | None) -> dict[str, str]:
+def _drawn(snapshot: Snapshot | None) -> dict[str, str]:
     """A moment as a notebook takes it, by MIME type; None: nothing is planned yet."""
-    if picture is None:
+    if snapshot is None:
         return {"text/plain": "", "text/html": ""}
-    line, total = render.line(picture), picture.total
+    line, total = render.line(snapshot), snapshot.total
     bar = f'<progress value="{total.done}" max="{total.planned}" aria-label="requests"></progress>'
     return {"text/plain": line, "text/html": f"{bar} {html.escape(line)}"}

@@ -10,7 +10,7 @@ from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
 from runner.reporting.tracking import plots, store, traces
-from runner.results import files, manifest, summary
+from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Trac
         asked = TrialPlan(experiment_from(job.experiment)).trials()
         for row, trial in zip(rows, asked, strict=False):
             if row.key == trial.key and traces.chosen(settings.traces, row, trials):
-                run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
+                run_id = logged.cells[_child_name(job, row.compared_in, many=len(jobs) > 1)]
                 yield traces.Traced(trial, row, run_id)
 
 
@@ -135,6 +135,8 @@ def _artifacts(folder: Path, jobs: Sequence[_LoggedJob]) -> Iterator[tuple[Path,
 def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> str:
     """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
     lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    for line in served.told(served.counted(job.tally for job in jobs)):
+        lines += ["", line]
     if len(jobs) > 1:
         axes = list(launch["axes"])
         lines += ["", f"| job | {' | '.join(axes)} | status | scored | failed |", "|---" * (len(axes) + 4) + "|"]
@@ -192,6 +194,7 @@ def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
     return {
         "model": row.model,
         "model_id": row.model_id,
+        **({"served": row.served} if row.served is not None else {}),
         "persona": row.persona,
         "prompt": experiment["prompt"]["name"],
         "rung": row.rung,
