@@ -314,7 +314,7 @@ def test_the_config_hash_of_a_saved_experiment_never_changes() -> None:
 
 def test_an_experiment_and_its_file_have_one_hash() -> None:
     """What is hashed before it is saved has the hash of what is read again."""
-    assert settings.identity_of(BASE) == settings.identity_of(json.loads(json.dumps(asdict(BASE))))
+    assert settings.identity_of(BASE) == settings.identity_of(json.loads(json.dumps(asdict(BASE)))) == GOLDEN_IDENTITY
 
 
 @pytest.mark.parametrize(("owner", "name", "found"), CASES)
