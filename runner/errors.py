@@ -3,9 +3,9 @@
     what goes wrong         classified by                   shown by                     recorded in
     ----------------------  ------------------------------  ---------------------------  ----------------------------
     the user's input        config.load, .hydra_errors      cli.main: error:, try:       a sweep's job: its run.json
-    a provider's error      providers.refusals              cli.progress, last lines     the row's problem (below)
+    a provider's error      providers.refusals              progress,     last lines     the row's problem (below)
     a 200 that is no reply  providers.received              as a provider's error        the row's problem
-    attempts, a model's end dispatch.retry                  cli.progress, last lines     the row's attempts, problem
+    attempts, a model's end dispatch.retry                  progress,     last lines     the row's attempts, problem
     a batch, its items      dispatch.batch.next_action      `runner status`              ledger: batches, items
     a reply without scores  score (Unscorable, not raised)  the tables' counts           the row's problem
     the ledger              ledger.database                 cli.main; the run ends       nowhere: nothing can be kept
@@ -98,7 +98,8 @@ class ProviderError(RunnerError):
     model     not_found, bad_request, not_a_reply, redirected; quota where a model has one of its own
     account   quota (money or a long quota is gone), key_refused
 
-    `advice` says what to do about it, `until` when the provider takes requests again, where it says so.
+    `advice` says what to do about it, `until` when the provider takes requests again, where it says so. `sample` is
+    what the model wrote, where the provider refused its own model's text and gives it.
     """
 
     exit_status = 3
@@ -113,8 +114,10 @@ class ProviderError(RunnerError):
         scope: Scope | None = None,
         advice: str | None = None,
         until: datetime | None = None,
+        sample: str | None = None,
     ) -> None:
         super().__init__(message, advice=advice)
+        self.sample = sample
         self.kind = kind
         self.status = status
         self.until = until
@@ -133,8 +136,9 @@ class ProviderError(RunnerError):
 class TransientError(ProviderError):
     """Another attempt may succeed. `retry_after_s` is what the provider asked us to wait, in seconds.
 
-    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit. `sample` is
-    what the model wrote, where the provider refused its own model's text and gives it.
+    `headers` are those of its answer, their names in lower case: they may tell what remains of a limit.
+    `most_attempts` bounds the attempts at what seldom passes; after those it is a FatalError that reaches as far as
+    `lasting`.
     """
 
     scope: Scope = "attempt"
@@ -149,11 +153,20 @@ class TransientError(ProviderError):
         headers: Mapping[str, str] | None = None,
         advice: str | None = None,
         sample: str | None = None,
+        most_attempts: int | None = None,
+        lasting: Scope = "model",
     ) -> None:
-        super().__init__(kind, message, status=status, advice=advice)
+        super().__init__(kind, message, status=status, advice=advice, sample=sample)
+        self.most_attempts = most_attempts
+        self.lasting = lasting
         self.retry_after_s = retry_after_s
         self.headers = headers or {}
-        self.sample = sample
+
+    def lasts(self) -> FatalError:
+        """The same, once it has been tried often enough."""
+        return FatalError(
+            self.kind, str(self), status=self.status, scope=self.lasting, advice=self.advice, sample=self.sample
+        )
 
 
 class FatalError(ProviderError):

@@ -49,12 +49,12 @@ def translate(error: Exception, conf: Path, words: Sequence[str] = ()) -> Config
     `words` are the command line's, so that what is to be typed can be said.
     """
     if isinstance(error, UnicodeDecodeError):
-        return _not_utf8(error, [*_own_folders(words), conf])
+        return _not_utf8(error, [*own_folders(words), conf])
     if isinstance(error, YAMLError):
         return _not_yaml(error)
     found = _translated(error, conf, words)
     if found.advice is not None and found.advice.startswith(EDIT):
-        found.advice = f"{EDIT}{shlex.quote(_path_of(found.advice.removeprefix(EDIT), [*_own_folders(words), conf]))}"
+        found.advice = f"{EDIT}{shlex.quote(_path_of(found.advice.removeprefix(EDIT), [*own_folders(words), conf]))}"
     return found
 
 
@@ -86,7 +86,7 @@ def _unknown_group(group: str, where: str, conf: Path, words: Sequence[str]) -> 
     return ConfigError(message, where=where, key=group, advice=advice or "runner --help")
 
 
-def _own_folders(words: Sequence[str]) -> list[Path]:
+def own_folders(words: Sequence[str]) -> list[Path]:
     """The config folders that a command line adds."""
     line = deque(words)
     found = []
@@ -215,7 +215,7 @@ def _unknown_choice(error: MissingConfigException, conf: Path, words: Sequence[s
 
 def _chosen_in(group: str, name: str, conf: Path, words: Sequence[str]) -> str | None:
     """The file whose defaults list chooses a name that is not there."""
-    entries = choices(words, [*_own_folders(words), conf])
+    entries = choices(words, [*own_folders(words), conf])
     return next((entry.file for entry in entries if (entry.group, entry.name) == (group, name)), None)
 
 

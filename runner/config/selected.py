@@ -83,3 +83,12 @@ def _parted(item: str, here: str) -> tuple[str, str]:
     """Group and name of an entry without a group of its own: a file beside this one, or from the root."""
     group, _, name = _group(item, here).rpartition("/")
     return group, name
+
+
+def files(words: Sequence[str], folders: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
+    """Group, name and place of each file that a command line selects, as far as they are there."""
+    listed = ((entry.group, entry.name) for entry in choices(words, folders) if entry.name is not None)
+    for group, name in dict.fromkeys([("", "config"), *_typed(words), *listed]):
+        places = (folder / group / f"{name}.yaml" for folder in folders)
+        if (place := next((place for place in places if place.is_file()), None)) is not None:
+            yield group, name, place

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.dispatch.rate_limits import Amount, TokenBucket, readings
+from runner.dispatch.retry import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -67,6 +68,8 @@ class Limiter:
     """The config's limits."""
     told: dict[tuple[Kind, float], TokenBucket] = field(default_factory=dict)
     """The provider's, by kind and limit: models whose limits are equal are taken to share one."""
+    breaker: Breaker = field(default_factory=Breaker)
+    """What stops every model of the account."""
     in_flight: int = 0
     abreast: float = 0.0
     """How many requests are let through at once, now."""
@@ -121,14 +124,26 @@ class Limiter:
                 self.leave(waiting.result())
             raise
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more goes through."""
+        return self._closed
+
     def close(self) -> None:
         """Let nothing more through, and send away who waits."""
         self._closed = True
-        for queue in self._waiting.values():
-            for _, waiting in queue:
-                if not waiting.done():
-                    waiting.set_exception(Closed())
-        self._waiting.clear()
+        self.turn_everyone_away()
+
+    def turn_everyone_away(self) -> None:
+        """Send away who waits, of every model."""
+        for model in list(self._waiting):
+            self.turn_away(model)
+
+    def turn_away(self, model: str) -> None:
+        """Send away who waits of one model: it takes nothing any longer."""
+        for _, waiting in self._waiting.pop(model, ()):
+            if not waiting.done():
+                waiting.set_exception(Closed())
 
     def _wait_s(self, model: str, amount: Amount) -> float:
         """Seconds until the next request of a model may go; infinite where it waits for another one to return."""
@@ -197,7 +212,7 @@ class Limiter:
             self._read(gone, error.headers, refused=True)
             self._halve(gone, now)
             self._pause(now, error.retry_after_s)
-        else:
+        elif error.kind != "malformed":  # what a model wrote says nothing against its server
             self._trouble += 1
             if self._trouble >= TROUBLE:
                 self._halve(gone, now)

@@ -48,6 +48,8 @@ HELD_UP = (
     "answers wait to be stored, and nothing more is sent meanwhile: another program has locked the ledger, or its \
 disk or server does not answer"
 )
+STOPPED_LOOK_S = 1.0
+"""Seconds between two looks of who waits for another attempt at whether its model was stopped."""
 WATCH_S = 0.1
 """Seconds between two looks at whether the run is to stop."""
 
@@ -175,22 +177,25 @@ class _ModelQueue:
     failures: dict[str, Failure]
     faults: list[Exception]
     """What no request is to blame for, such as the end of memory or files: nothing more is sent then."""
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: Breaker = field(init=False)
     _last: Wire | None = None
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(account=self.limiter.breaker)
 
     async def run(self) -> None:
         try:
             # In a thread: a first codec may import LiteLLM, which takes seconds that other lanes can use.
             codec = await asyncio.to_thread(codec_for, self.model, api_key_of(self.model))
         except ProviderError as error:
-            self._abandon(Problem(error.kind, str(error)))
+            self._abandon(Problem(error.kind, error.explained))
             return
         send = sender(codec, self.session, self.model)
         async with asyncio.TaskGroup() as group:
             for _ in range(self.model.limits.concurrency):
                 group.create_task(self._work(codec, send))
         if self.breaker.open is not None:
-            self._abandon(Problem(STOPPED, f"stopped after repeated errors: {self.breaker.open.message}"))
+            self._abandon(Problem(STOPPED, self.breaker.why))
         elif self.stop.asked:
             self._abandon(Problem(NOT_SENT, "the run was interrupted before this request was sent"))
 
@@ -198,12 +203,21 @@ class _ModelQueue:
         for trial in self.queue:
             self._fail(trial, problem, 0)
 
-    def _fail(self, trial: Trial, problem: Problem, attempts: int) -> None:
-        key_env = self.model.key_env
-        message = without_key(problem.message, os.environ.get(key_env or ""), key_env)
-        failure = Failure(trial.key, replace(problem, message=message), attempts)
+    def _fail(self, trial: Trial, problem: Problem, attempts: int, error: ProviderError | None = None) -> None:
+        sample = error.sample if error is not None else None
+        failure = Failure(
+            trial.key,
+            replace(problem, message=self._redacted(problem.message)),
+            attempts,
+            reply=None if sample is None else self._redacted(sample),
+            time=_now() if error is not None and error.scope == "item" else None,
+        )
         self.failures[trial.key] = failure
         self.observer.failed(trial, failure)
+
+    def _redacted(self, said: str) -> str:
+        key_env = self.model.key_env
+        return without_key(said, os.environ.get(key_env or ""), key_env)
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
         while not self._is_over() and (trial := next(self.queue, None)) is not None:
@@ -240,11 +254,12 @@ class _ModelQueue:
             wire = self._wire(trial.adapted, codec)
             # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
-            raw, latency_s, place = await attempt(once, self.model.limits, self._tell, sleep=self._pause, clock=clock)
+            tell = lambda kind, _attempt, wait_s: self._tell(kind, wait_s, last)  # noqa: E731  as above
+            raw, latency_s, place = await attempt(once, self.model.limits, tell, sleep=self._pause, clock=clock)
         except ProviderError as error:
             if isinstance(error, FatalError):
-                self.breaker.record_fatal(error.kind, str(error))
-            self._fail(trial, Problem(error.kind, str(error)), attempts)
+                self._record(error)
+            self._fail(trial, Problem(error.kind, error.explained), attempts, error)
             return
         self.breaker.record_success()
         answer = Answer(
@@ -255,7 +270,7 @@ class _ModelQueue:
             endpoint=endpoint_of(self.model),
             attempts=attempts,
             latency_s=latency_s,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            time=_now(),
         )
         stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)
@@ -268,19 +283,33 @@ class _ModelQueue:
             self._last = Wire.of(adapted, codec)
         return self._last
 
+    def _record(self, error: FatalError) -> None:
+        """Count what was refused; who waits for a model that takes nothing any longer is sent away."""
+        self.breaker.record_fatal(error.kind, error.explained, scope=error.scope)
+        if self.limiter.breaker.open is not None:
+            self.limiter.turn_everyone_away()
+        elif self.breaker.open is not None:
+            self.limiter.turn_away(self.model.name)
+
     async def _through(self, amount: Amount, last: TransientError | None) -> Permit:
-        """Through the account's gate. FatalError where the run was interrupted or the model stopped meanwhile."""
-        try:
-            gone = await self.limiter.enter(self.model.name, amount)
-        except Closed as error:
-            raise _interrupted(last) from error
-        if self.stop.asked or self.faults:  # and the limiter is not closed yet
+        """Through the account's limiter. FatalError where the run was interrupted or the model stopped meanwhile."""
+        while (refusal := self._refusal(last)) is None:
+            try:
+                gone = await self.limiter.enter(self.model.name, amount)
+            except Closed as error:
+                if self.limiter.closed:
+                    raise _interrupted(last) from error
+                continue  # it was another model of the same name that was stopped
+            if (refusal := self._refusal(last)) is None:
+                return gone
             self.limiter.leave(gone)
-            raise _interrupted(last)
-        if (stopped := self.breaker.open) is not None:
-            self.limiter.leave(gone)
-            raise FatalError(STOPPED, f"stopped after repeated errors: {stopped.message}")
-        return gone
+        raise refusal
+
+    def _refusal(self, last: TransientError | None) -> FatalError | None:
+        """Why nothing more is sent; None where it may be. The limiter may not be closed yet."""
+        if self.stop.asked or self.faults:
+            return _interrupted(last)
+        return FatalError(STOPPED, self.breaker.why) if self.breaker.open is not None else None
 
     async def _exchange(self, gone: Permit, exchange: Awaitable[tuple[bytes, Mapping[str, str]]]) -> bytes:
         """One attempt; the limiter is told how it went. A reply's place is held on, until its answer is durable."""
@@ -295,13 +324,20 @@ class _ModelQueue:
         self.limiter.heard(gone, headers)
         return raw
 
-    def _tell(self, kind: str, _attempt: int, wait_s: float) -> None:
-        self.observer.waiting(self.model, kind, wait_s)
+    def _tell(self, kind: str, wait_s: float, error: TransientError | None) -> None:
+        reason = "" if error is None else self._redacted(str(error))
+        self.observer.waiting(self.model, kind, wait_s, reason)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or until the run is to stop."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), seconds)
+        """Sleep, or until the run is to stop, or soon after the model was stopped."""
+        until = time.monotonic() + seconds
+        while self.breaker.open is None and not self.ended.is_set() and (left_s := until - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), min(left_s, STOPPED_LOOK_S))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _interrupted(last: TransientError | None) -> FatalError:

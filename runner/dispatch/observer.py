@@ -36,8 +36,8 @@ class Observer(Protocol):
     def failed(self, trial: Trial, failure: Failure) -> None:
         """A trial ended without a reply."""
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        """A transient error: the next attempt follows in `wait_s` seconds."""
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
+        """A transient error, in words: the next attempt follows in `wait_s` seconds."""
 
     def batch(self, entry: BatchRecord) -> None:
         """Something about a batch has changed."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import event_loop
 from runner.dispatch import live
 from runner.dispatch.interrupts import interrupts
 from runner.dispatch.observer import NOT_SENT, Stop, Wanted
@@ -202,8 +203,7 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
             purchase.stop.drop = None
 
     try:
-        with asyncio.Runner(loop_factory=live.new_loop) as loop:
-            loop.run(run())
+        event_loop.run(run(), live.new_loop)
     except asyncio.CancelledError:
         purchase.stop.asked = True
         if by_batch:
@@ -278,8 +278,8 @@ class _Counting:
         self.purchase.failures[failure.key] = failure  # at once: a second Ctrl-C ends a dispatch without a result
         self.observer.failed(trial, failure)
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
-        self.observer.waiting(model, kind, wait_s)
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
+        self.observer.waiting(model, kind, wait_s, reason)
 
     def batch(self, entry: BatchRecord) -> None:
         self.observer.batch(entry)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from runner import fastjson
 from runner.dispatch.rate_limits import Amount
+from runner.dispatch.unreachable import connection_error
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
 from runner.providers.received import NOT_A_REPLY, redirected
+from runner.providers.refusals import short
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -79,7 +81,7 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
-            raise TransientError("connection", f"{type(error).__name__}: {error}") from error
+            raise connection_error(error, url, f"model.{model.name}.api_base") from error
         with _whatever_it_holds():
             if response.status >= 300:
                 raise _refusal(response.status, response.headers, raw, url, model)
@@ -106,7 +108,7 @@ def _whatever_it_holds() -> Iterator[None]:
     except ProviderError:
         raise
     except Exception as error:
-        raise FatalError("malformed", f"what came cannot be read: {type(error).__name__}: {error}") from error
+        raise FatalError("malformed", short(f"what came cannot be read: {type(error).__name__}: {error}")) from error
 
 
 def _refusal(status: int, headers: Mapping[str, str], raw: bytes, url: URL, model: Model) -> ProviderError:

@@ -179,7 +179,8 @@ def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
 
 def _model(values: Mapping[str, Any]) -> Model:
     inner = {"capability": Capability, "limits": Limits, "prices": Prices}
-    return _known(Model, {**values, **{name: _known(kind, values[name]) for name, kind in inner.items()}})
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return _known(Model, {**plain, **{name: _known(kind, values[name]) for name, kind in inner.items()}})
 
 
 def _known(kind: Callable[..., R], values: Mapping[str, Any]) -> R:

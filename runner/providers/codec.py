@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner import fastjson
 from runner.config.pricing import price_of
 from runner.errors import ProviderError
+from runner.providers import identity
 from runner.providers.fallback import Fallback
 from runner.providers.received import accept
 from runner.providers.reply import error_of, read_chat
@@ -37,17 +38,20 @@ class Codec:
     url: str
     headers: Mapping[str, str]
     translation: Translation
+    model: Model
 
     def encode(self, request: Request) -> bytes:
         """The JSON body: equal requests give equal bytes. FatalError (bad_request) where the format cannot hold it."""
         return fastjson.dumps(self.translation.body(request))
 
     def check(self, raw: bytes) -> None:
-        """ProviderError where a body is no answer of this API; see received.accept.
+        """ProviderError where a body is no answer of this API, or of another model and `identity` is strict.
+
+        See received.accept and identity.check.
 
         To be asked before a body is kept as bought, be it a live reply's or one in a batch's line.
         """
-        accept(raw, self.translation.dialect)
+        identity.check(self.model, accept(raw, self.translation.dialect))
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """A reply's body, read. ProviderError where it is no reply of this provider."""
@@ -66,14 +70,14 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
     match service.format:
         case "chat":
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key or NO_KEY}"}
-            return Codec(_below(base, "/chat/completions"), _known(headers), Chat())
+            return Codec(_below(base, "/chat/completions"), _known(headers), Chat(), model)
         case "chat_variant":
             config = config_of(model.provider, model.id)
             url = _below(base, "/chat/completions")
-            return Codec(url, _headers(config, model, base, api_key), ChatVariant(model.provider, config))
+            return Codec(url, _headers(config, model, base, api_key), ChatVariant(model.provider, config), model)
         case "anthropic":
             config = config_of(model.provider, model.id)
-            return Codec(_below(base, "/v1/messages"), _headers(config, model, base, api_key), Anthropic(config))
+            return Codec(_below(base, "/v1/messages"), _headers(config, model, base, api_key), Anthropic(config), model)
         case "gemini" if model.provider == "vertex_ai":
             return _vertex(model, base, api_key)
         case "gemini":
@@ -83,14 +87,14 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
 def _gemini(model: Model, base: str, api_key: str | None) -> Codec:
     url = f"{gemini_base(base)}/models/{model.id}:generateContent"
     headers = {"Content-Type": "application/json", "x-goog-api-key": api_key or NO_KEY}
-    return Codec(url, _known(headers), Gemini(config_of(model.provider, model.id)))
+    return Codec(url, _known(headers), Gemini(config_of(model.provider, model.id)), model)
 
 
 def _vertex(model: Model, base: str, access_token: str | None) -> Codec:
     """Gemini's format at Vertex AI, below projects/PROJECT/locations/LOCATION, with an access token for a key."""
     url = f"{base}/publishers/google/models/{model.id}:generateContent"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {access_token or NO_KEY}"}
-    return Codec(url, _known(headers), Gemini(config_of("gemini", model.id)))
+    return Codec(url, _known(headers), Gemini(config_of("gemini", model.id)), model)
 
 
 def _headers(config: Any, model: Model, base: str, api_key: str | None) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers import identity
 from runner.providers.body import REFUSAL_BYTES, too_large
 from runner.providers.received import accept, accept_any, parsed, spoken_in
 from runner.providers.received import redirected as redirected_to
@@ -23,7 +24,7 @@ from runner.providers.translation import prepare
 from runner.records import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from runner.records import Json, Model, Request, Rung
 
@@ -93,17 +94,23 @@ class Fallback:
 
     def check(self, raw: bytes) -> None:
         """As Codec.check."""
-        body = object_in(parsed(raw))
-        if not isinstance(body.get(RECEIVED), dict) or "choices" in body:
-            accept(raw, "chat")
+        body = _unread(raw) or accept(raw, "chat")
+        identity.check(self.model, object_in(body.get(RECEIVED)) or body)
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
         """As Codec.decode; of a reply that LiteLLM could not read, the words alone."""
-        body = object_in(parsed(raw))
-        received = body.get(RECEIVED)
-        if isinstance(received, dict) and "choices" not in body:
+        if (received := _unread(raw)) is not None:
             return Reply(text=spoken_in(received), finish=None)
         return read_chat(accept(raw, "chat"), rung)
+
+
+def _unread(raw: bytes) -> Mapping[str, Json] | None:
+    """The provider's body in what was kept of a reply that LiteLLM could not read; None of any other."""
+    try:
+        body = object_in(parsed(raw))
+    except (ValueError, RecursionError):
+        return None
+    return object_in(body.get(RECEIVED)) or None if "choices" not in body else None
 
 
 def _paid(exchange: Exchange) -> bytes | None:

@@ -273,6 +273,8 @@ class Gemini:
             chat["usage"] = None
         elif "promptTokenCount" not in usage:
             chat["usage"]["prompt_tokens"] = None
+        if not chat["choices"]:  # a candidate that holds nothing
+            chat["choices"] = [{"message": {"content": None}, "finish_reason": None}]
         choice = chat["choices"][0]
         if choice["finish_reason"] == "content_filter":
             choice["message"]["refusal"] = _block_reason(reply)

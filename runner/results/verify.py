@@ -13,7 +13,7 @@ from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
 from runner.records import Reply
 from runner.results import files
-from runner.results.rows import Reader
+from runner.results.rows import REFUSED, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,7 +121,7 @@ def _row_at(file: BinaryIO, start: int) -> Row:
 
 def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answer | None) -> None:
     """A row against what its answer, or at least its reply, gives when it is read again."""
-    if row.outcome == "failed":
+    if row.outcome == "failed" or (answer is None and row.problem is not None and row.problem.kind == REFUSED):
         return
     if answer is not None:
         differing = _differing(row, reader.row(trial, answer, "ledger"), READ)
@@ -132,7 +132,8 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
         if row.outcome != "scored":
             return
         prompt = reader.prompt
-        reading = score.read(Reply(text=row.reply, finish="stop"), prompt.questions, prompt.reply)
+        reply = Reply(text=row.reply, finish="stop")
+        reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
         differing = _differing(row, reading, ("scores", "reasons"))
         found.read_again += not differing
         what = "in the reply"

@@ -2,42 +2,53 @@
 
 `read` never raises and never makes a score up: each score is a number that stands in the reply, in the place of the
 answer, within its question's range. Two different answers to one question are no answer. A reply in the other format
-than the one asked for is read all the same. tests/corpus/replies.yaml holds examples of every line below.
+than the one asked for is read all the same. tests/score/corpus holds examples of every line below.
 
     what models write                                             how it is read
     ------------------------------------------------------------  ----------------------------------------------------
-    <think> … </think> before the reply                           left out: drafts are no answers
-    code fences, text before and after                            passed over
-    full-width digits, colons, brackets                           as their ASCII forms
+    <think> … </think>, [THINK], ◁think▷, channels, 【思考】,      left out: drafts are no answers; where it is open, so
+      a heading `Draft:`; a pair of tags of an unknown name         is all behind it: truncated
+    code fences, text before and after, <|im_end|>, </s>, HTML    passed over
+    full-width forms, digits of any script, marks nobody sees     as their ASCII forms
     a number in quotes or with a unit: "75", 75点, 75 points      75
-    75/100, 75 out of 100, 100点中75点                            75 on a scale from 0 to 100, else not_a_number
-    75%                                                           75 on a scale from 0 to 100, else not_a_number
-    70-80, 70〜80, 70 or 80                                       ambiguous
+    七十五, <b>75</b>, 75 (75点), 75（第2段落が良い）               75
+    75/100, 75 out of 100, 100点中75点, 0〜100で75                75 on a scale from 0 to 100, else other_scale
+    75%                                                           75 on a scale from 0 to 100, else other_scale
+    a scale that is not the question's in the label, a key, a     other_scale; with prompt.X.rescale=true converted,
+      heading, beside or above the answers: "max": 10             and what was stated is kept too
+    70-80, 70〜80, 70 or 80, 7 5, 75 → 60                         ambiguous
+    a column or key of another reader or quantity, an example     ambiguous, or no_score
+    >90, 90以上, at least 90, 〜90                                 not_a_number: a bound is no score
     0-100 on a scale from 0 to 100                                the prompt's own placeholder: no answer
-    NaN, Infinity, true, null, "high", 高い, 七十五               not_a_number
+    NaN, Infinity, true, null, "high", 高い, seventy-five         not_a_number
     120, -5                                                       out_of_range, and no score
-    a label, Q1, other case or spacing in place of the name       the same question; a label outweighs its number
+    a label, Q1, other case or spacing in place of the name,      the same question; a label outweighs its number
+      a near word (Interest, angry)
     {"fun": 75, "fun_reason": …}                                  like {"fun": {"score": 75, "reason": …}}
     {"scores": {"fun": 75}, "reasons": {"fun": …}}                likewise
     [{"question": "fun", "score": 75, …}, …]                      likewise
-    one object a question; an object without its braces           likewise
+    one object a question; an object without its braces; JSON     likewise
+      in a string
     {"score": 75, "reason": …}, Score: 75, 75                     the answer where exactly one question is asked
     trailing, missing, full-width commas; comments; bare or       read by a second, tolerant pass
       single-quoted keys; quotes, line breaks inside a reason
     Q1. 面白さ(数値): 75 in bold, lists, headings, tables;        the same; order and blank lines do not matter
       no part word, (value), の評価, レベル, 「面白さ」
-    several answers on one line                                   each read
+    several answers on one line, parted by blanks or nothing      each read
     no reason                                                     the score stands, its reason is None
     a reason over several lines                                   kept whole, up to the next answer
-    the same question twice, two objects                          read where they agree, else ambiguous
+    the same question twice, two objects, JSON and lines          read where they agree, else ambiguous
     cut off: finish is "length", or JSON left open                truncated, unless every answer had been closed; a
-                                                                  number at the very end is not trusted
-    refusal set, finish "content_filter", words of refusal        refused
+                                                                  number at the very end is not trusted, also where
+                                                                  finish is not given
+    refusal set, finish "content_filter", words of refusal, an    refused
+      empty form's zeros below them
     nothing; prose; JSON beyond reading; a question left out      empty; no_score; malformed; missing_question
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +67,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+_WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
+_SHOWN = 200
+"""Characters that a message shows of words that are in the wrong place."""
 _SEVERITY = ("ambiguous", "other_scale", "not_a_number", "out_of_range", "missing_question")
 
 
@@ -78,7 +92,20 @@ def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat, *, res
         scores = {name: score for name, score in answers.scores.items() if score is not None}
         return Scored(scores, answers.reasons, answers.stated)
     message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, said, answers, reply.finish)
+    if kind == "empty" and reply.aside:
+        message = _elsewhere(reply.aside, reply.finish)
     return Unscorable(Problem(kind, message), answers.scores, answers.reasons, answers.stated)
+
+
+def _elsewhere(words: str, finish: str | None) -> str:
+    """Where the words of a reply without text are, and what to set."""
+    shown = " ".join(words.split())
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    what_to_set = "serve the model without a reasoning parser, or turn its reasoning off in model.X.extra"
+    if finish == "length":
+        what_to_set = "the token limit was used up there: raise sampling.max_tokens"
+    where = "the server put all text into its reasoning field or another part"
+    return f"the answer is empty: {where} ('{shown}'); {what_to_set}"
 
 
 def _nothing(problem: Problem, answers: Answers) -> Unscorable:
@@ -136,7 +163,8 @@ def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, resc
     """
     found = objects.find(text, sheet, finish)
     in_json = judged(found, sheet, rescale=rescale)
-    in_lines = judged(lines.find(found.rest, sheet, finish), sheet, rescale=rescale)
+    rest = found.rest if found.rest is text or _WORDS.search(found.rest) else ""
+    in_lines = judged(lines.find(rest, sheet, finish), sheet, rescale=rescale)
     first, second = (in_json, in_lines) if fmt == "json" else (in_lines, in_json)
     if any(problem.kind != "missing_question" for problem in first.problems):
         return first

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from runner.score import surroundings, tables
-from runner.score.characters import plain
+from runner.score.characters import listed, lower, plain
 from runner.score.findings import Findings, Found
 from runner.score.names import BEFORE_NAME, BEHIND_NAME, NUMBERED_HEAD, WORDS, fold
 from runner.score.number import UNCLEAR
@@ -25,18 +25,18 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r"\s*(?:```|~~~|(?:[-*_=]\s?){3,80}$)")
 _JSON = re.compile(r"\s*[{}\"'“]")
 """A line of JSON, which is not for this module."""
-_DECORATION = re.compile(r"[\s>*_#\-•・●○◆◇■□▼|`]*")
+_DECORATION = re.compile(r"[\s>*_#\-•・●○◆◇■□▼|`①-⑳❶-❿]*")
 _COLON = re.compile(r"[:=→]")
 _CLOSING = re.compile(r"[)\]】」』]")
 _BEFORE_NUMBER = re.compile(
     r"((?:(?:Q|Question|No\.?|問い?|質問)?\s*[0-9]{1,3}\s*[.):、]?\s*)?[^0-9]{1,80}?)"
-    r"(?:[\s=→は]|[–—-](?=\s))*(?<![0-9])(?<![0-9]\.)(?=[-+]?\.?[0-9])",
+    r"(?:[\s=→は、]|[–—-](?=\s))*(?<![0-9])(?<![0-9]\.)(?=[-+]?\.?[0-9])",
     re.IGNORECASE,
 )
 _UNIT = (
     r"点|點|分|점|points?\b|pts?\b|marks?\b|percent|パーセント|ポイント|out of|of\b|です|だ|である|くらい|ぐらい"
     r"|程度|前後|ほど"
-    r"|to\b|or\b|か|以上|以下|未満|超|段階|件法|on\b|stars?\b"
+    r"|to\b|or\b|か|以上|以下|未満|超|段階|件法|on\b|stars?\b|because\b|since\b|due\b|理由|reason\b"
 )
 _VALUE = re.compile(
     r"[\s*_`\"'“「『【\[(<>≥≤≧≦〜$]*(?:<[a-z]{1,10}>)?(?:on\s+a\s+scale\s+of\s+)?(?:(?:約|およそ|だいたい|about"
@@ -49,7 +49,8 @@ _VALUE = re.compile(
 )
 """The begin of a value. A number with a plain word behind it is a sentence: 面白さ: 3つの理由があります."""
 _CHAINED = re.compile(
-    r"([\s*_`\"']*[-+]?\.?[0-9]+(?:\.[0-9]+)?\s*(?:点|points?|%)?(?:\s*(?:/|out of)\s*[0-9]+\s*点?)?[\s*_`\"']*)"
+    r"([\s*_`\"']{0,12}[-+]?\.?[0-9]+(?:\.[0-9]+)?\s{0,8}(?:点|points?|%)?(?:\s{0,8}(?:/|out "
+    r"of)\s{0,8}[0-9]+\s{0,8}点?)?[\s*_`\"']{0,12})"
     r"(?:[\s,、;|/。]+(?=\S)|(?=[(\[]))"
 )
 _VALUE_ENDS = re.compile(
@@ -72,13 +73,24 @@ _CORRECTION = re.compile(
 _GOES_ON = re.compile(r"\s*(?:[-+]?[0-9]+(?:\.[0-9]+)?\s*(?:\Z|[点%(/,、。.])|[/.,][0-9 ]|out\s+of\b|[→⇒]|->|=>)")
 """A line below a value that belongs to it, or states another one."""
 _ALONE = re.compile(
-    r"[\s*_`\"'“「『\[(<$]*(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
-    r"|[〇零一二三四五六七八九十百]{2,7})[\s*_`\"'”」』\])>$]*"
+    r"[\s*_`\"'“「『\[(<$]*(?:\\boxed\{)?(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
+    r"|[〇零一二三四五六七八九十百]{2,7})[\s*_`\"'”」』\])>$}]*"
     r"(?:点|點|分|점|points?|pts?|%)?\s*(?:(?:/|out\s+of)\s*[0-9]+\s*(?:点|points?)?)?\s*(?:です"
     r"|だ)?\s*(?:[.。]?\s*\Z|\n|[(]|[,、—–-]\s)",
     re.IGNORECASE,
 )
 """A number that is the reply, where one question is asked; not that of a list, as in `1. 面白さ`."""
+_BRACKETED = re.compile(r"[(（\[［].{1,80}[)）\]］]")
+_HTML = re.compile(
+    r"</?(?:p|div|span|li|ul|ol|b|strong|em|i|u|h[1-6]|center|font|section)(?:\s[^<>]{0,80})?>", re.IGNORECASE
+)
+_MAX_NUMBER = 20
+_MAX_ANSWERS = 1_000
+"""Parts of answers in a reply, and names of questions in a line: more is no reply, and takes time to go through."""
+_ANSWER = listed(
+    "answer finalanswer finalscore finalrating myscore myrating myanswer 回答 答え 最終回答 最終評価 私の評価"
+)
+"""What the answer to the only question may be called."""
 _LAST_DIGITS = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,3})?)\.?\Z")
 _BULLETS = re.compile(r"(?:[\s>*_#・•|-]|[0-9]{1,2}[.):、])*")
 _MAX_BARE = 60
@@ -143,7 +155,8 @@ def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
 def _beside(segment: _Segment) -> list[str]:
     """The lines of a segment that may be about all answers: notes, and what stands below an empty line."""
     end = next((at for at, line in enumerate(segment.lines) if at and not line.strip()), len(segment.lines))
-    notes = [line for line in segment.lines[1:end] if surroundings.is_note(line)]
+    below = segment.lines[1:end]
+    notes = [line for line in below if surroundings.is_note(line) or _BRACKETED.fullmatch(line.strip())]
     return notes + [line for line in segment.lines[end:] if line.strip()]
 
 
@@ -200,10 +213,12 @@ def _value_and_below(segment: _Segment) -> tuple[Json, list[str]]:
     stated = segment.part == "score" or _VALUE.match(plain(segment.lines[at]))
     below = segment.lines[at + 1 :] if stated else segment.lines[at:]
     end = next((end for end, line in enumerate(below) if not line.strip()), len(below))
+    further = next((line for line in below[end:] if line.strip()), "") if end < len(below) else ""
     below = below[:end]
     if not stated:
         return None, below
-    goes_on = bool(below) and _GOES_ON.match(plain(below[0])) is not None
+    next_lines = (*below[:1], further) if len(further) < _MAX_NUMBER else below[:1]
+    goes_on = any(_GOES_ON.match(plain(line)) for line in next_lines if line)
     return (UNCLEAR if segment.unclear or goes_on else segment.lines[at]), below
 
 
@@ -214,6 +229,8 @@ class _Reader:
         self.sheet = sheet
         self.current: int | None = 0 if len(sheet.questions) == 1 else None
         self.found: list[_Segment] = []
+        self.given: set[tuple[int, Part]] = set()
+        """The parts of answers that hold something; of the last one it is asked where that matters."""
         self.open: _Segment | None = None
         self.outside: list[str] = []
         self.aside = False
@@ -223,22 +240,37 @@ class _Reader:
         """The parts of answers in their order, and True where the last one reaches the end of `text`."""
         table: list[tables.Row] = []
         for line in _BREAK.split(text):
-            row = self._row(line)
+            if len(self.found) > _MAX_ANSWERS:
+                break
+            bare = _HTML.sub("", line) if "<" in line else line
+            row = self._row(bare)
             if row is not None:
                 table.append(row)
-                continue
-            if table and self._table(table):
-                self.open = None
-            table = []
-            if _FENCE.match(line):
-                self.open = None
-            elif _JSON.match(line):
-                self._json(line)
-            else:
-                self._lines(line)
+            elif bare and not bare.isspace():
+                self._end(table)
+                self._read(bare)
+            elif self.open is not None:
+                self.open.lines.append(bare)
+        self._end(table)
+        if len(self.found) > _MAX_ANSWERS:
+            for segment in self.found:
+                segment.unclear = True  # What is left unread could say otherwise.
+        return self.found, self.open is not None
+
+    def _end(self, table: list[tables.Row]) -> None:
+        """What follows a table that held answers belongs to none of them."""
         if table and self._table(table):
             self.open = None
-        return self.found, self.open is not None
+        table.clear()
+
+    def _read(self, line: str) -> None:
+        """A line that is no row of a table."""
+        if _FENCE.match(line):
+            self.open = None
+        elif _JSON.match(line):
+            self._json(line)
+        else:
+            self._lines(line)
 
     def _json(self, line: str) -> None:
         """A line of JSON is another module's, unless it only begins with a quotation mark."""
@@ -301,6 +333,8 @@ class _Reader:
         return self._head(line[lead.end() :]) if lead and lead.end() else None
 
     def _begin(self, head: _Head, first_line: str, *, unclear: bool = False) -> None:
+        if self.found and _holds(self.found[-1]):
+            self.given.add((self.found[-1].index, self.found[-1].part))
         self.open = _Segment(head.index, head.part, [first_line], head.scales, unclear or self.aside)
         self.found.append(self.open)
 
@@ -319,7 +353,9 @@ class _Reader:
 
     def _starts(self, line: str) -> Iterator[int]:
         marked = plain(line)
-        names = list(self.sheet.words.finditer(marked)) if len(marked) > 2 else []
+        names = list(self.sheet.words.finditer(lower(marked)))
+        if len(names) > _MAX_ANSWERS:
+            return
         numbered = marked.count("Q") + marked.count("q") > 1
         if len(names) < 2 and not numbered and (not names or names[0].start() < 12):
             return
@@ -350,10 +386,13 @@ class _Reader:
     def _named_heads(self, marked: str, names: list[re.Match[str]]) -> Iterator[tuple[int, bool, bool]]:
         """(begin, certain, a reason's) of each name with an answer behind it."""
         for name in names:
+            if name[0].isascii() and not _is_word(marked, name):
+                continue
             behind = BEHIND_NAME.match(marked, name.end())
-            window = max(0, name.start() - 16)
-            before = BEFORE_NAME.search(marked, window, name.start())
-            if behind is None or before is None:
+            if behind is None or not (behind["colon"] or behind["number"]):
+                continue
+            before = BEFORE_NAME.search(marked, max(0, name.start() - 16), name.start())
+            if before is None:
                 continue
             sure = bool(behind["colon"] and (behind["part"] or before["q"]))
             if sure or behind["number"]:
@@ -409,18 +448,29 @@ class _Reader:
         if self.current is None:
             return None
         words = plain(name)
-        part = WORDS.get(fold(without_declarations(words)))
+        key = fold(without_declarations(words))
+        part = WORDS.get(key) or ("score" if key in _ANSWER and len(self.sheet.questions) == 1 else None)
         if part is None or self._has(self.current, part):
             return None
         return _Head(self.current, part, tail, declared(words))
 
     def _has(self, index: int, part: Part) -> bool:
         """True where this part of the answer was given already: a second one is a line of the reason."""
-        return any(
-            segment.index == index and (segment.part == part or (part == "score" and segment.part == "both"))
-            for segment in self.found
-            if any(line.strip(_BLANKS) for line in segment.lines)
-        )
+        if self.found and _holds(self.found[-1]):
+            self.given.add((self.found[-1].index, self.found[-1].part))
+        return (index, part) in self.given or (part == "score" and (index, "both") in self.given)
+
+
+def _holds(segment: _Segment) -> bool:
+    return any(line.strip(_BLANKS) for line in segment.lines)
+
+
+def _is_word(marked: str, name: re.Match[str]) -> bool:
+    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`."""
+    before, behind = marked[name.start() - 1 : name.start()], marked[name.end() : name.end() + 1]
+    return not (before.isascii() and (before.isalnum() or before == "_")) and not (
+        behind.isascii() and behind.isalpha()
+    )
 
 
 def _splits(marked: str, start: int) -> Iterator[tuple[int, int]]:

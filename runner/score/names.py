@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-from runner.score.characters import listed, plain
+from runner.score.characters import listed, lower, plain
 from runner.score.scale import without_declarations
 
 if TYPE_CHECKING:
@@ -78,20 +78,31 @@ _FAMILIES = tuple(
 )
 """Words that models use for one another, in any language that replies come in. Where two questions share one, it names
 neither."""
-_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z")
+_NOT_IN_NAMES = re.compile(r"[<>≥≤≧≦±▲△?+×÷%〜~]|#\s*\Z|[:=]\s*[-–—]")
 """What makes words no name of a question: 面白さ > 90 does not say that it is 90."""
 _IN_ANGLES = re.compile(r"<([^<>]{1,60})>")
 _NUMBERED = re.compile(r"(q|question|no|問い?|質問|設問)?0*([1-9][0-9]{0,2})(.*)", re.DOTALL)
 _MAX_HEAD = 120
+_MOST_QUESTIONS = 30
+"""A number before a name that is larger counts no questions."""
 
 
 def fold(words: str) -> str:
     """Letters and digits only, one case, one width: what two spellings of the same name have in common."""
+    return _folded(words) if len(words) <= _MAX_HEAD else _fold(words)
+
+
+@lru_cache(maxsize=4096)
+def _folded(words: str) -> str:
+    return _fold(words)
+
+
+def _fold(words: str) -> str:
     folded = plain(unicodedata.normalize("NFC", words)).casefold()
     return "".join(character for character in folded if character.isalnum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Sheet:
     """The questions, and every form in which a reply may name one of them."""
 
@@ -102,17 +113,21 @@ class Sheet:
     merged: Mapping[str, Place]
     """The forms that name one question only."""
     words: re.Pattern[str]
-    """The words that name a question, wherever they stand; in plain characters."""
+    """The words that name a question, wherever they stand; in plain characters and lower case."""
 
     def find(self, head: str) -> Place | None:
         """The question and part that `head` names: `interesting`, `Q1. 面白さ(数値)`, `surprise_reason`; else None."""
-        if len(head) > _MAX_HEAD:
-            return None
+        return _place(self, head) if len(head) <= _MAX_HEAD else None
+
+    def look_up(self, head: str) -> Place | None:
+        """The same, without a memory of heads that were looked up before."""
         place = self.exact.get(head)
         if place:
             return place
         words = without_declarations(plain(head))
         if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
+            return None
+        if any(unicodedata.category(sign) in ("Sm", "Sc") and sign not in "|→=`^" for sign in words):
             return None
         key = fold(words)
         return self.merged.get(key) or self._numbered(key)
@@ -128,7 +143,12 @@ class Sheet:
                 return index, self.own[index][rest]
             if marker and (not rest or rest in WORDS):
                 return index, WORDS.get(rest, "both")
-        return self.merged.get(rest)
+        return self.merged.get(rest) if index < _MOST_QUESTIONS else None
+
+
+@lru_cache(maxsize=4096)
+def _place(sheet: Sheet, head: str) -> Place | None:
+    return sheet.look_up(head)
 
 
 def _stems(question: Question) -> tuple[str, ...]:
@@ -176,16 +196,9 @@ NUMBERED_HEAD = re.compile(
 
 
 def _words(questions: tuple[Question, ...]) -> re.Pattern[str]:
-    words = sorted((stem for question in questions for stem in _stems(question)), key=len, reverse=True)
-    return re.compile(
-        "|".join(
-            rf"(?<![A-Za-z0-9_]){re.escape(word).replace('_', '[_ ]')}(?![A-Za-z])"
-            if word.isascii()
-            else re.escape(word)
-            for word in map(plain, words)
-        ),
-        re.IGNORECASE,
-    )
+    words = {lower(plain(stem)) for question in questions for stem in _stems(question)}
+    spaced = {word.replace("_", " ") for word in words}
+    return re.compile("|".join(map(re.escape, sorted(words | spaced, key=lambda word: (-len(word), word)))))
 
 
 @lru_cache(maxsize=64)

@@ -35,7 +35,10 @@ _SCORE = re.compile(
     re.IGNORECASE,
 )
 _ENDING = r"(?:です|だ|である|でした|とします|とする|と評価します|くらい|ぐらい|程度|前後|ほど|입니다)"
-_AFTER = re.compile(rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{、。;|!,]|[.:](?![0-9])|[—–-]+\s|—)")
+_AFTER = re.compile(
+    rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{、。;|!,]|[.:](?![0-9])|[—–-]+\s|—|(?:because|since|due\s+to)\b|理由)",
+    re.IGNORECASE,
+)
 _BOUND = re.compile(
     r"\s*[(\[]?\s*(?:以上|以下|以内|未満|超|より|強|弱|最低|最大|最高|少なくとも|over\b|under\b|above\b|below\b"
     r"|(?:or|and|at)\s+(?:more|less|higher|lower|greater|fewer|above|below|up|over|under|least|most)\b"
@@ -83,7 +86,10 @@ _HTML = re.compile(
 )
 _BOXED = re.compile(r"\\(?:boxed|text|textbf|mathbf)\{([^{}]{0,80})\}")
 _PAIRED = re.compile(r"[*_`\"']*[(\[【「『<“]([^()\[\]【】「」『』<>“”\n]{1,60})[)\]】」』>”][*_`\"']*")
-_MARKS = " \t\r\n*_`\"'“”「」『』【】[]()$"
+_DOLLARS = re.compile(r"\A\s*\$([^$\n]{1,40})\$")
+_EMPHASISED = re.compile(r"\A(\*{1,3}|_{1,2}|`)([^*_`\n]{1,60})\1")
+_RUNS = re.compile(r"\s{2,}")
+_MARKS = " \t\r\n*_`\"'“”「」『』【】[]()"
 _WAVED = f"{WAVES}~"
 
 
@@ -158,7 +164,9 @@ def _bare(value: str) -> str:
         words = _HTML.sub("", words).strip()
     if "\\" in words:
         words = _BOXED.sub(r"\1", words)
-    words = words.strip()
+    words = _DOLLARS.sub(r"\1", words)
+    words = _EMPHASISED.sub(r"\2", words.lstrip())
+    words = _RUNS.sub(lambda run: "\n" if "\n" in run[0] else " ", words.strip())
     if (pair := _PAIRED.match(words)) and _DIGITS.search(pair[1]):
         words = f"{pair[1]} {words[pair.end() :]}"
     return words.lstrip(_MARKS).rstrip(_MARKS + ".,;。、")

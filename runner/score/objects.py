@@ -10,7 +10,7 @@ from runner.score.characters import listed, plain
 from runner.score.findings import Findings, Found
 from runner.score.names import GROUPS, NAMING, WORDS, fold
 from runner.score.number import UNCLEAR
-from runner.score.scale import UNKNOWN, Scale, declared, without_declarations
+from runner.score.scale import UNKNOWN, Scale, declared, declared_in_prose, without_declarations
 from runner.score.scanner import CUT, Scanner
 from runner.score.surroundings import ASIDE, is_aside, is_heading
 
@@ -48,6 +48,9 @@ _SCALE = listed(
     "範囲 段階 単位 "
     "評価尺度 評価基準 採点基準"
 )
+_NAMES_TOP = re.compile(r"(?:max|maximum)\Z|\A(?:max|maximum)(?:possible|points|score|rating|value)|outof\Z|満点\Z")
+_ABOUT = listed("meta metadata info information about config settings notes header context 備考 情報")
+_MAX_NOTE = 300
 _KINDS = listed("metric type kind measure quantity note meaning 種類 指標 注")
 """Keys whose value may say that the numbers beside them are no scores."""
 _MAY_BE = re.compile(r"[{｛]|\[\s*[{｛]|[\"“'][^\"”'\n]{1,80}[\"”']\s*[:：]")
@@ -229,7 +232,7 @@ def _scales_beside(node: tuple[tuple[str, Json], ...]) -> tuple[Scale, ...]:
         word = fold(key)
         if word in _LOW:
             low = _float(value)
-        elif word in _TOP:
+        elif word in _TOP or _NAMES_TOP.search(word):
             top = _float(value)
             if top is not None:
                 tops.append(top)
@@ -237,6 +240,10 @@ def _scales_beside(node: tuple[tuple[str, Json], ...]) -> tuple[Scale, ...]:
                 scales += _of_words(value)
         elif word in _SCALE:
             scales += _of_words(value)
+        elif isinstance(value, str) and WORDS.get(word) != "reason" and len(value) <= _MAX_NOTE:
+            scales += declared_in_prose(plain(value)) if WORDS.get(word) is None else ()
+        elif isinstance(value, tuple) and word in _ABOUT:
+            scales += _scales_beside(value)
     return (*scales, *(Scale(low, top) for top in tops))
 
 

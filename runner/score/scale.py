@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ DECLARED = (
 DECLARATION = re.sub(r"\(\?P<\w+>", "(?:", DECLARED)
 """The same without names, to stand within other patterns."""
 _DECLARED = re.compile(DECLARED, re.IGNORECASE)
+_MOST = 300
+"""Characters in which a scale is looked for."""
+_DIGIT = re.compile("[0-9]")
 _BRACKETED = re.compile(rf"[(\[<][^()\[\]<>\n]{{0,40}}?(?:{DECLARED})[^()\[\]<>\n]{{0,40}}[)\]>]", re.IGNORECASE)
 _SAID_IN_PROSE = re.compile(
     rf"(?P<steps>{_N})\s*(?:{_LIKERT})"
@@ -45,10 +49,43 @@ _SAID_IN_PROSE = re.compile(
     rf"(?P<low>-?[01]){_POINTS}{_TO}(?P<top>{_N})"
     rf"|(?P<low2>-?[01])\s*{_POINTS}{_TO}(?P<top2>{_N})\s*{_POINTS}\s*(?:まで)?(?:で|の(?:数値|範囲|スケール|尺度"
     rf"|段階|点|評価)|scale|range)"
+    rf"|(?P<best>{_N})\s*(?:点)?\s*(?:=|is\b|が|は|:)\s*(?:the\s+|very\s+|最も|とても|非常に)?(?:high|best|max|most"
+    rf"|top|高|最高|最大|強)"
     rf"|[(\[]\s*(?P<low3>-?[01])\s*{_POINTS}{_TO}(?P<top3>{_N})\s*{_POINTS}\s*[)\]]",
     re.IGNORECASE,
 )
 """A declaration in running words, where 1-2 may be anything: only what cannot be meant otherwise."""
+
+
+_IN_DIGITS = {
+    "one": "1",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "ten": "10",
+    "twenty": "20",
+    "hundred": "100",
+    "a hundred": "100",
+    "one hundred": "100",
+    "三": "3",
+    "四": "4",
+    "五": "5",
+    "六": "6",
+    "七": "7",
+    "八": "8",
+    "九": "9",
+    "十": "10",
+    "二十": "20",
+    "百": "100",
+}
+_WRITTEN_OUT = re.compile(
+    r"(?:(?<=out of )|(?<=scale of )|(?<=from )|(?<= to )|(?<=maximum of ))"
+    r"(?:(?:an?|one) hundred|hundred|one|three|four|five|six|seven|ten|twenty)\b"
+    r"|(?:二十|[三四五六七八九十百])(?=\s*(?:点満点|点中|段階|件法|点法))",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +115,30 @@ UNKNOWN = Scale(None, 0.0)
 
 
 def declared(words: str) -> tuple[Scale, ...]:
-    """Every scale that a label, a key or a value declares. `words` are in plain characters."""
-    return tuple(_scales(_DECLARED, words)) if any(map(str.isdigit, words)) else ()
+    """Every scale that a label, a key or a value declares at its begin. `words` are in plain characters."""
+    words = in_digits(words[:_MOST])
+    return _declared(words) if _DIGIT.search(words) else ()
+
+
+@lru_cache(maxsize=4096)
+def _declared(words: str) -> tuple[Scale, ...]:
+    return tuple(_scales(_DECLARED, words))
 
 
 def declared_in_prose(words: str) -> tuple[Scale, ...]:
     """Every scale that running words declare beyond doubt. `words` are in plain characters."""
-    return tuple(_scales(_SAID_IN_PROSE, words))
+    return tuple(_scales(_SAID_IN_PROSE, in_digits(words)))
+
+
+def in_digits(words: str) -> str:
+    """The words, with the ends of scales that are written out in digits: out of ten, 十点満点, 五段階."""
+    return _WRITTEN_OUT.sub(lambda found: _IN_DIGITS[found[0].casefold()], words)
 
 
 def without_declarations(words: str) -> str:
     """A label or key without the scales in it, and without the brackets around them."""
-    if not any(map(str.isdigit, words)):
+    words = in_digits(words)
+    if not _DIGIT.search(words):
         return words
     return _DECLARED.sub(" ", _BRACKETED.sub(" ", words))
 

@@ -26,6 +26,7 @@ _KEY_ENDS = re.compile("")
 _VALUE_ENDS = re.compile(r"\s*(?:\Z|```|//|/\*|[}\]]|,\s*(?:\Z|[\"'“「`}\]{\[]|//|/\*|[\w ]{1,40}:)|\n\s*[\"'“}\]`])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _LITERALS: dict[str, Json] = {"null": None, "none": None, "true": True, "false": False}
+_MORE = re.compile(r"\s*\S")
 _MAX_DEPTH = 12
 
 
@@ -80,7 +81,7 @@ class Scanner:
                 self.at = colon.end()
                 pairs.append((str(key), self._value(depth + 1)))
             elif self.state == "ok":
-                self.state = "broken" if self.plain[self.at :].strip() else "cut"
+                self.state = "broken" if _MORE.match(self.plain, self.at) else "cut"
         if self.state == "cut":
             pairs.append(("", CUT))
         return tuple(pairs)

@@ -92,7 +92,7 @@ class Seen:
     def failed(self, trial: Trial, failure: Failure) -> None:
         """Returned by dispatch as well."""
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:  # noqa: ARG002
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:  # noqa: ARG002
         """Another attempt follows."""
         self.waits.append(kind)
 

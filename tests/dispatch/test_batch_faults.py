@@ -181,6 +181,19 @@ def test_results_are_looked_for_again(name: str, case: Reply, tmp_path: Path) ->
         assert {entry.state for entry in mine.entries()} == {"closed"}
 
 
+def test_a_worse_download_takes_nothing_from_a_better_one(tmp_path: Path) -> None:
+    """The file of results keeps the lines of the best download: a page that comes later does not replace them."""
+    rules = [
+        Rule("GET", PATHS["openai"].results, change, times=times, where=lambda wire: wire.body.count(b"\n") > 1)
+        for change, times in ((fewer_lines, 1), (answered(200), None))
+    ]
+    with line("openai", *rules) as at, fast(tmp_path, size=COUNT) as mine:
+        assert len(mine.buy(at.trials).failures) == 1
+        (entry,) = mine.entries()
+        kept = (tmp_path / "batches" / f"{entry.id}.jsonl").read_bytes().splitlines()
+        assert (len(kept), mine.has(at.trials)) == (COUNT - 1, COUNT - 1)
+
+
 @pytest.mark.parametrize("name", APIS)
 def test_results_that_never_come_are_named_and_bought_when_asked(name: str, tmp_path: Path) -> None:
     """Results that stay away fail as missing, with everything left at the provider; batch.missing=buy buys them."""

@@ -69,7 +69,7 @@ class Nobody:
     def failed(self, trial: Trial, failure: Failure) -> None:
         """None came."""
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
         """Another attempt follows."""
 
     def batch(self, entry: Any) -> None:

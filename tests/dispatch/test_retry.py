@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from runner.records import Limits, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from runner.errors import Scope
 
 
 @dataclass
@@ -71,9 +74,9 @@ class Case:
 ANSWERED = [
     Case("at once", ("yes",), (), 1),
     Case("Retry-After is obeyed", (busy(7.5), busy(600.0), "yes"), (7.5, 600.0), 3),
-    Case("a wait ends with the total", (busy(1e9), "yes"), (900.0,), 2),
-    Case("time spent in calls counts", (busy(1e9), "yes"), (600.0,), 2, call_s=300.0),
-    Case("an infinite Retry-After", (busy(float("inf")), "yes"), (900.0,), 2),
+    Case("a wait ends with the total", (busy(800.0), busy(800.0), "yes"), (800.0, 100.0), 3),
+    Case("time spent in calls counts", (busy(850.0), "yes"), (600.0,), 2, call_s=300.0),
+    Case("hours that the limits allow", (busy(7200.0), "yes"), (7200.0,), 2, Limits(total_s=86_400.0)),
 ]
 GIVEN_UP = [
     Case("attempts", (busy(1.0),), (1.0, 1.0), 3, Limits(attempts=3)),
@@ -81,7 +84,6 @@ GIVEN_UP = [
     Case("time", (busy(40.0),), (40.0, 40.0, 20.0), 4, Limits(total_s=100.0)),
     Case("time in calls alone", (busy(1.0),), (1.0, 1.0), 3, Limits(total_s=100.0), call_s=40.0),
     Case("no time at all", (busy(),), (), 1, Limits(total_s=10.0), call_s=11.0),
-    Case("a long Retry-After", (busy(1e9),), (900.0,), 2),
 ]
 
 
@@ -105,6 +107,34 @@ def test_giving_up(case: Case) -> None:
     assert world.slept == list(case.slept)
     assert world.calls == case.calls
     assert len(world.told) == case.calls - 1
+
+
+HOURS = (busy(901.0), busy(7200.0), busy(1e9), busy(float("inf")), TransientError("server", "x", retry_after_s=7200.0))
+
+
+@pytest.mark.parametrize("error", HOURS, ids=lambda error: f"{error.kind} {error.retry_after_s:g}")
+@pytest.mark.parametrize("before", [0, 2])
+def test_no_run_holds_for_hours(error: TransientError, before: int) -> None:
+    """A Retry-After of more than a quarter of an hour ends the model's part at once, with that time named."""
+    world = World([*[busy(1.0)] * before, error])
+    with pytest.raises(FatalError) as caught:
+        world.run(LIMITS)
+    assert (caught.value.kind, caught.value.scope) == ("server" if error.kind == "server" else "quota", "model")
+    assert (world.calls, world.slept) == (before + 1, [1.0] * before)
+    if error.retry_after_s is not None and error.retry_after_s < 1e6:
+        until = datetime.now(UTC) + timedelta(seconds=error.retry_after_s)
+        assert caught.value.until == pytest.approx(until, abs=timedelta(seconds=60))
+        assert f"until {caught.value.until:%Y-%m-%d %H:%M} UTC" in caught.value.explained
+
+
+def test_what_seldom_passes_is_tried_a_few_times() -> None:
+    """An error that bounds its own attempts ends after those as a FatalError that reaches as far as it says."""
+    error = TransientError("connection", "no such host", advice="check it", most_attempts=3, lasting="model")
+    world = World([error])
+    with pytest.raises(FatalError) as caught:
+        world.run(LIMITS)
+    assert (world.calls, caught.value.kind, caught.value.scope) == (3, "connection", "model")
+    assert caught.value.explained == "no such host [check it]"
 
 
 def test_the_last_error_is_the_one_raised() -> None:
@@ -153,7 +183,7 @@ def test_anything_else_is_raised_at_once(error: BaseException, before: int) -> N
 
 def test_a_wait_can_be_cancelled() -> None:
     """A task that is cancelled while it waits for the next attempt ends at once and calls no more."""
-    world = World([busy(3600.0)])
+    world = World([busy(600.0)])
 
     async def cancel() -> None:
         waiting = asyncio.Event()
@@ -211,6 +241,10 @@ COURSES = [
     Course("kinds that alternate", "bad_request not_found bad_request not_found bad_request not_found", None),
     Course("replies that cannot be read", "malformed malformed malformed malformed", None),
     Course("one that cannot be read between", "bad_request bad_request malformed bad_request", None),
+    Course("money is gone", "quota", "quota"),
+    Course("what passes does not", "connection", "connection"),
+    Course("texts that are refused", "refused refused refused too_long too_long too_long", None),
+    Course("a text that is refused between", "bad_request bad_request refused bad_request", None),
     Course("stays open", "key_refused key_refused key_refused ok", "key_refused"),
     Course(
         "keeps its first cause", "not_found not_found not_found ok bad_request bad_request bad_request", "not_found"
@@ -226,7 +260,8 @@ def test_the_breaker_opens_after_three_of_a_kind(course: Course) -> None:
         if event == "ok":
             breaker.record_success()
         else:
-            breaker.record_fatal(event, f"message {n}")
+            scope: Scope = "item" if event in ("refused", "too_long") else "model"
+            breaker.record_fatal(event, f"message {n}", scope=scope)
     assert (breaker.open.kind if breaker.open else None) == course.opens
 
 
@@ -236,3 +271,15 @@ def test_the_breaker_says_why() -> None:
     breaker.record_fatal("not_found", "no such model")
     breaker.record_fatal("not_found", "later")
     assert breaker.open == Problem("not_found", "no such model")
+
+
+def test_an_account_stops_all_its_models() -> None:
+    """Money that is gone opens the breaker of every model of the account; what is one model's own opens that alone."""
+    account = Breaker()
+    one, other = Breaker(account=account), Breaker(account=account)
+    one.record_fatal("quota", "its own quota is used up", scope="model")
+    assert (one.open is not None, other.open) == (True, None)
+    other.record_fatal("quota", "no credit", scope="account")
+    third = Breaker(account=account)
+    assert third.open == Problem("quota", "no credit")
+    assert third.why == "stopped: no credit"

@@ -126,7 +126,7 @@ class Watcher:
         assert trial.key not in self.failures
         self.failures[trial.key] = failure
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
         """Nothing is remembered of it."""
 
 

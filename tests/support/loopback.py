@@ -104,11 +104,11 @@ class Provider:
             assert request.transport is not None
             request.transport.close()
             return web.Response()
-        if turn.status != 200:
+        if turn.status != 200 and turn.body is None:
             error = {"error": {"message": turn.content or "no", "type": "test", "code": str(turn.status)}}
             return web.json_response(error, status=turn.status, headers=turn.headers)
         if turn.body is not None:
-            return web.Response(body=turn.body, headers=turn.headers)
+            return web.Response(body=turn.body, status=turn.status, headers=turn.headers)
         return web.json_response(_completion(body, turn), headers=turn.headers)
 
 

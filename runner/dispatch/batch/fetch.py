@@ -6,16 +6,18 @@ Nothing is matched by order, and nothing is held that grows with the bodies.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, assert_never
 
+from runner.dispatch.batch.leftovers import results_part
 from runner.dispatch.batch.packing import on_disk, replace, sync
 from runner.ledger.batch_records import ItemEnding, place_of, results_path
 from runner.plan.trials import endpoint_of
+from runner.providers import identity
+from runner.providers.batch.api import Item
 from runner.providers.body import TOO_LARGE
 from runner.records import Answer
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchItem, BatchRecord, Ending
     from runner.ledger.batches import BatchStore
-    from runner.providers.batch.api import Item, Standing, State
+    from runner.providers.batch.api import Standing, State
 
 UNKNOWN, UNRUN, FAILED, ANSWERED = range(4)
 AT_A_TIME = 500
@@ -46,6 +48,8 @@ class Results:
     """Told of each answer, with its key, once; the launch that counts it as bought."""
     told: Callable[[str], str]
     """What a provider says, as it is kept."""
+    redacted: Callable[[bytes], bytes]
+    """A line, or a reply in it, as it is kept: without the account's key."""
     step: Callable[[str], None]
     now: float
     """Seconds since 1970."""
@@ -56,10 +60,16 @@ class Results:
     unsettled: dict[int, ItemEnding] = field(default_factory=dict)
     """Endings that are not in the store yet. They outlive a download that broke off: its answers are not told twice."""
 
+    best: int = 0
+    """Most lines of this batch that a download held."""
+    seen: int = 0
+    """Those of the download that goes on."""
+
     def __post_init__(self) -> None:
         self.ended = bytearray(self.entry.count)
         for item in self.booked:
             self.ended[item.n] = _known(item.ending)
+        self.best = sum(known != UNKNOWN for known in self.ended)
 
     def lacks(self, standing: Standing) -> int:
         """Lines that the provider must have and that were not read: of each item, where the batch ran to its end.
@@ -71,18 +81,19 @@ class Results:
         return max(0, min(self.entry.count, standing.done) - sum(known >= FAILED for known in self.ended))
 
     async def read(self, items: AsyncIterator[Item]) -> None:
-        """Take all lines. The file gets its name only when the last line is in."""
-        self.strange = 0
+        """Take all lines. The file gets its name when the last line is in, unless an earlier download held more."""
+        self.strange = self.seen = 0
         path = results_path(self.folder, self.entry.id)
-        # Two models that differ in their limits alone may hold a batch together: each reads it for itself.
-        part = path.with_name(f"{path.name}.{os.getpid()}.{id(self):x}.part")
+        part = results_part(path, self)
         try:
             with on_disk(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with part.open("wb") as file:
                     await self._take_all(items, file)
                     await asyncio.to_thread(sync, file)
-                replace(part, path)
+                if self.seen >= self.best or not path.exists():
+                    replace(part, path)
+                self.best = max(self.best, self.seen)
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -115,7 +126,7 @@ class Results:
 
     async def _take_all(self, items: AsyncIterator[Item], file: BinaryIO) -> None:
         async for item in items:
-            file.write(item.line + b"\n")
+            file.write(self.redacted(item.line) + b"\n")
             found = self._take(item)
             if found is not None:
                 self.unsettled[found.n] = found
@@ -130,7 +141,11 @@ class Results:
         if n is None:
             self.strange += 1
             return None
+        self.seen += 1
         succeeded = item.ending == "succeeded" and item.raw is not None
+        if item.raw is not None and (refused := identity.refusal_of(self.entry.model, item.raw)) is not None:
+            item = Item(item.id, "failed", None, item.line, identity.OTHER_MODEL, refused)
+            succeeded = False
         known = ANSWERED if succeeded else UNRUN if item.ending in ("expired", "cancelled") else FAILED
         if self.ended[n] >= known:
             return None
@@ -152,7 +167,7 @@ class Results:
         booked, model = self.booked[n], self.entry.model
         answer = Answer(
             key=booked.key,
-            raw=raw,
+            raw=self.redacted(raw),
             route="batch",
             model_id=model.id,
             endpoint=endpoint_of(model),

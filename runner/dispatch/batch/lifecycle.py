@@ -233,6 +233,7 @@ class BatchLifecycle:
             folder=self.folder,
             answered=self.answered,
             told=self._told,
+            redacted=self._redacted,
             step=self.step,
             now=self.clock(),
         )
@@ -316,6 +317,13 @@ class BatchLifecycle:
 
     def _told(self, said: str) -> str:
         return without_key(said, self.account.api_key, self.model.key_env)
+
+    def _redacted(self, raw: bytes) -> bytes:
+        """Bytes that are kept, without the key: looked for first, since few of many lines hold it."""
+        key = self.account.api_key
+        if not key or key.encode() not in raw:
+            return raw
+        return self._told(raw.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     async def change(self, entry: BatchRecord, **values: Any) -> BatchRecord:
         """Write down what has changed, and tell of it."""

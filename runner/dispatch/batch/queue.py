@@ -52,6 +52,8 @@ class BatchQueue:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
+    stops: dict[str, Problem] = field(default_factory=dict)
+    """What ended the batches of a whole account, by its fingerprint, or of one model; shared by all queues."""
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _capacity: EnqueuedCapacity = field(init=False)
@@ -130,6 +132,8 @@ class BatchQueue:
         """Why nothing more is sent; None where it is."""
         if self.lifecycle.waiting.over:
             return Problem(NOT_SENT, "the run was interrupted before this request was sent")
+        if (ended := self.stops.get(self.lifecycle.fingerprint) or self.stops.get(self._name)) is not None:
+            return Problem("stopped", f"stopped: {ended.message}")
         if (stopped := self.breaker.open) is not None:
             return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
         return None
@@ -162,7 +166,7 @@ class BatchQueue:
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
-        """File first, then the store: what the store names is there."""
+        """Lines first, then the store: what the store names is there."""
         lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
         lifecycle.step("packed")
@@ -179,6 +183,7 @@ class BatchQueue:
             settings=lifecycle.settings,
         )
         await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
+        await asyncio.to_thread(pack.name)
         self._holder.update((key, pack.id) for key, _ in pack.items)
         lifecycle.step("drafted")
         lifecycle.news(entry)
@@ -190,6 +195,7 @@ class BatchQueue:
         try:
             try:
                 entry = await self.lifecycle.send(entry)
+                self._stop_for_money(entry)
             finally:
                 self._sending.release()
             if entry.state == "sent":
@@ -285,6 +291,17 @@ class BatchQueue:
             self.breaker.record_fatal(items[0].kind, entry.note)
         await self._apart(entry, items)
 
+    def _stop_for_money(self, entry: BatchRecord) -> None:
+        """Money or a long quota that is gone stops the account's models, or the one that has a quota of its own."""
+        refusal = self.lifecycle.sending.refusals.get(entry.id)
+        if refusal is not None and refusal.kind == "quota":
+            whose = self.lifecycle.fingerprint if refusal.scope == "account" else self._name
+            self.stops[whose] = Problem(refusal.kind, entry.note)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.lifecycle.fingerprint} {self.wanted.model.id}"
+
     async def _apart(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         groups = by_next_action(items, self.lifecycle.settings)
         for item in groups["failed"]:
@@ -317,8 +334,9 @@ class BatchQueue:
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.lifecycle.folder
-        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+        folder = self.lifecycle.folder
+        packs, torn = await asyncio.to_thread(repack, self._pack, folder, entry.id, items)
+        if torn:
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
@@ -326,7 +344,8 @@ class BatchQueue:
             await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
-        await self._launch(pack)
+        for pack in packs:
+            await self._launch(pack)
 
     # ---- telling
 

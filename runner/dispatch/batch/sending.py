@@ -47,10 +47,12 @@ class Sending:
     of: BatchLifecycle
     doubts: dict[str, Doubt] = field(default_factory=dict)
     """By the batch's id."""
+    refusals: dict[str, ProviderError] = field(default_factory=dict)
+    """Likewise, what a batch was refused with by this process."""
 
     async def send(self, entry: BatchRecord) -> BatchRecord:
         """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left."""
-        draft = await self._draft(entry)
+        draft = self._draft(entry)
         try:
             files = await self._upload(draft)
         except ProviderError as error:  # without its items no batch was asked for
@@ -62,7 +64,7 @@ class Sending:
         except ProviderError as error:
             self.of.step("unanswered")
             self.doubts[entry.id] = Doubt(error, files)
-            return await self._doubted(entry, draft)
+            return await self._doubted(entry)
         self.of.step("accepted")
         return await self._sent(entry, sent, "sent")
 
@@ -96,7 +98,7 @@ class Sending:
 
         Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
         """
-        draft = await self._draft(entry)
+        draft = await self._among(entry)
         with self.of.discreet():
             sent = await self.of.api.find(self.of.http, self.of.account, draft)
         if sent is None:
@@ -145,7 +147,7 @@ class Sending:
         self.of.step(step)
         return entry
 
-    async def _doubted(self, entry: BatchRecord, draft: Draft) -> BatchRecord:
+    async def _doubted(self, entry: BatchRecord) -> BatchRecord:
         """A batch whose creation got an error: found, or not there; still drafted where nobody can tell yet.
 
         What the API plainly refuses is looked for once, since a gateway may speak the API's language.
@@ -153,6 +155,7 @@ class Sending:
         sent: Sent | None = None
         try:
             if isinstance(self.doubts[entry.id].error, PlainRefusalError):
+                draft = await self._among(entry)
                 with suppress(ProviderError), self.of.discreet():
                     sent = await self.of.api.find(self.of.http, self.of.account, draft)
             else:
@@ -167,7 +170,7 @@ class Sending:
     async def _never_sent(self, entry: BatchRecord) -> BatchRecord:
         """Refused for good, where that was the answer; else it goes out again in another batch, with another id."""
         doubt = self.doubts.get(entry.id)
-        await self._discard(entry, await self._draft(entry))
+        await self._discard(entry, self._draft(entry))
         if doubt is not None and (isinstance(doubt.error, FatalError) or self._is_far(doubt.error)):
             return await self._refused(entry, doubt.error)
         note = "the provider never had it" + (f"; what it answered: {doubt.error}" if doubt else "")
@@ -178,7 +181,8 @@ class Sending:
         return isinstance(error, TransientError) and (error.retry_after_s or 0.0) > self.of.model.limits.total_s
 
     async def _refused(self, entry: BatchRecord, error: ProviderError) -> BatchRecord:
-        kind, message = "too_large" if error.status == 413 else error.kind, str(error)
+        self.refusals[entry.id] = error
+        kind, message = "too_large" if error.status == 413 else error.kind, error.explained
         settled = [ItemEnding(n, "refused", kind, message) for n in range(entry.count)]
         return await self.of.change(entry, state="refused", note=message, settled=settled)
 
@@ -186,7 +190,7 @@ class Sending:
 
     async def _find(self, entry: BatchRecord) -> Sent | None:
         """Look for it as long as a list may lag behind, and until its provider wants to be asked again."""
-        draft = await self._draft(entry)
+        draft = await self._among(entry)
         settings = self.of.settings
         until = self.of.clock() + max(settings.find_s, self._asked_s(entry))
         for wait_s in waits(settings.find_s / FINDS, settings.find_s):
@@ -217,8 +221,11 @@ class Sending:
         doubt = self.doubts.get(entry.id)
         return doubt is not None and isinstance(doubt.error, FatalError) and doubt.error.kind == error.kind
 
-    async def _draft(self, entry: BatchRecord) -> Draft:
-        created = datetime.fromtimestamp(entry.created, UTC).isoformat()
+    def _draft(self, entry: BatchRecord) -> Draft:
+        return entry.draft(self.of.folder, datetime.fromtimestamp(entry.created, UTC).isoformat())
+
+    async def _among(self, entry: BatchRecord) -> Draft:
+        """The draft with the ids of all other batches of ours, which it is not."""
         others = await asyncio.to_thread(self.of.store.entries)
         known = frozenset(each.sent.provider_id for each in others if each.sent is not None and each.id != entry.id)
-        return replace(entry.draft(self.of.folder, created), known=known)
+        return replace(self._draft(entry), known=known)

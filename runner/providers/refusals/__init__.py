@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from runner.providers.refusals.answer import Told
     from runner.providers.refusals.rules import Rule
 
+MOST_SAMPLES = 5
+"""Attempts at a text whose samples the provider itself cannot parse: each may be paid for."""
+
 __all__ = ["MAX_MESSAGE_CHARS", "error_for", "error_of", "short"]
 
 
@@ -64,7 +67,14 @@ def _error(told: Told, now: datetime) -> ProviderError:
         kind = rule.kind if rule is not None else TRANSIENT.get(told.status) or ("server" if told.status >= 500 else "")
         if kind:
             return TransientError(
-                kind, told.message, status=told.status, retry_after_s=wait_s, headers=told.headers, sample=told.sample
+                kind,
+                told.message,
+                status=told.status,
+                retry_after_s=wait_s,
+                headers=told.headers,
+                sample=told.sample,
+                most_attempts=MOST_SAMPLES if kind == "malformed" else None,
+                lasting="item",
             )
     if rule is None:
         return _by_status(told)

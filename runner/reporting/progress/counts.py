@@ -33,6 +33,8 @@ class ModelCounts:
     """Attempts that failed and are not."""
     failed: int = 0
     """Requests that ended without a reply, those that were never sent included."""
+    trouble: Trouble | None = None
+    """The newest."""
     sample: tuple[Trial, Answer] | None = None
     """The newest answer, for its price."""
 
@@ -47,6 +49,19 @@ class ModelCounts:
         return max(0, self.attempts - self.live - self.waits - self.ended)
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the newest attempt of a model is made again."""
+
+    kind: str
+    reason: str
+    """In words."""
+    live: int
+    """How many had been answered by then."""
+    since_s: float
+    """When the first attempt failed of those since the last answer."""
+
+
 @dataclass(slots=True)
 class Retried:
     """Something verbose to say: an attempt that is made again."""
@@ -54,6 +69,7 @@ class Retried:
     model: str
     kind: str
     wait_s: float
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -65,7 +81,7 @@ class Failed:
 
 
 @dataclass(slots=True)
-class Counts:
+class ProgressCounts:
     """An Observer that counts. Another thread may read it at any time: it never waits, nor is waited for."""
 
     verbose: bool = False
@@ -112,12 +128,16 @@ class Counts:
         if self.verbose:
             self.told.append(Failed(trial, failure))
 
-    def waiting(self, model: Model, kind: str, wait_s: float) -> None:
+    def waiting(self, model: Model, kind: str, wait_s: float, reason: str = "") -> None:
         """A retry, and why."""
-        self.models[model.name].waits += 1
+        counted = self.models[model.name]
+        counted.waits += 1
+        before = counted.trouble
+        since = before.since_s if before is not None and before.live == counted.live else self.clock()
+        counted.trouble = Trouble(kind, reason, counted.live, since)
         self.retries[kind] = self.retries.get(kind, 0) + 1
         if self.verbose:
-            self.told.append(Retried(model.name, kind, wait_s))
+            self.told.append(Retried(model.name, kind, wait_s, reason))
 
     def batch(self, entry: BatchRecord) -> None:
         """A batch, whenever something about it has changed."""
