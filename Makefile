@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+FUZZ ?= 6000
 UV := $(shell command -v uv 2>/dev/null)
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
@@ -17,7 +18,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format wheel lock bench clean
+.PHONY: help setup demo test check format wheel lock bench fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ format: .venv/.ready-test  ## put the code in the project's format
 
 bench: .venv/.ready-test  ## every goal of speed, beside what it is compared to; BENCH=--no-peers, --quick
 	$(BIN)/python benchmarks/all.py $(BENCH)
+
+fuzz: .venv/.ready-test  ## 100,000 damaged replies, lines and HTTP answers, in minutes; FUZZ=cases a test
+	RUNNER_FUZZ_CASES=$(FUZZ) $(BIN)/pytest -q -n $(WORKERS) tests/property/test_fuzz.py
 
 wheel: .venv/.ready  ## dist/: the project, and the embedded model's weights as a package of their own
 	rm -rf dist build/weights

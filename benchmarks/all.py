@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 MOST_S = 900
 """Most seconds for one benchmark."""
-NAMES = ("start", "throughput", "peers", "growth", "quota", "sweep", "mlflow_cells", "batch", "embedded")
+NAMES = ("start", "throughput", "peers", "growth", "quota", "sweep", "mlflow_cells", "batch", "kills", "embedded")
 """In the order in which they run; one whose script is not there is left out."""
 WITH_PEERS = {"peers", "quota"}
 """What installs something of its own."""

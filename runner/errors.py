@@ -3,9 +3,9 @@
     what goes wrong         classified by                   shown by                     recorded in
     ----------------------  ------------------------------  ---------------------------  ----------------------------
     the user's input        config.load, .hydra_errors      cli.main: error:, try:       a sweep's job: its run.json
-    a provider's error      providers.refusals              cli.progress, last lines     the row's problem (below)
+    a provider's error      providers.refusals              progress,     last lines     the row's problem (below)
     a 200 that is no reply  providers.received              as a provider's error        the row's problem
-    attempts, a model's end dispatch.retry                  cli.progress, last lines     the row's attempts, problem
+    attempts, a model's end dispatch.retry                  progress,     last lines     the row's attempts, problem
     a batch, its items      dispatch.batch.next_action      `runner status`              ledger: batches, items
     a reply without scores  score (Unscorable, not raised)  the tables' counts           the row's problem
     the ledger              ledger.database                 cli.main; the run ends       nowhere: nothing can be kept

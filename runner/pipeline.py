@@ -8,10 +8,12 @@ the same results.
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.dispatch import purchase
+from runner.dispatch.batch.control import is_there
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
 
     from runner.dispatch.observer import Observer
     from runner.ledger.answers import Ledger
+    from runner.plan.estimate import Estimate
     from runner.plan.job import Job
-    from runner.records import Answer, Model, Row, Trial
+    from runner.records import Answer, Experiment, Model, Row, Trial
     from runner.results.launch import Launch
+
+    Lookup = Callable[[Sequence[str]], set[str]]
 
 KEYS_AT_A_TIME = 1_000
 """Keys looked up in the ledger at once."""
@@ -71,10 +76,15 @@ def _launch(
     this.purchase.run_id = this.id
     limits = [job.experiment.budget_usd for job in jobs if job.experiment.budget_usd is not None]
     this.purchase.budget_usd = min(limits, default=None)
-    with open_ledger(jobs[0].experiment.ledger_url) as ledger:
-        planned, missing = _plan(results, jobs, ledger)
+    url = jobs[0].experiment.ledger_url
+    with ExitStack() as stack:
+        # What is refused leaves nothing, not even an empty ledger.
+        there = stack.enter_context(open_ledger(url)) if is_there(url) else None
+        planned, missing = _plan(results, jobs, _lookup_of(there))
         plans = [plan for _, plan in planned]
-        _check_budget(this, plans, ledger)
+        _check_budget(this, plans, there)
+        ledger = there or stack.enter_context(open_ledger(url))
+        this.begun = True
         begins(this)
         _ask_again(this, missing)
         if missing.keys:
@@ -82,6 +92,17 @@ def _launch(
         purchase.clean_up(plans, missing.models, ledger, this.purchase.stop)
         del missing  # all that was bought is in the purchase
         _write_all(this, planned, ledger)
+
+
+def estimate_of(experiments: Sequence[Experiment]) -> Estimate:
+    """What a launch of the experiments would buy. Sends nothing, writes nothing, and makes no ledger.
+
+    ConfigError where a prompt cannot be rendered; LedgerError where the ledger cannot be read.
+    """
+    plans = [TrialPlan(experiment) for experiment in experiments]
+    url = experiments[0].ledger_url
+    with ExitStack() as stack:
+        return _estimate(plans, stack.enter_context(open_ledger(url)) if is_there(url) else None)
 
 
 def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
@@ -95,7 +116,7 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
 
 
 def _plan(
-    results: Sequence[JobResult], jobs: Sequence[Job], ledger: Ledger
+    results: Sequence[JobResult], jobs: Sequence[Job], lookup: Lookup
 ) -> tuple[list[tuple[JobResult, TrialPlan]], Missing]:
     """The jobs that can be asked, and every distinct key that the ledger lacks for them."""
     models = models_of(job.experiment for job in jobs)
@@ -104,7 +125,7 @@ def _plan(
     for result, job in zip(results, jobs, strict=True):
         try:
             plan = TrialPlan(job.experiment)
-            lacking = _lacking_of(plan, models, ledger)
+            lacking = _lacking_of(plan, models, lookup)
         except ConfigError as error:
             result.error = error
             continue
@@ -120,23 +141,32 @@ def _plan(
     return planned, Missing(models, missing)
 
 
-def _lacking_of(plan: TrialPlan, models: list[Model], ledger: Ledger) -> dict[int, set[str]]:
+def _lookup_of(ledger: Ledger | None) -> Lookup:
+    """Which of some keys have an answer: none, where there is no ledger yet."""
+    return (lambda _: set()) if ledger is None else ledger.lookup
+
+
+def _estimate(plans: Sequence[TrialPlan], ledger: Ledger | None) -> Estimate:
+    return estimate(plans, _lookup_of(ledger), ledger.batches.open_keys() if ledger is not None else {})
+
+
+def _lacking_of(plan: TrialPlan, models: list[Model], lookup: Lookup) -> dict[int, set[str]]:
     """Keys without an answer, by the index of their model.
 
     ConfigError where a trial cannot be rendered, or a model that must be asked has no API key.
     """
-    lacking = {models.index(model): _lacking(plan.trials(model), ledger) for model in plan.experiment.models}
+    lacking = {models.index(model): _lacking(plan.trials(model), lookup) for model in plan.experiment.models}
     asked = {index: keys for index, keys in lacking.items() if keys}
     for index in asked:
         check_key(models[index])
     return asked
 
 
-def _lacking(trials: Iterator[Trial], ledger: Ledger) -> set[str]:
+def _lacking(trials: Iterator[Trial], lookup: Lookup) -> set[str]:
     """The distinct keys that have no answer; what has one is not kept in memory."""
     found: set[str] = set()
     while keys := [trial.key for trial in islice(trials, KEYS_AT_A_TIME)]:
-        found.update(set(keys) - ledger.lookup(keys))
+        found.update(set(keys) - lookup(keys))
     return found
 
 
@@ -153,12 +183,12 @@ def _ask_again(this: Launch, missing: Missing) -> None:
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
-def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger) -> None:
+def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger | None) -> None:
     """BudgetError where what is missing would cost more than is left, or nobody knows what it would cost."""
     limit = this.purchase.budget_usd
     if limit is None:
         return
-    found = estimate(plans, ledger.lookup, ledger.batches.open_keys())
+    found = _estimate(plans, ledger)
     advice = re.sub(r"^runner(?: rehearse)?", "runner plan", re.sub(r" --plan[ =]\S+", "", this.command))
     if found.live_usd is None:
         unpriced = ", ".join(found.unpriced)
@@ -204,7 +234,7 @@ def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, a
     if answer is not None:
         return reader.row(trial, answer, "bought" if trial.key in this.purchase.bought and not again else "ledger")
     if batch := this.purchase.pending.get(trial.key):
-        return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0))
+        return reader.failed(trial, Failure(trial.key, Problem(PENDING, f"batch {batch} still runs"), 0, "batch"))
     unsent = Failure(trial.key, Problem(NOT_SENT, "the run was interrupted before this request ended"), 0)
     return reader.failed(trial, this.purchase.failures.get(trial.key, unsent))
 

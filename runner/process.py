@@ -1,9 +1,13 @@
-"""Who a process is, and whether it still lives: for claims in the ledger and runs in MLflow that outlive a crash."""
+"""Who a process is, whether it still lives, and how one of ours is started.
+
+The first two are for claims in the ledger and runs in MLflow that outlive a crash.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
 import uuid
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +15,17 @@ from pathlib import Path
 
 _OF_MACHINE = "pid:[4026531836]"
 """Linux's numbering of the processes outside all containers (PROC_PID_INIT_INO)."""
+
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""For the environment of a process that starts further ones of Python: as `-P`, it holds for those too."""
+
+
+def python(module: str, *words: str) -> list[str]:
+    """The command that runs a module in a process of its own, with this interpreter.
+
+    -P: a `json.py` in the user's folder is no module of ours. PYTHONPATH is heeded as ever.
+    """
+    return [sys.executable, "-P", "-m", module, *words]
 
 
 @dataclass(frozen=True, slots=True)

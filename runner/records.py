@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
+READING_VERSION = 2
+"""Version of how a reply is read; `runner rescore RUN` reads the stored replies of an older one anew.
+
+2: a score on another scale, a bound, a draft, one of several readers' and a number that was cut off are none any more.
+"""
+
 Json = Any
 """A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
 SystemRole = Literal["system", "developer", "merge"]
@@ -24,6 +30,7 @@ Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
 Source = Literal["bought", "ledger"]
+Identity = Literal["record", "strict"]
 Outcome = Literal["scored", "unscorable", "failed"]
 
 
@@ -82,6 +89,8 @@ class PromptTemplate:
     reply: ReplyFormat = "json"
     reason_max_chars: int = 400
     """Upper bound for a reason in the reply's JSON schema, in characters."""
+    rescale: bool = False
+    """Whether a score on another scale that the reply declares is converted to the question's. Not part of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,10 @@ class Model:
     """Where batches of Vertex AI are put in Google Cloud Storage: BUCKET or BUCKET/FOLDER. Not part of a key."""
     retired: str | None = None
     """When and why the provider withdrew it; None while it is served."""
+    served_as: tuple[str, ...] = ()
+    """Further names under which it may answer, beside its id and that with a date; see providers.identity."""
+    identity: Identity = "record"
+    """The experiment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +209,9 @@ class Batch:
     """False: send, fetch what has ended already, and leave the rest to a later run or `runner collect`."""
     fallback: Literal["none", "live"] = "none"
     """Where a request goes that a batch did not answer: into the next batch, or out live."""
+    missing: Literal["fail", "buy"] = "fail"
+    """What becomes of a request that its provider ran and whose result cannot be had, now or in a batch that it no
+    longer knows: `fail` names it, `buy` buys it again."""
     cleanup: bool = True
     """Delete what was uploaded and what it made at the provider, once the answers are in the ledger."""
     first_poll_s: float = 5.0
@@ -259,6 +275,9 @@ class Experiment:
     tracking: Tracking
     ledger_url: str
     strict: bool = False
+    identity: Identity = "record"
+    """What becomes of a reply of a model that its file does not declare: record keeps it in a cell of its own, strict
+    refuses it. Not part of a key."""
     budget_usd: float | None = None
     """Most that one launch may spend; None: no limit. Not part of a key, as `objective`."""
     report: bool = True
@@ -375,6 +394,8 @@ class Failure:
     key: str
     problem: Problem
     attempts: int
+    route: Route = "live"
+    """How it was asked for."""
     reply: str | None = None
     """What the model wrote, where its own provider refused that text."""
     time: str | None = None
@@ -404,6 +425,8 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
     model_version: str | None = None
     fingerprint: str | None = None
+    aside: str | None = None
+    """What stands in another place than the answer's (a reasoning field, a part of another kind) where no text came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,11 +505,27 @@ class Row:
     """What the answer cost when it was bought; None where the price is unknown or nothing was bought."""
     saved_usd: float | None = field(default=None, kw_only=True)
     """What it would have cost more live: 0 for a live answer; None as for the price, and in an older version's rows."""
+    stated: Mapping[str, Stated] = field(default_factory=dict, kw_only=True)
+    """Question -> the score as the reply states it, where it was converted from another scale."""
     model_version: str | None
     fingerprint: str | None
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+    served: str | None = field(default=None, kw_only=True)
+    """The model that answered, where its name is none that the model's file declares; else None."""
+
+    @property
+    def answered_by(self) -> str:
+        """The model's name, and the one that answered in its stead."""
+        return self.model if self.served is None else f"{self.model} as {self.served}"
+
+    @property
+    def compared_in(self) -> str:
+        """The cell that the trial is compared in: its own, or one apart where another model answered."""
+        if self.served is None:
+            return self.cell
+        return f"{self.answered_by}{self.cell.removeprefix(self.model)}"
 
 
 def whole_pairs(text: str) -> str:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-WRITTEN_BY_RUNS = tuple(f"{ROOT / name}{os.sep}" for name in ("outputs", "mlruns"))
-"""Folders of the checkout that belong to its user."""
-TOOLS = {"__pycache__", "build", "dist"}
+INSIDE = f"{ROOT}{os.sep}"
+OF_RUNS = ("outputs", "mlruns")
+"""Folders of the checkout that belong to its user's runs."""
+OF_TOOLS = {"__pycache__", "build", "dist"}
 """What tools keep in the checkout beside hidden folders: no test's doing."""
+OF_PEOPLE = {"benchmarks", "conf", "docs", "hydra_plugins", "packaging", "runner", "tests"}
+"""Where somebody may add a file while tests run: a test that does is caught in the act alone."""
 LOOPBACK = ("127.", "::1", "localhost")
 
 os.environ.update(
@@ -42,29 +45,42 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def _refuse_runs(event: str, words: tuple[Any, ...]) -> None:
-    """An audit hook: whatever a test opens or lists is none of the checkout's own runs."""
+def _keep_out(event: str, words: tuple[Any, ...]) -> None:
+    """An audit hook: a test opens and lists none of the checkout's own runs, and writes nothing into the checkout."""
     if event not in {"open", "os.listdir", "os.scandir", "os.mkdir", "sqlite3.connect"} or not words:
         return
-    path = words[0]
-    if isinstance(path, str | bytes | os.PathLike):
-        whole = os.path.abspath(os.fsdecode(path)) + os.sep  # noqa: PTH100  Path costs ten times as much
-        if whole.startswith(WRITTEN_BY_RUNS) and "PYTEST_CURRENT_TEST" in os.environ:
-            msg = f"a test looked into the checkout's own runs: {event} {os.fsdecode(path)}"
-            raise AssertionError(msg)
+    if not isinstance(words[0], str | bytes | os.PathLike):
+        return
+    path = os.path.abspath(os.fsdecode(words[0]))  # noqa: PTH100  Path costs ten times as much
+    if not path.startswith(INSIDE) or "PYTEST_CURRENT_TEST" not in os.environ:
+        return
+    parts = Path(path.removeprefix(INSIDE)).parts
+    if parts[0] in OF_RUNS:
+        msg = f"a test looked into the checkout's own runs: {event} {path}"
+        raise AssertionError(msg)
+    if _writes(event, words) and not any(part.startswith(".") or part in OF_TOOLS for part in parts):
+        msg = f"a test wrote into the checkout: {event} {path}"
+        raise AssertionError(msg)
 
 
-sys.addaudithook(_refuse_runs)
+def _writes(event: str, words: tuple[Any, ...]) -> bool:
+    return event in {"os.mkdir", "sqlite3.connect"} or (
+        event == "open" and bool(words[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    )
+
+
+sys.addaudithook(_keep_out)
 
 
 # ---- the working tree ------------------------------------------------------------------------------------------------
 
 
 def _tree() -> set[Path]:
-    """Every file of the checkout that no tool keeps there."""
+    """Every file of the checkout where neither tools nor people add any: what a process of a test's may have left."""
     found = set()
     for folder, names, files in os.walk(ROOT):
-        names[:] = [name for name in names if not name.startswith(".") and name not in TOOLS]
+        kept = OF_TOOLS | OF_PEOPLE if folder == str(ROOT) else OF_TOOLS
+        names[:] = [name for name in names if not name.startswith(".") and name not in kept]
         found |= {Path(folder, name) for name in files}
     return found
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from runner.config.schema import CapabilityConf
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,9 +83,10 @@ def test_the_table_of_traps_is_what_the_files_say(line: Line) -> None:
     row = next(row for row in page.splitlines() if row.startswith(f"| {line.name} |"))
     system, temperature, structure, seed = (cell.strip() for cell in row.split("|")[2:6])
     for name in line.files:
-        able: dict[str, Any] = yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text("utf-8"))["capability"]
+        stated: dict[str, Any] = yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text("utf-8"))["capability"]
+        able = {**asdict(CapabilityConf()), **stated}
         assert SYSTEM[able["system"]] in system
         assert STRUCTURE[able["structure"]] in structure
         assert (seed == "yes") == able["seed"]
-        heat = f"0 to {able.get('temperature_max', 0):g}"
+        heat = f"0 to {able['temperature_max']:g}"
         assert {"none": "none", "fixed": "one only", "free": heat}[able["temperature"]] in temperature

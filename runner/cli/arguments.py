@@ -9,7 +9,7 @@ import re
 from argparse import Namespace
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, nearest
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator, Sequence
 
-Loudness = Literal["quiet", "usual", "verbose"]
-"""quiet: results and errors alone. verbose: a line also for each retry, failed trial and change of a batch."""
+    from runner.reporting.progress import Loudness
 
 LOUDNESS: dict[str, Loudness] = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",

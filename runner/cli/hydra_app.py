@@ -1,12 +1,13 @@
-"""The function that Hydra calls, and where the folder of a sweep is noted. Imports nothing heavy."""
+"""The function that Hydra calls, and the folder that a run or a sweep writes to. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -14,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
+from runner import process
 from runner.config.hydra_errors import FOREIGN
 from runner.errors import BudgetError, LedgerError, RunnerError
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    from runner.cli.arguments import Loudness
     from runner.cli.session import Runs
+    from runner.reporting.progress import Loudness
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,32 @@ EXIT_INTERRUPTED = 130
 
 
 class SweepFolder(Callback):
-    """Notes where a sweep's folder is: Hydra tells nobody else, and resolves its name once."""
+    """Notes where a sweep's folder is, or a run's: Hydra tells nobody else, and resolves its name once."""
 
     noted: ClassVar[list[Path]] = []
+    """A sweep's folder."""
+    new: ClassVar[list[Path]] = []
+    """What the command makes: its folder, then the folders around it that were not there before."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra before a single job."""
+        self._note_new(Path(str(config.hydra.run.dir)).resolve())
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before the first job."""
         self.noted[:] = [Path(str(config.hydra.sweep.dir)).resolve()]
+        os.environ.update(process.SAFE_PATH)  # for the processes that a launcher of Hydra's may start
+        self._note_new(self.noted[0])
+
+    def _note_new(self, folder: Path) -> None:
+        self.new[:] = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    @classmethod
+    def remove(cls) -> None:
+        """Remove what the command has made."""
+        for place, folder in enumerate(cls.new):
+            with suppress(OSError):  # another command has written beside it
+                folder.rmdir() if place else shutil.rmtree(folder)
 
 
 class Task:
@@ -50,10 +71,14 @@ class Task:
         self._make: Callable[[str, Loudness], Runs] | None = make
         self._session: Runs | None = None
         self._failure: RunnerError | None = None
+        self._began_apart = False
+        self.is_pooled = False
+        """Set by the launcher that takes the session: all jobs of a sweep run in it."""
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher takes to another process: a job there has a session of its own."""
-        return {"command": self.command, "loudness": self.loudness, "_make": None, "_session": None, "_failure": None}
+        mine = {"_make": None, "_session": None, "_failure": None, "_began_apart": False, "is_pooled": False}
+        return {"command": self.command, "loudness": self.loudness, **mine}
 
     @property
     def session(self) -> Runs:
@@ -77,6 +102,7 @@ class Task:
     def finish(self, start: Callable[[], object]) -> int:
         """Have Hydra run, then show and log what came of it; the exit status."""
         SweepFolder.noted.clear()
+        SweepFolder.new.clear()
         failure: RunnerError | None = None
         try:
             try:
@@ -89,14 +115,30 @@ class Task:
                     raise
                 failure = _given_up(error, self.command)
             return self._end(failure or self._failure)
+        except BaseException:
+            if not self._has_begun:
+                SweepFolder.remove()
+            raise
         finally:
             if self._session is not None:
                 self._session.close()
 
     @property
+    def _has_begun(self) -> bool:
+        """Whether anything may have been asked or written: a command that is refused before leaves nothing."""
+        if self._is_apart:
+            self._look_for_jobs()
+        return self._began_apart or (self._session is not None and self._session.has_begun)
+
+    def _look_for_jobs(self) -> None:
+        from runner.results import manifest
+
+        self._began_apart = manifest.has_begun(SweepFolder.noted[0])
+
+    @property
     def _is_apart(self) -> bool:
         """Whether a launcher of Hydra's runs the jobs of a sweep, each in a session of its own."""
-        return bool(SweepFolder.noted) and self._session is None
+        return bool(SweepFolder.noted) and self._session is None and not self.is_pooled
 
     @contextmanager
     def _terminable(self) -> Iterator[None]:
@@ -119,9 +161,10 @@ class Task:
 
     def _end(self, failure: RunnerError | None) -> int:
         sweep = SweepFolder.noted[0] if SweepFolder.noted else None
-        if sweep is not None and self._session is None:
+        if sweep is not None and self._is_apart:
             from runner.cli import jobs
 
+            self._look_for_jobs()  # before those that were broken off are taken up as failed
             jobs.gather(self.session, sweep)
             _take_up_unfinished(self.session, sweep, failure)
             if failure is not None and failure.exit_status == EXIT_INTERRUPTED:

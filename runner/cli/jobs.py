@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +15,16 @@ from runner.config.load import load
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.ledger.answers import open_ledger
 from runner.plan.job import Job
-from runner.records import Failure
-from runner.results import files, manifest
-from runner.results.launch import PENDING, Counts, JobResult
+from runner.results import files, manifest, reload, served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from omegaconf import DictConfig
     from rich.console import Console
 
-    from runner.cli.arguments import Loudness
     from runner.cli.session import Runs
-    from runner.dispatch.purchase import Purchase
     from runner.records import Experiment, Tracking
+    from runner.reporting.progress import Loudness
+    from runner.results.launch import JobResult
     from runner.results.verify import Answers
 
 
@@ -74,23 +70,8 @@ def run_apart(cfg: DictConfig, command: str, loudness: Loudness = "usual") -> fl
 
 def gather(session: Runs, sweep: Path) -> None:
     """Take up what the jobs of a sweep wrote, wherever they ran, so that it is shown and logged as one."""
-    if not isinstance(session, Session):
-        return
-    for path in (found.parent for found in sweep.glob("*/run.json")):
-        run = manifest.load(path, "run.json")
-        counts = Counts(**{item.name: run[item.name] for item in fields(Counts)})
-        result = JobResult(run["job"], path, tuple(run["overrides"]), None, counts=counts)
-        if run["error"] is None:
-            result.experiment = settings.experiment_from(manifest.load(path, "experiment.json"))
-            for row in files.read_rows(path / "results.jsonl"):
-                result.note(row)
-            if run["failed"]:  # why, and whether a batch may still bring an answer
-                _recall(session.launch.purchase, _job_in(path), run["batches"])
-        else:
-            result.error = RunnerError(run["error"])
-        session.launch.results.append(result)
-        session.launch.purchase.requests_sent += run["requests_sent"]
-        session.launch.purchase.stop.asked |= run["status"] == "KILLED"
+    if isinstance(session, Session):
+        reload.gather(session.launch, sweep)
 
 
 def track(folder: Path, where: Tracking | None = None) -> int:
@@ -103,62 +84,10 @@ def track(folder: Path, where: Tracking | None = None) -> int:
 
 def rescore(folder: Path) -> int:
     """Read a run's replies again from the ledger, in place: after batches have ended, or with a newer parser."""
-    folder = manifest.launch_folder(folder).resolve()
-    is_sweep = (folder / "sweep.json").is_file()
-    run = manifest.load(folder, "sweep.json" if is_sweep else "run.json")
-    manifest.ledger_of(folder)
-    manifest.result_folders(folder)
-    with Session(run["command"]) as session:
-        launch = session.launch
-        launch.id, launch.started = run["run"], datetime.fromisoformat(run["started"])
-        if run["status"] != "SCHEDULED":
-            launch.ended = datetime.fromisoformat(run["time"])
-        launch.purchase.requests_sent, launch.purchase.run_id = run["requests_sent"], run["run"]
-        jobs = []
-        for path in manifest.job_folders(folder):
-            of_job = manifest.load(path, "run.json")
-            if of_job["error"] is not None:
-                session.fail(of_job["job"], path, tuple(of_job["overrides"]), RunnerError(of_job["error"]))
-                continue
-            jobs.append(_job_in(path))
-            _recall(launch.purchase, jobs[-1], run.get("batches", ()))
-        session.rewrite(jobs)
-        return session.finish(folder if is_sweep else None)
-
-
-def _job_in(folder: Path) -> Job:
-    run = manifest.load(folder, "run.json")
-    experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json"))
-    return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
-
-
-def _recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
-    """What a run's rows say of its purchase: what it bought or had in batches, and why the rest has no answer."""
-    waiting = set()
-    for row in files.read_rows(job.folder / "results.jsonl"):
-        if row.problem is not None and row.problem.kind == PENDING:
-            waiting.add(row.key)
-        elif row.problem is not None and row.source is None:
-            purchase.failures[row.key] = Failure(row.key, row.problem, row.attempts, row.reply, row.time)
-        elif row.source == "bought":
-            purchase.bought.add(row.key)
-    if waiting:
-        _recall_batches(purchase, job, waiting, batches)
-
-
-def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Iterable[str]) -> None:
-    """Which of the keys open batches hold, which they answered, and how the others ended.
-
-    What another launch fetched, and so counts as bought, is not counted here again.
-    """
-    with open_ledger(job.experiment.ledger_url) as ledger:
-        store = ledger.batches
-        items = [item for batch in batches for item in store.items(batch) if item.key in keys]
-        mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
-        purchase.bought.update(item.key for item in mine)
-        ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
-        purchase.failures |= {key: Failure(key, item.problem, item.attempt) for key, item in ended.items()}
-        purchase.pending |= {key: batch for key, batch in store.open_keys().items() if key in keys - ended.keys()}
+    found = reload.reload(folder)
+    with Session(found.launch.command, launch=found.launch) as session:
+        session.execution.rewrite(found.jobs)
+        return session.finish(found.sweep)
 
 
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
@@ -183,6 +112,8 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
         with ExitStack() as stack:
             found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
         shown.print(render_reproduction(found))
+        for line in served.told(served.from_json(manifest.load(path, "run.json").get("served", ()))):
+            shown.print(line, soft_wrap=True, markup=False)
         equal &= found.equal
         if fresh:
             _buy_again(path, experiment, shown)

@@ -41,6 +41,7 @@ def launch(
     """
     from hydra.core.utils import configure_log, setup_globals
 
+    task.is_pooled = True
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     if not overrides:
@@ -58,7 +59,6 @@ def launch(
     if not jobs:
         raise errors[0]
     session: Session = task.session
-    task.sweep = Path(str(config.hydra.sweep.dir)).resolve()
     for place, error in errors.items():
         session.fail(first + place, _folder_of(returns[place]), returns[place].overrides or (), error)
     results = session.run(list(jobs.values()))

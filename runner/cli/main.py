@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Protocol
 from runner.cli.arguments import LOUDNESS, PLACE, CommandLine, own_options, sorted_out
 from runner.cli.split_words import rejoined
 from runner.cli.verbs import table
+from runner.config.compose import conf_dir
 from runner.errors import ConfigError, RunnerError, close, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.cli.arguments import Loudness
     from runner.cli.session import Runs
+    from runner.reporting.progress import Loudness
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
@@ -33,13 +34,6 @@ class Compose(Protocol):
 
     def __call__(self, make: Callable[[str, Loudness], Runs], *further: str) -> int:
         """`further`: overrides beside those that were typed."""
-
-
-def conf_dir() -> Path:
-    """The folder of the config groups: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
             raise
         place = Path(os.fsdecode(error.filename) if error.filename else "output")
-        advice = f"ls -ld {place.parent}" if error.filename else "df -h"
+        advice = f"ls -ld {shlex.quote(str(place.parent))}" if error.filename else "df -h"
         _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice), words)
         return EXIT_ERROR
 
@@ -208,7 +202,10 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     # Hydra prints and exits by itself unless this is set; then it raises, and the message can be ours.
     own_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["runner", *further, *words.for_hydra]
+    kept, left_out = schema.without_gone_words(words.for_hydra)
+    for line in left_out:
+        sys.stderr.write(f"left out: {line}\n")
+    sys.argv = ["runner", *further, *kept]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
     except FOREIGN as error:

@@ -1,34 +1,41 @@
-"""One start of the program as its user sees it: progress, tables, MLflow, exit status, what to type next."""
+"""One start of the program as its user sees it: progress, tables, MLflow, exit status, what to type next.
+
+What is done is runner/execution.py's; here it is said.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, Self
 
-from runner import pipeline
 from runner.cli import tables
 from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged, short
-from runner.cli.preload import Ahead
-from runner.cli.progress.display import Progress
 from runner.errors import RunnerError, TrackingError
+from runner.execution import Execution
 from runner.plan import estimate
 from runner.reporting.formatting import many, money
-from runner.reporting.tracking.process import Tracker
-from runner.results import manifest, summary
+from runner.reporting.progress.display import Progress
+from runner.results import manifest, served, summary
 from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from runner.cli.arguments import Loudness
     from runner.plan.job import Job
+    from runner.reporting.progress import Loudness
+    from runner.results.launch import Ending
 
-REPORT = "report.html"
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
+EXITS: Mapping[Ending, int] = {
+    "complete": EXIT_OK,
+    "failed": EXIT_FAILED_TRIALS,
+    "over_budget": EXIT_BUDGET,
+    "detached": EXIT_DETACHED,
+    "interrupted": EXIT_INTERRUPTED,
+}
+"""The exit status for each way in which a launch ends."""
 
 WHYS = 3
 """Kinds of failure that are shown with an example."""
@@ -38,6 +45,10 @@ LONGEST = 300
 
 class Runs(Protocol):
     """What a task hands its jobs to: runner.cli.session.Session, or the planner in its place."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything may have been asked or written; a command that is refused before leaves nothing."""
 
     @property
     def has_results(self) -> bool:
@@ -57,15 +68,17 @@ class Runs(Protocol):
 
 
 class Session:
-    """A launch from its first job to its last word. Used as a context manager; `finish` ends it well."""
+    """A launch from its first job to its last word. Used as a context manager; `finish` ends it well.
 
-    def __init__(self, command: str, *, tracked: bool = True, loudness: Loudness = "usual") -> None:
-        self.launch = Launch(command)
+    `launch` is one that was begun before, and is only written again.
+    """
+
+    def __init__(
+        self, command: str, *, tracked: bool = True, loudness: Loudness = "usual", launch: Launch | None = None
+    ) -> None:
+        self.execution = Execution(launch or Launch(command), tracked=tracked)
         self.loudness: Loudness = loudness
         self.console = console()
-        self._tracked = tracked
-        self._tracker = Tracker()
-        self._ahead = Ahead()
 
     def __enter__(self) -> Self:
         return self
@@ -76,14 +89,23 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End what runs beside; a launch that was begun in MLflow and not logged is closed there."""
-        self._ahead.end()
-        self._tracker.close("KILLED" if self.launch.interrupted else "FAILED")
+        """End what runs beside."""
+        self.execution.close()
+
+    @property
+    def launch(self) -> Launch:
+        """What is done."""
+        return self.execution.launch
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything may have been asked or written."""
+        return self.launch.begun
 
     @property
     def has_results(self) -> bool:
         """Whether any job could be run."""
-        return any(result.error is None for result in self.launch.results)
+        return self.execution.has_results
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one dispatch and write each one's folder. A sweeper may call it several times.
@@ -96,55 +118,24 @@ class Session:
             raise stopped
         if names := estimate.sent_live(job.experiment for job in jobs):
             self._say(f"live, as they have no batch API: {', '.join(names)}")
+        if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
+            self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
-            results = pipeline.launch(self.launch, jobs, observer, begins=self._begin)
-        self._ahead.end()
-        for result in results:
-            manifest.write(self.launch, result)
-        return results
-
-    def _begin(self, this: Launch) -> None:
-        self._ahead.begin(lambda: this.purchase.first_sent_s is not None)
-        if self._is_tracked():
-            self._tracker.begin(this)
-
-    def _is_tracked(self) -> bool:
-        asked = (one.experiment.tracking.enabled for one in self.launch.results if one.experiment is not None)
-        return self._tracked and next(asked, False)
+            return self.execution.run(jobs, observer)
 
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a sweep's job whose config is wrong: it is shown with the others, and nothing is asked for it."""
-        result = JobResult(index, folder, tuple(overrides), None, error=error)
-        self.launch.results.append(result)
-        manifest.write(self.launch, result)
-
-    def rewrite(self, jobs: Sequence[Job]) -> None:
-        """Write what jobs came to again from the ledger, as when their batches have ended."""
-        for result in pipeline.rewrite(self.launch, jobs):
-            manifest.write(self.launch, result)
+        self.execution.fail(index, folder, overrides, error)
 
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
-        self.launch.results.sort(key=lambda result: result.index)
-        self.launch.seen = set()  # no turn follows, and tables need the room
-        if sweep is not None:
-            for result in self.launch.results:
-                if not (result.folder / "run.json").exists():  # of a turn that could not be run
-                    manifest.write(self.launch, result)
-            manifest.write_sweep(self.launch, sweep)
-        folder = sweep or self.launch.results[0].folder
-        if self._tracked:
-            wanted = all(result.experiment is None or result.experiment.report for result in self.launch.results)
-            reporting = _begin_report(folder) if wanted else None
-            if reporting is None:
-                self._begin_log(folder)
+        folder = self.execution.conclude(sweep)
+        if self.execution.tracked:
             self._show(sweep)
-            if reporting is not None:
-                self._end_report(reporting, folder)
-                self._begin_log(folder)  # the page is one of its artifacts
-            self._end_log(folder)
+            self._say_page(folder)
+            self._say_logged(folder)
         status = self._status(folder)
-        if status == EXIT_OK and self._tracked and self.loudness != "quiet":
+        if status == EXIT_OK and self.execution.tracked and self.loudness != "quiet":
             say_next(self.console, folder)
         return status
 
@@ -158,6 +149,8 @@ class Session:
             lines = [manifest.job_line(self.launch, result, sweep) for result in self.launch.results]
             self.console.print(tables.render_jobs(lines, axes))
         self._say_totals()
+        for line in served.told(served.counted([result.tally for result in done])):
+            self._say(line)
         self._say(f"results: {short(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:
@@ -180,56 +173,56 @@ class Session:
             some = "at least " if any(count.price_usd is None for count in counts) else ""
             self._say(f"batches saved {some}${money(saved)} of the live price")
 
-    def _end_report(self, process: subprocess.Popen[str], folder: Path) -> None:
-        """The page: whatever goes wrong with it costs the run nothing but a line; results are on disk."""
-        _, words = process.communicate()
-        if process.returncode == 0:
-            self._say(f"report:  {short(folder / REPORT)}")
-            return
-        why = next((line for line in words.splitlines() if line.startswith("error")), f"status {process.returncode}")
-        self._say(f"report:  none: {why.removeprefix('error: ')}. Try: {called_as()} report {short(folder)}")
-
-    def _begin_log(self, folder: Path) -> None:
-        if self._is_tracked():
-            counted = {result.folder: result.tally for result in self.launch.results if result.error is None}
-            self._tracker.log(folder, counted)
-
-    def _end_log(self, folder: Path) -> None:
-        """An MLflow that cannot be reached costs nothing but a line."""
-        if not self._is_tracked():
-            return
+    def _say_page(self, folder: Path) -> None:
+        """Whatever goes wrong with the page costs the run nothing but a line; results are on disk."""
         try:
-            say_logged(self.console, self._tracker.logged())
+            page = self.execution.page()
+        except RunnerError as error:
+            self._say(f"report:  none: {error}. Try: {called_as()} report {short(folder)}")
+            return
+        if page is not None:
+            self._say(f"report:  {short(page)}")
+
+    def _say_logged(self, folder: Path) -> None:
+        """An MLflow that cannot be reached costs nothing but a line."""
+        try:
+            logged = self.execution.logged()
         except TrackingError as error:
             say_not_logged(self.console, error, folder)
+            return
+        if logged is not None:
+            say_logged(self.console, logged)
 
     def _status(self, folder: Path) -> int:
-        command = self.launch.command
-        if self.launch.purchase.over_budget:
+        """Say how it ended, and what to type next; the exit status."""
+        command, ending = self.launch.command, self.launch.ending
+        batches = len(set(self.launch.purchase.pending.values()))
+        if ending == "over_budget":
             self._say(f"stopped at budget.max_usd; what was answered is kept. Raise it and continue: {command}")
-            if batches := set(self.launch.purchase.pending.values()):
+            if batches:
                 stop = f"{called_as()} cancel {quoted(folder)}"
-                self._say(f"{len(batches)} batches still run, and are billed. Ask them to stop: {stop}")
-            return EXIT_BUDGET
-        if batches := set(self.launch.purchase.pending.values()):
+                self._say(f"{batches} batches still run, and are billed. Ask them to stop: {stop}")
+        elif ending == "detached":
             look = f"runner status {short(folder)}"
-            self._say(f"{len(batches)} batches still run; nothing is lost. Look: {look}. Continue: {command}")
-            return EXIT_DETACHED
-        if self.launch.interrupted:
+            self._say(f"{batches} batches still run; nothing is lost. Look: {look}. Continue: {command}")
+        elif ending == "interrupted":
             self._say(f"interrupted; what was answered is kept. Continue: {command}")
-            return EXIT_INTERRUPTED
+        elif ending == "failed":
+            self._say_failures(folder)
+        return EXITS[ending]
+
+    def _say_failures(self, folder: Path) -> None:
+        command = self.launch.command
         wrong = [result for result in self.launch.results if result.error is not None]
         for result in wrong:
             self._say(f"job {result.index} failed: {result.error}")
-        failed = sum(result.counts.failed for result in self.launch.results)
-        if failed:
+        if failed := sum(result.counts.failed for result in self.launch.results):
             self._say_why()
             self._say(
                 f"{many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
             )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
-        return EXIT_FAILED_TRIALS if failed or wrong else EXIT_OK
 
     def _say_why(self) -> None:
         """The commonest ways in which trials failed, each with what one provider said."""
@@ -249,9 +242,3 @@ class Session:
 
 def _kinds(counted: Counter[str]) -> str:
     return f" ({', '.join(f'{kind} {count}' for kind, count in counted.most_common())})" if counted else ""
-
-
-def _begin_report(folder: Path) -> subprocess.Popen[str]:
-    """Have the page written in a process of its own: what it imports and holds is more than the rest of the run."""
-    words = [sys.executable, "-m", "runner", "report", str(folder)]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603  itself

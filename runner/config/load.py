@@ -28,7 +28,8 @@ HERE = ("127.0.0.1", "localhost", "::1")
 """Hosts that are this machine."""
 FIRST_POLL_HERE_S = 0.05
 MAX_POLL_HERE_S = 0.5
-"""As Batch.first_poll_s and max_poll_s, for a server on this machine."""
+FIND_HERE_S = 5.0
+"""As Batch.first_poll_s, max_poll_s and find_s, for a server on this machine."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +43,7 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
-    models = tuple(_model(name, model) for name, model in _selected(conf.model, "model"))
+    models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
         models=models,
@@ -54,6 +55,7 @@ def load(cfg: DictConfig) -> Experiment:
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         strict=conf.strict,
+        identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
@@ -67,7 +69,7 @@ def tracking_of(cfg: DictConfig) -> records.Tracking:
 
 def model_of(cfg: DictConfig, name: str) -> Model:
     """One model of a composed config, for what needs nothing else of it. ConfigError as `load`."""
-    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])))
+    return _model(name, cast("schema.ModelConf", _object(cfg.model[name])), cfg.identity)
 
 
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
@@ -179,8 +181,9 @@ def _unique(kind: str, items: list[Named]) -> tuple[Named, ...]:
 # ---- model ----------------------------------------------------------------------------------------------------------
 
 
-def _model(name: str, conf: schema.ModelConf) -> Model:
+def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
+    _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
@@ -205,6 +208,8 @@ def _model(name: str, conf: schema.ModelConf) -> Model:
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
+        served_as=tuple(conf.served_as),
+        identity=cast("records.Identity", identity),
     )
 
 
@@ -271,7 +276,7 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where)
+        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 
@@ -298,7 +303,7 @@ def _texts(name: str, conf: schema.TextConf) -> tuple[Text, ...]:
         case "aozora":
             return sources.texts_from_aozora(path, limit=conf.limit, where=where)
         case _:
-            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where)
+            return sources.texts_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
 
 
 def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
@@ -312,6 +317,10 @@ def _inline_text(name: str, conf: schema.TextConf, where: str) -> Text:
         temperature_shift=conf.temperature_shift,
         origin=where,
     )
+
+
+def _table(conf: schema.PersonaConf | schema.TextConf) -> dict[str, Any]:
+    return {"delimiter": conf.delimiter, "skip_empty": conf.skip_empty}
 
 
 def _path(path: str | None, where: str, full_key: str) -> str:
@@ -347,6 +356,7 @@ def _the_one_prompt(conf: schema.RunnerConf) -> PromptTemplate:
         questions=questions,
         reply=_choice(prompt.reply, get_args(records.ReplyFormat), where, "reply"),
         reason_max_chars=prompt.reason_max_chars,
+        rescale=prompt.rescale,
     )
 
 
@@ -378,6 +388,7 @@ def _batch(conf: schema.BatchConf) -> Batch:
     where = "group batch"
     _choice(conf.mode, ("off", "native"), where, "mode")
     _choice(conf.fallback, ("none", "live"), where, "fallback")
+    _choice(conf.missing, ("fail", "buy"), where, "missing")
     if conf.size != "auto" and (isinstance(conf.size, bool) or not isinstance(conf.size, int) or conf.size < 1):
         message = f"'{conf.size}' is neither a whole number from 1 nor auto"
         raise ConfigError(message, where=where, key="size", advice="runner batch.size=auto")
@@ -394,7 +405,7 @@ def polled(batch: Batch, models: Iterable[Model]) -> Batch:
     """
     addresses = [model.api_base for model in models if model.capability.batch is not None]
     if addresses and all(address and urlsplit(address).hostname in HERE for address in addresses):
-        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S)
+        return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S, find_s=FIND_HERE_S)
     return batch
 
 

@@ -14,7 +14,7 @@ from hydra.core.singleton import Singleton
 from omegaconf import MISSING, DictConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 
@@ -78,6 +78,7 @@ class ModelConf:
     extra: dict[str, Any] = field(default_factory=dict)
     batch_bucket: Optional[str] = None
     retired: Optional[str] = None
+    served_as: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -92,6 +93,8 @@ class PersonaConf:
     temperature: Optional[float] = None
     path: Optional[str] = None
     columns: dict[str, str] = field(default_factory=dict)
+    delimiter: Optional[str] = None
+    skip_empty: bool = False
     limit: Optional[int] = None
 
 
@@ -107,6 +110,8 @@ class TextConf:
     temperature_shift: float = 0.0
     path: Optional[str] = None
     columns: dict[str, str] = field(default_factory=dict)
+    delimiter: Optional[str] = None
+    skip_empty: bool = False
     limit: Optional[int] = None
 
 
@@ -130,6 +135,7 @@ class PromptConf:
     questions: dict[str, QuestionConf] = field(default_factory=dict)
     reply: str = "json"
     reason_max_chars: int = 400
+    rescale: bool = False
 
 
 @dataclass
@@ -151,6 +157,7 @@ class BatchConf:
     window: str = "24h"
     wait: bool = True
     fallback: str = "none"
+    missing: str = "fail"
     cleanup: bool = True
     attempts: int = 24
     grace: str = "72h"
@@ -187,6 +194,7 @@ class RunnerConf:
 
     name: str = "demo"
     strict: bool = False
+    identity: str = "record"
     model: dict[str, ModelConf] = field(default_factory=dict)
     persona: dict[str, PersonaConf] = field(default_factory=dict)
     text: dict[str, TextConf] = field(default_factory=dict)
@@ -212,7 +220,14 @@ GONE: Mapping[str, str] = {
 def gone(key: str) -> str | None:
     """What to say of a key that earlier versions had, such as model.gpt-4o.limits.connect_timeout_s; else None."""
     now = next((now for end, now in GONE.items() if key.lstrip("+~") == end or key.endswith(f".{end}")), None)
-    return None if now is None else f"this key is gone: {now}. Leave it out"
+    return None if now is None else f"this key is gone: {now}"
+
+
+def without_gone_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line's words without those that set a key that is gone, and a sentence about each of these."""
+    about = {word: gone(word.partition("=")[0]) for word in words if "=" in word and not word.startswith("-")}
+    kept = [word for word in words if about.get(word) is None]
+    return kept, [f"{word.partition('=')[0].lstrip('+')}: {said}" for word, said in about.items() if said is not None]
 
 
 def without_gone(saved: DictConfig) -> DictConfig:

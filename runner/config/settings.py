@@ -22,10 +22,12 @@ GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
 """Experiment's field -> the config group that its items come from."""
 PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
 """Experiment's field -> its path in the config, where that is not its name."""
-RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report")
+RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report", "identity")
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
-RUNTIME_OF_A_MODEL = ("limits",)
+RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity")
 """Likewise, fields of a model."""
+LATER: Mapping[str, Json] = {"rescale": False}
+"""Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
 SHOWN = 60
 """Characters of a long value that are shown."""
 
@@ -76,6 +78,8 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [
         {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL} for model in whole["models"]
     ]
+    prompt = whole["prompt"].items()
+    identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

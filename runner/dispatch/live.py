@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
 from runner.dispatch.observer import NOT_SENT, STOPPED
+from runner.dispatch.resources import explained
 from runner.dispatch.retry import Breaker, attempt
 from runner.dispatch.transport import Wire, new_session, sender
-from runner.errors import FatalError, ProviderError, TransientError, first_of
+from runner.errors import FatalError, LedgerError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
 from runner.providers.accounts import api_key_of
 from runner.providers.codec import codec_for
@@ -29,7 +31,7 @@ from runner.records import Answer, Failure, Problem
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Awaitable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
     from runner.providers.codec import Codec, Fallback
     from runner.records import Adapted, Model, Trial
 
+HELD_UP_S = 2.0
+"""Seconds without a commit after which that is said."""
+HELD_UP = (
+    "answers wait to be stored, and nothing more is sent meanwhile: another program has locked the ledger, or its \
+disk or server does not answer"
+)
 STOPPED_LOOK_S = 1.0
 """Seconds between two looks of who waits for another attempt at whether its model was stopped."""
 WATCH_S = 0.1
@@ -54,11 +62,12 @@ async def dispatch(
     LedgerError passes through at once: an answer that cannot be kept must not be bought.
     """
     failures: dict[str, Failure] = {}
+    faults: list[Exception] = []
     keeping = _Keeping(ledger)
     limiters = _limiters([model for model, _ in model_queues])
     async with new_session() as session:
         ended = asyncio.Event()
-        watch = asyncio.create_task(_watch(stop, ended, limiters))
+        watch = asyncio.create_task(_watch(lambda: stop.asked or bool(faults), ended, limiters, keeping, observer))
         try:
             async with asyncio.TaskGroup() as group:
                 for (model, queue), limiter in zip(model_queues, limiters, strict=True):
@@ -72,12 +81,15 @@ async def dispatch(
                         stop=stop,
                         ended=ended,
                         failures=failures,
+                        faults=faults,
                     )
                     group.create_task(model_queue.run())
         except BaseExceptionGroup as errors:
             raise first_of(errors) from errors
         finally:
             watch.cancel()
+    if faults:
+        raise explained(faults[0])
     return failures
 
 
@@ -107,10 +119,19 @@ def _gate(models: Sequence[Model]) -> Limiter:
     return Limiter.of((model.limits for model in models), ceiling=sum(at_once.values()))
 
 
-async def _watch(stop: Stop, ended: asyncio.Event, limiters: Sequence[Limiter]) -> None:
-    """Once the run is to stop: close every limiter, and wake who waits for another attempt."""
-    while not stop.asked:  # noqa: ASYNC110  signal handlers set it, which can set no Event
+async def _watch(
+    is_over: Callable[[], bool],
+    ended: asyncio.Event,
+    limiters: Sequence[Limiter],
+    keeping: _Keeping,
+    observer: Observer,
+) -> None:
+    """Say when the ledger takes nothing. Once nothing more is to be sent: close every limiter, and wake who waits."""
+    said = False
+    while not is_over():  # signal handlers have a part in it, which can set no Event
         await asyncio.sleep(WATCH_S)
+        if said is not (said := keeping.waits_s() > HELD_UP_S):
+            observer.notice(HELD_UP if said else "the ledger takes answers again")
     ended.set()
     for limiter in limiters:
         limiter.close()
@@ -123,13 +144,22 @@ class _Keeping:
         self._ledger = ledger
         self._group: concurrent.futures.Future[None] | None = None
         self._stored: asyncio.Future[None] | None = None
+        self._under_way: deque[tuple[asyncio.Future[None], float]] = deque()
+        """Commits that are waited for, and since when."""
 
     def put(self, answer: Answer) -> asyncio.Future[None]:
         """Hand an answer over; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
         group = self._ledger.put(answer)
         if self._stored is None or group is not self._group:
             self._group, self._stored = group, asyncio.wrap_future(group)
+            self._under_way.append((self._stored, time.monotonic()))
         return self._stored
+
+    def waits_s(self) -> float:
+        """For how long the oldest answer that is not durable has been waited for."""
+        while self._under_way and self._under_way[0][0].done():
+            self._under_way.popleft()
+        return time.monotonic() - self._under_way[0][1] if self._under_way else 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,6 +175,8 @@ class _ModelQueue:
     stop: Stop
     ended: asyncio.Event
     failures: dict[str, Failure]
+    faults: list[Exception]
+    """What no request is to blame for, such as the end of memory or files: nothing more is sent then."""
     breaker: Breaker = field(init=False)
     _last: Wire | None = None
 
@@ -188,8 +220,16 @@ class _ModelQueue:
         return without_key(said, os.environ.get(key_env or ""), key_env)
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
-        while not self.stop.asked and self.breaker.open is None and (trial := next(self.queue, None)) is not None:
-            await self._ask(trial, codec, send)
+        while not self._is_over() and (trial := next(self.queue, None)) is not None:
+            try:
+                await self._ask(trial, codec, send)
+            except LedgerError:
+                raise
+            except Exception as error:  # noqa: BLE001  raised again, when what is in flight has come and is stored
+                self.faults.append(error)
+
+    def _is_over(self) -> bool:
+        return self.stop.asked or bool(self.faults) or self.breaker.open is not None
 
     async def _ask(self, trial: Trial, codec: Codec | Fallback, send: Send) -> None:
         attempts, idle_s = 0, 0.0
@@ -267,7 +307,7 @@ class _ModelQueue:
 
     def _refusal(self, last: TransientError | None) -> FatalError | None:
         """Why nothing more is sent; None where it may be. The limiter may not be closed yet."""
-        if self.stop.asked:
+        if self.stop.asked or self.faults:
             return _interrupted(last)
         return FatalError(STOPPED, self.breaker.why) if self.breaker.open is not None else None
 

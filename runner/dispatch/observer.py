@@ -42,6 +42,9 @@ class Observer(Protocol):
     def batch(self, entry: BatchRecord) -> None:
         """Something about a batch has changed."""
 
+    def notice(self, line: str) -> None:
+        """Something that whoever watches should know at once, such as why nothing moves."""
+
 
 class Keep(Protocol):
     """Where answers go; runner.ledger.answers.Ledger is one. Each call raises LedgerError where they cannot be kept."""

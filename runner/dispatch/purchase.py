@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import event_loop
 from runner.dispatch import live
 from runner.dispatch.interrupts import interrupts
 from runner.dispatch.observer import NOT_SENT, Stop, Wanted
+from runner.dispatch.resources import within_open_files
 from runner.providers import embedded
 from runner.providers.codec import Decoders
 
@@ -110,11 +112,15 @@ def buy(plans: Sequence[TrialPlan], missing: Missing, ledger: Ledger, observer: 
     with ExitStack() as stack:
         stack.enter_context(interrupts(purchase.stop))
         stack.callback(claims.release)
-        reached = {index: _reach(missing.models[index], stack) for index in missing.keys}
+        # The ledger's own files and thread first: what comes to an end later must not be what answers are stored with.
+        ledger.get_ready()
         stack.enter_context(renewing(claims))
+        reached, why = within_open_files({index: _reach(missing.models[index], stack) for index in missing.keys})
         order = _Order(plans, missing.models, reached, ledger, _Counting(purchase, observer))
         for index, model in reached.items():
             observer.planned(model, len(missing.keys[index]))
+        if why is not None:
+            observer.notice(why)
         left = dict(missing.keys)
         while any(left.values()) and not purchase.stop.asked:
             claims.forget_the_dead()
@@ -197,8 +203,7 @@ def _dispatch(order: _Order, mine: Mapping[int, set[str]]) -> None:
             purchase.stop.drop = None
 
     try:
-        with asyncio.Runner(loop_factory=live.new_loop) as loop:
-            loop.run(run())
+        event_loop.run(run(), live.new_loop)
     except asyncio.CancelledError:
         purchase.stop.asked = True
         if by_batch:
@@ -278,3 +283,6 @@ class _Counting:
 
     def batch(self, entry: BatchRecord) -> None:
         self.observer.batch(entry)
+
+    def notice(self, line: str) -> None:
+        self.observer.notice(line)

@@ -32,7 +32,7 @@ JITTER = 0.25
 together, and yet every wait is longer than the one before."""
 PASSING = frozenset({"rate_limit", "server", "timeout", "connection"})
 """Kinds of trouble that pass as a rule."""
-STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request", "not_a_reply", "redirected"})
+STOPPING_KINDS = frozenset({"key_refused", "not_found", "bad_request", "not_a_reply", "redirected", "other_model"})
 """Kinds that say something about the model's set-up rather than about one reply: some in a row stop it."""
 STOPPING_AT_ONCE = frozenset({"quota", *PASSING})
 """Kinds of a FatalError that stop a model, or its whole account, by a single one: money or a long quota is gone, or

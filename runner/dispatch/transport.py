@@ -13,6 +13,7 @@ from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
 from runner.providers.received import NOT_A_REPLY, redirected
+from runner.providers.refusals import short
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -60,7 +61,8 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
     if isinstance(codec, Fallback):
 
         async def complete(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
-            return await codec.complete(wire.adapted.request, limits.timeout_s), {}
+            with _whatever_it_holds(), _placed(yarl.URL(model.api_base) if model.api_base else None, model):
+                return await codec.complete(wire.adapted.request, limits.timeout_s), {}
 
         return complete
     url, headers = yarl.URL(codec.url), {"Accept-Encoding": ENCODINGS, **codec.headers}
@@ -73,23 +75,18 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
             async with session.post(
                 url, data=wire.body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                if response.status < 300:
-                    raw = await body_of(response, limits.max_reply_bytes)
-                else:
-                    raw = await first_of(response)
+                with _placed(url, model):
+                    taken = body_of(response, limits.max_reply_bytes) if response.status < 300 else first_of(response)
+                    raw = await taken
         except TimeoutError as error:
             raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
             raise connection_error(error, url, f"model.{model.name}.api_base") from error
-        except FatalError as error:
-            raise _placed(error, url, model) from error
         with _whatever_it_holds():
             if response.status >= 300:
                 raise _refusal(response.status, response.headers, raw, url, model)
-            try:
+            with _placed(url, model):
                 codec.check(raw)
-            except FatalError as error:
-                raise _placed(error, url, model) from error
         return raw, response.headers
 
     return post
@@ -111,7 +108,7 @@ def _whatever_it_holds() -> Iterator[None]:
     except ProviderError:
         raise
     except Exception as error:
-        raise FatalError("malformed", f"what came cannot be read: {type(error).__name__}: {error}") from error
+        raise FatalError("malformed", short(f"what came cannot be read: {type(error).__name__}: {error}")) from error
 
 
 def _refusal(status: int, headers: Mapping[str, str], raw: bytes, url: URL, model: Model) -> ProviderError:
@@ -120,14 +117,18 @@ def _refusal(status: int, headers: Mapping[str, str], raw: bytes, url: URL, mode
     return error_of(status, headers, raw)
 
 
-def _placed(error: FatalError, url: URL, model: Model) -> FatalError:
-    """The error of something that is no reply, with the address that sent it and the setting for that."""
-    if error.kind != NOT_A_REPLY:
-        return error
-    advice = f"{url.with_user(None)} is asked; set model.{model.name}.api_base= to another"
-    if url.path.count("/") == url.path.count("/chat/completions") * 2:
-        advice = f"{advice}, most end in /v1"
-    return FatalError(error.kind, f"{error} ({advice})", status=error.status)
+@contextmanager
+def _placed(url: URL | None, model: Model) -> Iterator[None]:
+    """Around what may be no reply: its error names the address that sent it, and the setting for that."""
+    try:
+        yield
+    except FatalError as error:
+        if error.kind != NOT_A_REPLY:
+            raise
+        asked = "" if url is None else f"{url.with_user(None)} was asked; "
+        missing = url is not None and url.path in ("", "/", "/chat/completions")
+        advice = f"{asked}set model.{model.name}.api_base= to another address{', most end in /v1' if missing else ''}"
+        raise FatalError(error.kind, f"{error} ({advice})", status=error.status) from error
 
 
 def _late(error: TimeoutError, limits: Limits) -> str:

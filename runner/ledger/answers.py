@@ -20,7 +20,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Self
@@ -32,7 +32,7 @@ from runner.ledger.batches import BatchStore
 from runner.ledger.claims import Claims
 from runner.ledger.database import BUSY_S, Database, connect, parts
 from runner.ledger.group_commit import Writer
-from runner.ledger.schema import ANSWER, CLAIM, answered, prepare
+from runner.ledger.schema import ANSWER, CLAIM, VERSION, answered, prepare
 from runner.records import Answer
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ _FIELDS = tuple(f.name for f in fields(Answer))
 _VALUES = attrgetter(*_FIELDS)
 _END_CLAIM = sa.delete(CLAIM).where(CLAIM.c.key == sa.bindparam("answered"))
 _ANSWERS_A_READ = 500
+_CONNECTIONS = 3
+"""At work at once in a purchase: the writer's, the claims', and the one that looks up."""
 
 
 def open_ledger(url: str, *, busy_s: float = BUSY_S) -> Ledger:
@@ -87,6 +89,13 @@ class Ledger:
         if self._batches is None:
             self._batches = BatchStore(self._database, self.claims)
         return self._batches
+
+    def get_ready(self) -> None:
+        """Have at hand what storing an answer needs of the system: connections, and so files, and the thread."""
+        with ExitStack() as stack:
+            for _ in range(_CONNECTIONS):  # all at once, so that each is one of its own; they stay open in the pool
+                stack.enter_context(self._database.reading()).execute(sa.select(VERSION.c.version))
+        self._writer.start()
 
     def put(self, answer: Answer) -> Future[None]:
         """Keep an answer. Returns at once; the future completes when it is durable, after one commit or two.

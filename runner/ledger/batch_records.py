@@ -37,6 +37,8 @@ Ending = Literal[
 """How an item ended. The first five as the provider says (batch_api.Ending). missing: the results lack it, or all that
 is left of it cannot be read: malformed. refused: its batch was not taken. dropped: its batch failed as a whole. lost:
 its batch was given up."""
+GIVEN_UP: tuple[Ending, ...] = ("lost", "missing", "malformed")
+"""Endings of items whose answer an open batch may bring after all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
-from runner.ledger.batch_records import OPEN, BatchItem, BatchRecord, ItemEnding, State
+from runner.ledger.batch_records import GIVEN_UP, OPEN, BatchItem, BatchRecord, ItemEnding, State
 from runner.ledger.database import now, parts
 from runner.ledger.schema import BATCH, ITEM, add_later_columns
 from runner.providers.batch.api import Sent, Standing
@@ -78,7 +78,7 @@ class BatchStore:
     def open_keys(self) -> dict[str, str]:
         """Every key that an open batch may still answer, with the batch's id."""
         query = sa.select(ITEM.c.key, ITEM.c.batch).join(BATCH, BATCH.c.id == ITEM.c.batch)
-        query = query.where(BATCH.c.state.in_(OPEN), ITEM.c.ending.is_(None) | (ITEM.c.ending == "lost"))
+        query = query.where(BATCH.c.state.in_(OPEN), ITEM.c.ending.is_(None) | ITEM.c.ending.in_(GIVEN_UP))
         with self._database.reading() as connection:
             return {key: batch for key, batch in connection.execute(query.order_by(BATCH.c.created))}  # noqa: C416  rows are not pairs to mypy
 
@@ -179,7 +179,8 @@ def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
 
 def _model(values: Mapping[str, Any]) -> Model:
     inner = {"capability": Capability, "limits": Limits, "prices": Prices}
-    return _known(Model, {**values, **{name: _known(kind, values[name]) for name, kind in inner.items()}})
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return _known(Model, {**plain, **{name: _known(kind, values[name]) for name, kind in inner.items()}})
 
 
 def _known(kind: Callable[..., R], values: Mapping[str, Any]) -> R:

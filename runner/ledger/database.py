@@ -48,7 +48,7 @@ _CAUSES: tuple[tuple[str, str, str, float], ...] = (
     ("disk is full", "has no room: the disk is full", "run the same command again when there is room", 0),
     ("disk I/O error", "cannot be written: the disk is full, a file may be no larger, or the disk fails", ELSEWHERE, 0),
     ("authentication failed", "refuses this user or password", "correct ledger.url and run the same command again", 0),
-    ("connection", "cannot be reached", "run the same command again when the server answers", 1),
+    ("connection", "cannot be reached", "run the same command again when the server answers", 0.5),
     ("No module named", "needs a driver that is not installed", "pip install 'psycopg[binary]'", 0),
 )
 """Part of a driver's message, what it means for the ledger at `place`, what to type, and for how many times `busy_s`

@@ -52,14 +52,18 @@ class Writer:
         self.held_up: LedgerError | None = None
         """Why what was put is not stored yet, while that may still pass."""
 
+    def start(self) -> None:
+        """Have the thread. It is a daemon, so that a crash elsewhere ends the process; who only reads needs none."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            thread.start()
+            self._thread = thread
+
     def put(self, answer: Answer) -> Future[None]:
         """Keep an answer; the future, which answers of one commit share, completes when it is durable."""
         with self._changed:
             self._check()
-            if self._thread is None:
-                # Only now: who only reads needs none. A daemon, so that a crash elsewhere ends the process.
-                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-                self._thread.start()
+            self.start()
             if (group := self._group) is None:
                 self._group = group = _Group()
                 self._newest = group.durable

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -174,6 +174,18 @@ def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
     native = (experiment for experiment in experiments if experiment.batch.mode == "native")
     models = (model for experiment in native for model in experiment.models if model.capability.batch is None)
     return tuple(dict.fromkeys(model.name for model in models))
+
+
+def batch_settings_overruled(experiments: Iterable[Experiment]) -> tuple[str, ...]:
+    """Settings such as batch.size=12 of a launch's first job that hold for jobs which state others.
+
+    All jobs share their batches. What a model's file implies is not stated, and so not said.
+    """
+    stated = [asdict(experiment.batch) for experiment in experiments]
+    first = stated[0] if stated else {}
+    differ = [name for name in first if any(other[name] != first[name] for other in stated[1:])]
+    # Those in seconds follow from where a job's models answer.
+    return tuple(f"batch.{name}={str(first[name]).lower()}" for name in differ if not name.endswith("_s"))
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ So a run without key or network takes the same path as any other: the same codec
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path, PureWindowsPath
@@ -37,7 +38,12 @@ def weights_of(model: Model) -> Path:
     if own.suffix == ".gguf":
         if own.is_file():
             return own
-        raise ConfigError("no such weights file", where=f"model/{model.name}.yaml", key="id", advice=f"ls {own.parent}")
+        raise ConfigError(
+            "no such weights file",
+            where=f"model/{model.name}.yaml",
+            key="id",
+            advice=f"ls {shlex.quote(str(own.parent))}",
+        )
     specs = [spec for name in WEIGHTS_PACKAGES if (spec := find_spec(name)) is not None]
     for folder in (folder for spec in specs for folder in spec.submodule_search_locations or ()):
         path = Path(folder) / f"{model.id}.gguf"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from runner import event_loop
 from runner.errors import ProviderError, TransientError
 from runner.providers.batch.http import ask
 from runner.providers.services import GEMINI_VERSION, GEMINI_VERSIONS, SERVICES, Format, base_of
@@ -64,7 +65,7 @@ class Source:
 
 def check(models: Sequence[Model], environment: Mapping[str, str] = os.environ) -> list[Found]:
     """Ask for each model, every list once and side by side; in the order of `models`."""
-    return asyncio.run(_check(models, environment))
+    return event_loop.run(_check(models, environment))
 
 
 async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> list[Found]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.reply import error_of, first_words, message_in
+from runner.providers.reply import error_of, first_words, message_in, string, text_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.records import Json
 
@@ -91,6 +91,27 @@ def accept(raw: bytes, dialect: Dialect) -> dict[str, Json]:
     if _states_an_error(body) or not _IS_ANSWER[dialect](body):
         raise _instead(body, raw, dialect)
     return body
+
+
+def accept_any(raw: bytes, *, is_read: bool = False) -> dict[str, Json]:
+    """A body as the JSON object of an answer of whatever API; ProviderError as `accept` where it is none.
+
+    With `is_read` words were found in it, so that any object will do that states no error.
+    """
+    body = _object(raw)
+    is_reply = any(is_it(body) for is_it in (*_IS_ANSWER.values(), *_NATIVE))
+    if _states_an_error(body) or not (is_reply or (is_read and "choices" not in body)):
+        raise _instead(body, raw, "chat")
+    return body
+
+
+def spoken_in(body: Mapping[str, Json]) -> str | None:
+    """The words of a reply of an API that has no reader of its own here; None where they are not found."""
+    message = _of(body.get("message")) or _of(_of(body.get("output")).get("message"))
+    holder = message or body
+    content = _of(holder.get("content")) or holder
+    words = text_in(_of(_first(body.get("candidates")).get("content")).get("parts") or content.get("content"))
+    return words or string(body.get("response"))
 
 
 def redirected(status: int, headers: Mapping[str, str], asked: str, setting: str) -> FatalError:
@@ -266,6 +287,12 @@ _API: Mapping[Dialect, str] = {
     "anthropic": "Anthropic's messages",
     "gemini": "Google's generateContent",
 }
+_NATIVE: Sequence[Callable[[Mapping[str, Json]], bool]] = (
+    lambda body: "message" in _of(body.get("output")),  # Bedrock's Converse
+    lambda body: "done" in body and ("message" in body or "response" in body),  # Ollama
+    lambda body: isinstance(body.get("message"), dict) and "content" in body["message"],  # Cohere
+)
+"""Replies of APIs that are spoken to through LiteLLM."""
 _OTHERS: Mapping[str, Callable[[Mapping[str, Json]], bool]] = {
     "a chat completion": _is_completion,
     "a message of Anthropic's": _is_message,

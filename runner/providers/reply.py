@@ -37,14 +37,27 @@ def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise FatalError("not_a_reply", "the reply is no chat completion")
     called = arguments_in(message) if rung == "tool" else None
+    text = text_in(message.get("content")) if called is None else called
     return Reply(
-        text=text_in(message.get("content")) if called is None else called,
+        text=text,
         finish=string(choice.get("finish_reason")),
         refusal=text_in(message.get("refusal") or None) or None,
         tokens=_tokens(object_in(body.get("usage"))),
         model_version=string(body.get("model")),
         fingerprint=string(body.get("system_fingerprint")),
+        aside=None if text and not text.isspace() else _aside(message),
     )
+
+
+def _aside(message: Mapping[str, Json]) -> str | None:
+    """What a message without text holds in its reasoning fields, in parts that are no text, or in a call of a tool."""
+    parts = message.get("content")
+    unread = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    places = [message.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details")]
+    held = [
+        fastjson.dumps(value).decode() if not isinstance(value, str) else value for value in (*places, unread) if value
+    ]
+    return " ".join(held) or arguments_in(message)
 
 
 def text_in(content: Json) -> str | None:

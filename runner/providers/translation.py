@@ -74,6 +74,8 @@ def prepare() -> Any:
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS="True")
     # Otherwise the import reads a .env file of the working folder into this process.
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    # Its decoders write replies anew, and pydantic then warns on the terminal about every odd part.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import litellm
@@ -271,6 +273,8 @@ class Gemini:
             chat["usage"] = None
         elif "promptTokenCount" not in usage:
             chat["usage"]["prompt_tokens"] = None
+        if not chat["choices"]:  # a candidate that holds nothing
+            chat["choices"] = [{"message": {"content": None}, "finish_reason": None}]
         choice = chat["choices"][0]
         if choice["finish_reason"] == "content_filter":
             choice["message"]["refusal"] = _block_reason(reply)

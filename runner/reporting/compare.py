@@ -1,7 +1,7 @@
 """Two runs or more -> the settings in which they differ, and how much their scores do.
 
-Each run is set against the first. Scores are paired by what both have in common of text, persona and model, repetitions
-averaged first; the intervals are those of `stats`.
+Each run is set against the first. Cells are paired by what both have in common of text, persona and model, as `stats`
+pairs them, and tested as it tests them: one contrast has one p, whoever asks. A family is one question, all runs.
 """
 
 from __future__ import annotations
@@ -58,20 +58,22 @@ def compare(folders: Sequence[Path]) -> Comparison:
         raise ConfigError("compares two runs or more", where="command line", advice="runner compare RUN RUN")
     names = tuple(map(str, jobs))
     first, *others = map(_table, jobs)
-    scores: list[stats.PairedDifference] = []
-    unpaired: list[str] = []
-    for name, other in zip(names[1:], others, strict=True):
-        found = _paired(other, first, (name, names[0]))
-        scores += found
-        if not any(each.pairs for each in found):
-            unpaired.append(name)
-    return Comparison(names, tuple(_settings(jobs)), tuple(scores), tuple(unpaired))
+    shared = {name: _shared(first, other) for name, other in zip(names[1:], others, strict=True)}
+    scores = tuple(
+        one
+        for on in dict.fromkeys(shared.values())
+        if {"text", "persona"} <= {*on}
+        for one in stats.against_first(
+            {names[0]: first} | {n: o for n, o in zip(names[1:], others, strict=True) if shared[n] == on}, on
+        )
+    )
+    paired = {one.left for one in scores if one.pairs}
+    return Comparison(names, tuple(_settings(jobs)), scores, tuple(name for name in names[1:] if name not in paired))
 
 
-def _paired(other: pd.DataFrame, first: pd.DataFrame, names: tuple[str, str]) -> tuple[stats.PairedDifference, ...]:
-    """By text and persona, and by model too where both have one in common; () where they share no text or persona."""
-    on = [column for column in MATCHED if set(first[column].unique()) & set(other[column].unique())]
-    return stats.paired(other, first, on=on, names=names) if {"text", "persona"} <= {*on} else ()
+def _shared(first: pd.DataFrame, other: pd.DataFrame) -> tuple[str, ...]:
+    """What cells of both may be paired by: text and persona, and model too where both have one in common."""
+    return tuple(column for column in MATCHED if set(first[column].unique()) & set(other[column].unique()))
 
 
 def _table(folder: Path) -> pd.DataFrame:

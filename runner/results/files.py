@@ -19,14 +19,14 @@ import os
 import re
 import shlex
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runner import fastjson
 from runner.errors import RunnerError
-from runner.records import Dropped, Problem, Row, Tokens
+from runner.records import Dropped, Problem, Row, Stated, Tokens
 from runner.results.reply_files import store
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
+_USUAL = _NAMES - {"stated"}
+"""The fields of every line; `stated` is in those alone whose scores were converted."""
 _VALUES = attrgetter(*_FIELDS)
 _BREAKS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """In UTF-8, what some readers take for the end of a line though it may stand within a JSON text."""
@@ -56,6 +58,10 @@ def row_to_json(row: Row) -> str:
 def _row_line(row: Row) -> bytes:
     line = dict(zip(_FIELDS, _VALUES(row), strict=True))
     line["scores"] = {question: _short(score) for question, score in row.scores.items()}
+    if row.stated:
+        line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
+    else:
+        del line["stated"]
     return _line(line)
 
 
@@ -63,7 +69,9 @@ def row_from_json(line: str | bytes) -> Row:
     """The row that a line holds; fields that a later version added are passed over. RunnerError where it is no row."""
     try:
         found: dict[str, Any] = fastjson.loads(line)
-        if found.keys() != _NAMES:
+        if "stated" in found:
+            found["stated"] = {name: Stated(**stated) for name, stated in found["stated"].items()}
+        if found.keys() != _USUAL:
             found = {name: value for name, value in found.items() if name in _NAMES}
         found["scores"] = {name: None if score is None else float(score) for name, score in found["scores"].items()}
         found["problem"] = Problem(**found["problem"]) if found["problem"] else None

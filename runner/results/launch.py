@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from runner.dispatch.purchase import Purchase
 from runner.results.summary import summary as summary_of
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PENDING = "pending"
 """Kind of a trial whose batch still runs."""
+
+Ending = Literal["complete", "failed", "over_budget", "detached", "interrupted"]
+"""How a launch ended. failed: a job or a trial has no reply. detached: batches still run."""
 
 
 @dataclass(slots=True)
@@ -113,8 +116,22 @@ class Launch:
     """Keys of all trials so far, the first 128 bits: a later one with the same key is collapsed."""
     ended: datetime | None = None
     """When it had asked everything, where it is only written again; None: now."""
+    begun: bool = False
+    """Whether its plan held: before that nothing is asked, and nothing written."""
 
     @property
     def interrupted(self) -> bool:
         """True if it was stopped before everything was asked: by a signal, or at the budget's end."""
         return self.purchase.stop.asked
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended; what is to be said first goes first."""
+        if self.purchase.over_budget:
+            return "over_budget"
+        if self.purchase.pending:
+            return "detached"
+        if self.interrupted:
+            return "interrupted"
+        lacking = any(result.error is not None or result.counts.failed for result in self.results)
+        return "failed" if lacking else "complete"

@@ -11,7 +11,7 @@ import json
 import platform
 import shlex
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.config.settings import identity_of
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION
-from runner.results import summary
+from runner.records import READING_VERSION, RECORD_VERSION
+from runner.results import served, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +60,7 @@ def write(this: Launch, result: JobResult) -> None:
             "overrides": list(result.overrides),
             "config_sha256": None if experiment is None else identity_of(experiment),
             **asdict(result.counts),
+            "served": served.as_json([result.tally]),
             "mlflow": None,
         },
     )
@@ -80,6 +81,7 @@ def write_sweep(this: Launch, folder: Path) -> None:
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
             "price_usd": None if None in prices else sum(price or 0.0 for price in prices),
             "saved_usd": sum(count.saved_usd for count in counts),
+            "served": served.as_json([result.tally for result in this.results]),
             "mlflow": None,
         },
     )
@@ -112,6 +114,7 @@ def _split(override: str) -> tuple[str, str]:
 def _common(this: Launch) -> dict[str, Any]:
     return {
         "version": RECORD_VERSION,
+        "reading_version": READING_VERSION,
         "run": this.id,
         "command": this.command,
         **_made_with(this.id, Path.cwd()),
@@ -202,6 +205,32 @@ def _versions() -> dict[str, str | None]:
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class SavedLaunch:
+    """A launch as its folder has it: a run, or a sweep."""
+
+    folder: Path
+    facts: dict[str, Any]
+    """Its sweep.json, else its run.json."""
+    is_sweep: bool
+
+    @property
+    def file(self) -> Path:
+        """Where `facts` are from."""
+        return self.folder / ("sweep.json" if self.is_sweep else "run.json")
+
+    @property
+    def jobs(self) -> list[Path]:
+        """The folders of its jobs, in order."""
+        return [self.folder / line["folder"] for line in self.facts["jobs"]] if self.is_sweep else [self.folder]
+
+
+def open_run(folder: Path) -> SavedLaunch:
+    """The launch in a folder; a job's folder of a sweep is that job alone. ConfigError where it is neither."""
+    is_sweep = (folder / "sweep.json").is_file()
+    return SavedLaunch(folder, load(folder, "sweep.json" if is_sweep else "run.json"), is_sweep)
+
+
 def launch_folder(folder: Path) -> Path:
     """The folder of the launch that a folder belongs to: a sweep's for one of its jobs, else the folder itself."""
     above = folder.resolve().parent
@@ -212,6 +241,17 @@ def launch_folder(folder: Path) -> Path:
     return folder
 
 
+def has_begun(sweep: Path) -> bool:
+    """Whether any job of a sweep may have asked something: as each that was refused says of itself, it has not."""
+    jobs = [path.parent for path in sweep.glob("*/.hydra")]
+    return any(not (job / "run.json").is_file() or _has_asked(job) for job in jobs)
+
+
+def _has_asked(job: Path) -> bool:
+    run = load(job, "run.json")
+    return run["error"] is None or bool(run["requests_sent"])
+
+
 def is_rehearsal(command: str) -> bool:
     """Whether a launch's command asked simulated providers."""
     return command.split()[1:2] == ["rehearse"]
@@ -219,19 +259,15 @@ def is_rehearsal(command: str) -> bool:
 
 def job_folders(folder: Path) -> list[Path]:
     """The folders of a launch's jobs, in order. ConfigError where the folder is neither a run nor a sweep."""
-    if (folder / "sweep.json").is_file():
-        return [folder / line["folder"] for line in load(folder, "sweep.json")["jobs"]]
-    load(folder, "run.json")
-    return [folder]
+    return open_run(folder).jobs
 
 
 def check(folder: Path) -> None:
     """ConfigError where a run's or a sweep's own file lacks what every one has, as after a crash or in a copy."""
-    name = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
-    found = load(folder, name)
-    if lacking := [key for key in ("run", "command", "status") if key not in found]:
+    found = open_run(folder)
+    if lacking := [key for key in ("run", "command", "status") if key not in found.facts]:
         message = f"is not complete, it lacks '{lacking[0]}'; results come again from the ledger"
-        raise ConfigError(message, where=str(folder / name), advice="run its command again; nothing is bought twice")
+        raise ConfigError(message, where=str(found.file), advice="run its command again; nothing is bought twice")
 
 
 def asked_folders(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner import score
 from runner.config.pricing import price_of, saving_of
 from runner.errors import ProviderError
+from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
 from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
@@ -40,6 +41,7 @@ class Reader:
             outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
             reasons=reading.reasons,
+            stated=reading.stated,
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
@@ -56,7 +58,7 @@ class Reader:
         return self._row(
             trial,
             Reply(text=failure.reply, finish=None),
-            route="live",
+            route=failure.route,
             outcome="unscorable" if judged else "failed",
             scores=self._nothing,
             reasons=self._nothing,
@@ -75,7 +77,11 @@ class Reader:
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
-        return reply, score.read(reply, self.prompt.questions, self.prompt.reply)
+        reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)
+        if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
+            # Bought before identity was strict: what it says is kept to be read, and counts for nothing.
+            return reply, Unscorable(Problem(identity.OTHER_MODEL, refused), self._nothing, self._nothing)
+        return reply, reading
 
     @property
     def _nothing(self) -> dict[str, None]:
@@ -85,6 +91,7 @@ class Reader:
     def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
         """What a row says of its trial and reply, with what `ended` says of how it came to that."""
         model, adapted = trial.cell.model, trial.adapted
+        version = None if reply.model_version is None else served_name(reply.model_version)
         return Row(
             run=self.run,
             job=self.job,
@@ -103,7 +110,8 @@ class Reader:
             dropped=adapted.dropped,
             rung=adapted.rung,
             tokens=reply.tokens,
-            model_version=None if reply.model_version is None else served_name(reply.model_version),
+            model_version=version,
             fingerprint=reply.fingerprint,
+            served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )

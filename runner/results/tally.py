@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import nan
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -23,6 +24,15 @@ OF_CELL = tuple(name for name in LABELS if name != "text")
 """Those that all trials of a cell and temperature share."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
 NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
+
+
+class Served(NamedTuple):
+    """A model, and a name under which it answered."""
+
+    model: str
+    name: str
+    declared: bool
+    """Whether the model's file declares that name."""
 
 
 @dataclass(slots=True)
@@ -54,6 +64,8 @@ class Tally:
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
     first: dict[str, Row] = field(default_factory=dict)
     """Each cell's first row."""
+    served: Counter[Served] = field(default_factory=Counter)
+    """Which models answered, and how often."""
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Self:
@@ -65,7 +77,9 @@ class Tally:
 
     def add(self, row: Row) -> None:
         """Count one trial."""
-        self.first.setdefault(row.cell, row)
+        self.first.setdefault(row.compared_in, row)
+        if row.model_version is not None:
+            self.served[Served(row.model, row.model_version, row.served is None)] += 1
         self.labels.append(_labels_of(row))
         self.texts.append(row.text)
         self.flags.append(_flags_of(row))
@@ -82,7 +96,9 @@ class Tally:
         self.rows += 1
 
 
-_LABELS_OF = attrgetter(*OF_CELL[:-1])
+_FIELDS = {"cell": "compared_in", "model": "answered_by"}
+"""Columns whose values are not those of the field of their name."""
+_LABELS_OF = attrgetter(*(_FIELDS.get(name, name) for name in OF_CELL[:-1]))
 
 
 def _labels_of(row: Row) -> tuple[Hashable, ...]:

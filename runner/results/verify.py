@@ -132,7 +132,8 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
         if row.outcome != "scored":
             return
         prompt = reader.prompt
-        reading = score.read(Reply(text=row.reply, finish="stop"), prompt.questions, prompt.reply)
+        reply = Reply(text=row.reply, finish="stop")
+        reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
         differing = _differing(row, reading, ("scores", "reasons"))
         found.read_again += not differing
         what = "in the reply"

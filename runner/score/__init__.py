@@ -38,6 +38,7 @@ than the one asked for is read all the same. tests/corpus/replies.yaml holds exa
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+_WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
+_SHOWN = 200
+"""Characters that a message shows of words that are in the wrong place."""
 _SEVERITY = ("ambiguous", "other_scale", "not_a_number", "out_of_range", "missing_question")
 
 
@@ -78,7 +82,20 @@ def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat, *, res
         scores = {name: score for name, score in answers.scores.items() if score is not None}
         return Scored(scores, answers.reasons, answers.stated)
     message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, said, answers, reply.finish)
+    if kind == "empty" and reply.aside:
+        message = _elsewhere(reply.aside, reply.finish)
     return Unscorable(Problem(kind, message), answers.scores, answers.reasons, answers.stated)
+
+
+def _elsewhere(words: str, finish: str | None) -> str:
+    """Where the words of a reply without text are, and what to set."""
+    shown = " ".join(words.split())
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    what_to_set = "serve the model without a reasoning parser, or turn its reasoning off in model.X.extra"
+    if finish == "length":
+        what_to_set = "the token limit was used up there: raise sampling.max_tokens"
+    where = "the server put all text into its reasoning field or another part"
+    return f"the answer is empty: {where} ('{shown}'); {what_to_set}"
 
 
 def _nothing(problem: Problem, answers: Answers) -> Unscorable:
@@ -136,7 +153,8 @@ def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, resc
     """
     found = objects.find(text, sheet, finish)
     in_json = judged(found, sheet, rescale=rescale)
-    in_lines = judged(lines.find(found.rest, sheet, finish), sheet, rescale=rescale)
+    rest = found.rest if found.rest is text or _WORDS.search(found.rest) else ""
+    in_lines = judged(lines.find(rest, sheet, finish), sheet, rescale=rescale)
     first, second = (in_json, in_lines) if fmt == "json" else (in_lines, in_json)
     if any(problem.kind != "missing_question" for problem in first.problems):
         return first

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 WAVES = "〜"
 """Every wave dash becomes this one; ASCII's tilde stays: ~75 is about 75, 〜75 is up to 75."""
@@ -54,4 +55,26 @@ def listed(words: str) -> frozenset[str]:
 
 def plain(words: str) -> str:
     """`words` with full-width forms, digits of other scripts and marks that nobody sees replaced, one for one."""
-    return words if words.isascii() else words.translate(PLAIN)
+    if words.isascii():
+        return words
+    return _translated(words) if len(words) < _SHORT else words.translate(PLAIN)
+
+
+_SHORT = 200
+
+
+@lru_cache(maxsize=1024)
+def _translated(words: str) -> str:
+    """The same for a line: each is looked at in several ways."""
+    return words.translate(PLAIN)
+
+
+def lower(words: str) -> str:
+    """Lower case, with each character in its place."""
+    lowered = words.lower()
+    return lowered if len(lowered) == len(words) else "".join(map(_lower, words))
+
+
+def _lower(character: str) -> str:
+    lowered = character.lower()
+    return lowered if len(lowered) == 1 else character

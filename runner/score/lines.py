@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from runner.score import surroundings, tables
-from runner.score.characters import plain
+from runner.score.characters import lower, plain
 from runner.score.findings import Findings, Found
 from runner.score.names import BEFORE_NAME, BEHIND_NAME, NUMBERED_HEAD, WORDS, fold
 from runner.score.number import UNCLEAR
@@ -214,6 +214,8 @@ class _Reader:
         self.sheet = sheet
         self.current: int | None = 0 if len(sheet.questions) == 1 else None
         self.found: list[_Segment] = []
+        self.given: set[tuple[int, Part]] = set()
+        """The parts of answers that hold something; of the last one it is asked where that matters."""
         self.open: _Segment | None = None
         self.outside: list[str] = []
         self.aside = False
@@ -223,6 +225,10 @@ class _Reader:
         """The parts of answers in their order, and True where the last one reaches the end of `text`."""
         table: list[tables.Row] = []
         for line in _BREAK.split(text):
+            if not line or line.isspace():
+                if self.open is not None:
+                    self.open.lines.append(line)
+                continue
             row = self._row(line)
             if row is not None:
                 table.append(row)
@@ -301,6 +307,8 @@ class _Reader:
         return self._head(line[lead.end() :]) if lead and lead.end() else None
 
     def _begin(self, head: _Head, first_line: str, *, unclear: bool = False) -> None:
+        if self.found and _holds(self.found[-1]):
+            self.given.add((self.found[-1].index, self.found[-1].part))
         self.open = _Segment(head.index, head.part, [first_line], head.scales, unclear or self.aside)
         self.found.append(self.open)
 
@@ -319,7 +327,7 @@ class _Reader:
 
     def _starts(self, line: str) -> Iterator[int]:
         marked = plain(line)
-        names = list(self.sheet.words.finditer(marked)) if len(marked) > 2 else []
+        names = list(self.sheet.words.finditer(lower(marked)))
         numbered = marked.count("Q") + marked.count("q") > 1
         if len(names) < 2 and not numbered and (not names or names[0].start() < 12):
             return
@@ -350,6 +358,8 @@ class _Reader:
     def _named_heads(self, marked: str, names: list[re.Match[str]]) -> Iterator[tuple[int, bool, bool]]:
         """(begin, certain, a reason's) of each name with an answer behind it."""
         for name in names:
+            if name[0].isascii() and not _is_word(marked, name):
+                continue
             behind = BEHIND_NAME.match(marked, name.end())
             window = max(0, name.start() - 16)
             before = BEFORE_NAME.search(marked, window, name.start())
@@ -416,11 +426,21 @@ class _Reader:
 
     def _has(self, index: int, part: Part) -> bool:
         """True where this part of the answer was given already: a second one is a line of the reason."""
-        return any(
-            segment.index == index and (segment.part == part or (part == "score" and segment.part == "both"))
-            for segment in self.found
-            if any(line.strip(_BLANKS) for line in segment.lines)
-        )
+        if self.found and _holds(self.found[-1]):
+            self.given.add((self.found[-1].index, self.found[-1].part))
+        return (index, part) in self.given or (part == "score" and (index, "both") in self.given)
+
+
+def _holds(segment: _Segment) -> bool:
+    return any(line.strip(_BLANKS) for line in segment.lines)
+
+
+def _is_word(marked: str, name: re.Match[str]) -> bool:
+    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`."""
+    before, behind = marked[name.start() - 1 : name.start()], marked[name.end() : name.end() + 1]
+    return not (before.isascii() and (before.isalnum() or before == "_")) and not (
+        behind.isascii() and behind.isalpha()
+    )
 
 
 def _splits(marked: str, start: int) -> Iterator[tuple[int, int]]:

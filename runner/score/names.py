@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-from runner.score.characters import listed, plain
+from runner.score.characters import listed, lower, plain
 from runner.score.scale import without_declarations
 
 if TYPE_CHECKING:
@@ -87,11 +87,20 @@ _MAX_HEAD = 120
 
 def fold(words: str) -> str:
     """Letters and digits only, one case, one width: what two spellings of the same name have in common."""
+    return _folded(words) if len(words) <= _MAX_HEAD else _fold(words)
+
+
+@lru_cache(maxsize=4096)
+def _folded(words: str) -> str:
+    return _fold(words)
+
+
+def _fold(words: str) -> str:
     folded = plain(unicodedata.normalize("NFC", words)).casefold()
     return "".join(character for character in folded if character.isalnum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Sheet:
     """The questions, and every form in which a reply may name one of them."""
 
@@ -102,12 +111,14 @@ class Sheet:
     merged: Mapping[str, Place]
     """The forms that name one question only."""
     words: re.Pattern[str]
-    """The words that name a question, wherever they stand; in plain characters."""
+    """The words that name a question, wherever they stand; in plain characters and lower case."""
 
     def find(self, head: str) -> Place | None:
         """The question and part that `head` names: `interesting`, `Q1. 面白さ(数値)`, `surprise_reason`; else None."""
-        if len(head) > _MAX_HEAD:
-            return None
+        return _place(self, head) if len(head) <= _MAX_HEAD else None
+
+    def look_up(self, head: str) -> Place | None:
+        """The same, without a memory of heads that were looked up before."""
         place = self.exact.get(head)
         if place:
             return place
@@ -129,6 +140,11 @@ class Sheet:
             if marker and (not rest or rest in WORDS):
                 return index, WORDS.get(rest, "both")
         return self.merged.get(rest)
+
+
+@lru_cache(maxsize=4096)
+def _place(sheet: Sheet, head: str) -> Place | None:
+    return sheet.look_up(head)
 
 
 def _stems(question: Question) -> tuple[str, ...]:
@@ -176,16 +192,9 @@ NUMBERED_HEAD = re.compile(
 
 
 def _words(questions: tuple[Question, ...]) -> re.Pattern[str]:
-    words = sorted((stem for question in questions for stem in _stems(question)), key=len, reverse=True)
-    return re.compile(
-        "|".join(
-            rf"(?<![A-Za-z0-9_]){re.escape(word).replace('_', '[_ ]')}(?![A-Za-z])"
-            if word.isascii()
-            else re.escape(word)
-            for word in map(plain, words)
-        ),
-        re.IGNORECASE,
-    )
+    words = {lower(plain(stem)) for question in questions for stem in _stems(question)}
+    spaced = {word.replace("_", " ") for word in words}
+    return re.compile("|".join(map(re.escape, sorted(words | spaced, key=lambda word: (-len(word), word)))))
 
 
 @lru_cache(maxsize=64)

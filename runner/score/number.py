@@ -83,6 +83,7 @@ _HTML = re.compile(
 )
 _BOXED = re.compile(r"\\(?:boxed|text|textbf|mathbf)\{([^{}]{0,80})\}")
 _PAIRED = re.compile(r"[*_`\"']*[(\[【「『<“]([^()\[\]【】「」『』<>“”\n]{1,60})[)\]】」』>”][*_`\"']*")
+_RUNS = re.compile(r"\s{2,}")
 _MARKS = " \t\r\n*_`\"'“”「」『』【】[]()$"
 _WAVED = f"{WAVES}~"
 
@@ -158,7 +159,7 @@ def _bare(value: str) -> str:
         words = _HTML.sub("", words).strip()
     if "\\" in words:
         words = _BOXED.sub(r"\1", words)
-    words = words.strip()
+    words = _RUNS.sub(lambda run: "\n" if "\n" in run[0] else " ", words.strip())
     if (pair := _PAIRED.match(words)) and _DIGITS.search(pair[1]):
         words = f"{pair[1]} {words[pair.end() :]}"
     return words.lstrip(_MARKS).rstrip(_MARKS + ".,;。、")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from runner.score.characters import listed, plain
+from runner.score.characters import INVISIBLE, listed, plain
 from runner.score.names import WORDS, fold
 
 if TYPE_CHECKING:
@@ -50,13 +50,12 @@ _MARK = re.compile(
     r"|【([^【】\n]{1,40})】"
     r"|(?<![A-Za-z_])((?:begin|start|end)(?:_of)?_[a-z]{3,12})(?![A-Za-z_])"
     r"|([({（｛]{1,2}/?[a-z思考下書き推論]{2,12}[)}）｝]{1,2})"
-    r"|^[ \t]*(?:```|~~~)[ \t]*([a-z_思考下書き推論]{3,20})[ \t]*$",
+    r"|^[ \t]*(?:```|~~~)[ \t]*([a-z_思考下書き推論]{0,20})[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _CLOSERS = re.compile(r"[\[［({（｛【]/([^\[\]\n(){}【】]{1,40})[\]］)}）｝】]")
 _LIKELY = re.compile(
     r"[<◁〈《⟨＜\[［【]|_of_|(?:start|begin|end)_|```[ \t]*[tdrcs]|[({（｛]/?(?:think|thought|reas|draft|思|下)",
-    re.IGNORECASE,
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*([A-Za-z_]{1,20})[^<\n]{0,60}(?:<\|message\|>|(?=<)|\n|\Z)", re.IGNORECASE)
 _TOKEN = re.compile(
@@ -69,7 +68,7 @@ _CELLS = re.compile(r"</t[dh]>\s*<t[dh]\b[^<>]{0,80}>", re.IGNORECASE)
 _CELL = re.compile(r"</?t[dh]\b[^<>]{0,80}>", re.IGNORECASE)
 _ROW = re.compile(r"<br\s*/?>|</?(?:tr|table|thead|tbody)\b[^<>]{0,80}>", re.IGNORECASE)
 _BARE_CHANNELS = re.compile(
-    r"\s*(?:assistant)?\s*(?:analysis|commentary)(?=[A-Za-z\"'{:：,.]|[^\x00-\x7f]|\s+(?!(?:of|for|and|by|in|on)\b))"
+    r"(?:assistant)?\s?(?:analysis|commentary)(?=[A-Za-z\"'{:：,.]|[^\x00-\x7f]|\s+(?!(?:of|for|and|by|in|on)\b))"
 )
 _BARE_FINAL = re.compile(
     r"(?:assistant\s*)+final|(?:^|(?<=[\s.。!?]))final(?=\s*[{\n:：]|\s+[A-Z][a-z]+\s*:)", re.MULTILINE
@@ -93,9 +92,11 @@ _HEADED = re.compile(
     r"think|thought|draft|scratch|monolog|analy|brainstorm|working|step|reasoning.process|tentative|provision"
     r"|prelimin|思考|下書|草|推論|検討"
     r"|考|内心|分析|仮|暫定",
-    re.IGNORECASE,
 )
 _MAX_HEADING = 80
+_MOST_BLANKS = 16
+"""In a row; more say nothing, and would only be gone over again and again."""
+_BLANKS = re.compile(rf"[\s{INVISIBLE.pattern[1:-1]}]{{{_MOST_BLANKS},}}")
 _BRACKETS, _PARENTHESES, _FENCE = (2, 3, 5), 5, 6
 """Groups of _MARK."""
 
@@ -116,6 +117,7 @@ class Spoken:
 def spoken(text: str, sheet: Sheet) -> Spoken:
     """The reply behind and around its reasoning. A block that is not closed hides all that follows it."""
     hidden = inside = False
+    text = _BLANKS.sub(lambda run: run[0][:_MOST_BLANKS], text)
     for way in (_without_channels, _without_blocks, _without_bare_channels, _without_headed):
         text, left_out, inside = way(text, sheet)
         hidden |= left_out
@@ -143,6 +145,7 @@ def _without_channels(text: str, _sheet: Sheet) -> tuple[str, bool, bool]:
 
 def _without_bare_channels(text: str, _sheet: Sheet) -> tuple[str, bool, bool]:
     """`analysis… assistantfinal…`: channels whose marks were lost on the way."""
+    text = text.lstrip()
     start = _BARE_CHANNELS.match(text)
     if start is None:
         return text, False, False
@@ -163,11 +166,12 @@ class _Mark:
     """Its name says that what it holds was written before the answer."""
     token: bool
     """It cannot be a word of the text: a special token, or a heading in brackets."""
+    fence: bool = False
 
 
 def _without_blocks(text: str, sheet: Sheet) -> tuple[str, bool, bool]:
     """Without what stands between two marks. A closing mark alone hides all before it: the prompt held its opening."""
-    if not _LIKELY.search(text):
+    if not _LIKELY.search(text.lower()):
         return text, False, False
     marks = list(_marks(text, {fold(name) for name in _CLOSERS.findall(text)}))
     closed = {mark.name: mark.start for mark in marks if mark.turn == "close"}
@@ -177,14 +181,16 @@ def _without_blocks(text: str, sheet: Sheet) -> tuple[str, bool, bool]:
     block: _Mark | None = None
     for mark in marks:
         if block is not None:
-            same = mark.draft if block.draft else mark.name == block.name
+            same = mark.fence if block.fence else mark.draft if block.draft else mark.name == block.name
             again = mark.turn == "open" and same and bool(text[last : mark.start].strip())  # Twice at once is one.
             depth += again - (mark.turn == "close" and same)
             if depth == 0 or (mark.turn == "final" and mark.token and block.token):
                 block, at, depth = None, mark.end, 0
-        elif mark.draft and mark.turn == "close":
+        elif mark.draft and mark.turn == "close" and not mark.fence:
             said, at, hidden = [], mark.end, True
-        elif mark.turn == "open" and (mark.draft or (closed.get(mark.name, -1) > mark.start and _strange(mark, sheet))):
+        elif mark.turn == "open" and (
+            mark.draft or (not mark.fence and closed.get(mark.name, -1) > mark.start and _strange(mark, sheet))
+        ):
             said.append(text[at : mark.start])
             block, depth, hidden = mark, 1, True
         last = mark.end
@@ -204,12 +210,13 @@ def _marks(text: str, closers: set[str]) -> Iterator[_Mark]:
         closes = "/" in words[:3] or name.startswith(("end", "close", "stop")) or name.endswith(("終了", "終わり"))
         if kind in _BRACKETS and not (closes or inner.isupper() or name in closers or _alone(found, text, kind)):
             continue
-        if kind >= _PARENTHESES and not draft:
+        if kind == _PARENTHESES and not draft:
+            continue
+        if kind == _FENCE:
+            yield _Mark(found.start(), found.end(), bare, "open" if inner else "close", draft, token=True, fence=True)
             continue
         turn: Turn = "close" if closes else "final" if final else "open"
         yield _Mark(found.start(), found.end(), bare, turn, draft, token=kind > 1 or inner.startswith(("|", "｜")))
-        if kind == _FENCE and (fence := text.find(found[0].strip()[:3], found.end())) >= 0:
-            yield _Mark(fence, fence + 3, bare, "close", draft, token=True)
 
 
 def _alone(found: re.Match[str], text: str, kind: int) -> bool:
@@ -252,7 +259,7 @@ def _line_of(tag: re.Match[str], sheet: Sheet) -> str:
 
 def _without_headed(text: str, _sheet: Sheet) -> tuple[str, bool, bool]:
     """Without a part under a heading such as `Thinking:` or 下書き, up to one such as `Final answer:` or 回答."""
-    if not _HEADED.search(text):
+    if not _HEADED.search(text.lower()):
         return text, False, False
     said: list[str] = []
     hiding = hidden = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ DECLARED = (
 DECLARATION = re.sub(r"\(\?P<\w+>", "(?:", DECLARED)
 """The same without names, to stand within other patterns."""
 _DECLARED = re.compile(DECLARED, re.IGNORECASE)
+_MOST = 300
+"""Characters in which a scale is looked for."""
+_DIGIT = re.compile("[0-9]")
 _BRACKETED = re.compile(rf"[(\[<][^()\[\]<>\n]{{0,40}}?(?:{DECLARED})[^()\[\]<>\n]{{0,40}}[)\]>]", re.IGNORECASE)
 _SAID_IN_PROSE = re.compile(
     rf"(?P<steps>{_N})\s*(?:{_LIKERT})"
@@ -78,8 +82,14 @@ UNKNOWN = Scale(None, 0.0)
 
 
 def declared(words: str) -> tuple[Scale, ...]:
-    """Every scale that a label, a key or a value declares. `words` are in plain characters."""
-    return tuple(_scales(_DECLARED, words)) if any(map(str.isdigit, words)) else ()
+    """Every scale that a label, a key or a value declares at its begin. `words` are in plain characters."""
+    words = words[:_MOST]
+    return _declared(words) if _DIGIT.search(words) else ()
+
+
+@lru_cache(maxsize=4096)
+def _declared(words: str) -> tuple[Scale, ...]:
+    return tuple(_scales(_DECLARED, words))
 
 
 def declared_in_prose(words: str) -> tuple[Scale, ...]:
@@ -89,7 +99,7 @@ def declared_in_prose(words: str) -> tuple[Scale, ...]:
 
 def without_declarations(words: str) -> str:
     """A label or key without the scales in it, and without the brackets around them."""
-    if not any(map(str.isdigit, words)):
+    if not _DIGIT.search(words):
         return words
     return _DECLARED.sub(" ", _BRACKETED.sub(" ", words))
 

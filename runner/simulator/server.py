@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
+from runner import event_loop
 from runner.simulator.faults import ConnectionDropped, Traffic, latency_s, retry_headers
 from runner.simulator.http import Call, HttpAnswer, answer
 from runner.simulator.plan import FaultPlan
@@ -255,11 +256,13 @@ def serve(
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        if threading.current_thread() is threading.main_thread():  # signals are the main thread's
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
         async with Simulator(plan, host=host, port=port, state=state) as simulator:
             if ready is not None:
                 ready(simulator.base)
             await stop.wait()
 
-    asyncio.run(run())
+    with suppress(KeyboardInterrupt):  # where it runs beside an event loop that was there before
+        event_loop.run(run())

@@ -7,16 +7,20 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hydra._internal.utils import get_args
 
 from runner.cli import completion
-from runner.cli.arguments import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, Loudness, sorted_out
+from runner.cli.arguments import FLAGS, INFO, INFO_OF, LOUDNESS, VALUED, sorted_out
 from runner.cli.main import main
 from runner.errors import ConfigError
 from runner.reporting import find_run
 from runner.results import manifest, study
+
+if TYPE_CHECKING:
+    from runner.reporting.progress import Loudness
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,19 @@ def test_options_stand_anywhere(case: Case) -> None:
     assert (found.overrides, found.options) == (tuple(case.overrides.split()), tuple(case.options.split()))
     assert found.loudness == case.loudness
     assert get_args(found.for_hydra).overrides == case.overrides.split()
+
+
+def test_a_key_of_an_earlier_version_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that an earlier version took still runs: a key that is gone is left out, and a line says what holds."""
+    words = ["--cfg", "job", "batch=native", "batch.first_poll_s=0.05", "+model.smollm2.limits.connect_timeout_s=3"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "first_poll_s" not in said.out
+    polls = "looks at a batch start after 5 s, at one on this machine at once"
+    assert said.err.splitlines() == [
+        f"left out: batch.first_poll_s: this key is gone: {polls}",
+        "left out: model.smollm2.limits.connect_timeout_s: this key is gone: a connection has 10 s",
+    ]
 
 
 def test_hydras_options_are_all_known() -> None:

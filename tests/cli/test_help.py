@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.cli.main import conf_dir, main
+from runner.cli.main import main
 from runner.cli.verbs.table import VERBS
+from runner.config.compose import conf_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

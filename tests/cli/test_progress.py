@@ -1,4 +1,4 @@
-"""What is seen while requests are out: pictures of moments, drawn with a clock of the test's own."""
+"""What is seen while requests are out: snapshots of moments, drawn with a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 from rich.console import Console
 
-from runner.cli.progress import render
-from runner.cli.progress.board import Board, Picture
-from runner.cli.progress.counts import Counts
-from runner.cli.progress.display import Progress, is_watched
 from runner.ledger.batch_records import BatchRecord
 from runner.providers.batch.api import Sent, Standing
 from runner.records import (
@@ -28,6 +24,10 @@ from runner.records import (
     Text,
     Trial,
 )
+from runner.reporting.progress import render
+from runner.reporting.progress.counts import ProgressCounts
+from runner.reporting.progress.display import Progress, is_watched
+from runner.reporting.progress.sampler import Sampler, Snapshot
 
 MESSAGES = ({"role": "user", "content": "?"},)
 REPLY = b'{"choices":[{"message":{"content":"{}"}}],"usage":{"prompt_tokens":1000,"completion_tokens":500}}'
@@ -68,31 +68,31 @@ class Clock:
 
 @dataclass
 class Scene:
-    """Counts and the board that looks at them."""
+    """Counts, and the sampler that looks at them."""
 
     clock: Clock = field(default_factory=Clock)
     stopping: bool = False
 
     def __post_init__(self) -> None:
-        self.counts = Counts(clock=self.clock)
-        self.board = Board(self.counts, lambda: self.stopping, wall=lambda: 1_000.0)
+        self.counts = ProgressCounts(clock=self.clock)
+        self.sampler = Sampler(self.counts, lambda: self.stopping, wall=lambda: 1_000.0)
 
-    def ask(self, count: int, *, every_s: float, name: str = "mini") -> Picture:
+    def ask(self, count: int, *, every_s: float, name: str = "mini") -> Snapshot:
         """So many requests are answered, one after another, and looked at each time."""
-        picture = self.board.look()
+        snapshot = self.sampler.sample()
         for _ in range(count):
             self.counts.sent(trial(name))
             self.clock.now += every_s
             self.counts.answered(trial(name), answer())
-            picture = self.board.look()
-        return picture
+            snapshot = self.sampler.sample()
+        return snapshot
 
 
-def lines(picture: Picture, width: int = 80, height: int = 24) -> list[str]:
+def lines(snapshot: Snapshot, width: int = 80, height: int = 24) -> list[str]:
     """The display as a terminal of that size has it."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
     with console.capture() as seen:
-        console.print(render.display(picture, width, height))
+        console.print(render.display(snapshot, width, height))
     return [line.rstrip() for line in seen.get().splitlines()]
 
 
@@ -109,7 +109,7 @@ def test_a_display_of_a_dispatch() -> None:
     scene.counts.waiting(model(), "rate_limit", 3.0)
     scene.counts.sent(trial())
     scene.counts.failed(trial(), failure())
-    assert lines(scene.board.look()) == [
+    assert lines(scene.sampler.sample()) == [
         "                                         done flight  rate retries failed left",
         "mini    ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 31/100      2 1.3/s       1      1 42 s",
         "thinker ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   4/20      1 0.4/s                76 s",
@@ -122,12 +122,12 @@ def test_a_line_of_a_log() -> None:
     """Where no one looks, the same is said in a line, and less where there is less to say."""
     scene = Scene()
     scene.counts.planned(model(), 100)
-    assert render.first_line(scene.board.look()) == "100 requests to send: mini 100"
-    picture = scene.ask(20, every_s=0.5)
-    assert render.line(picture) == "20 of 100 done, 0 in flight, 2.0/s, about $0.02 of $0.1, 40 s left"
-    assert render.last_line(picture) == "20 of 100 requests done in 10 s, 2.0/s on average, about $0.02"
+    assert render.first_line(scene.sampler.sample()) == "100 requests to send: mini 100"
+    snapshot = scene.ask(20, every_s=0.5)
+    assert render.line(snapshot) == "20 of 100 done, 0 in flight, 2.0/s, about $0.020 of $0.10, 40 s left"
+    assert render.last_line(snapshot) == "20 of 100 requests done in 10 s, 2.0/s on average, about $0.020"
     scene.stopping = True
-    assert render.line(scene.board.look()).endswith("nothing more is sent")
+    assert render.line(scene.sampler.sample()).endswith("nothing more is sent")
 
 
 def entry(name: str, age_s: float, standing: Standing | None = None) -> BatchRecord:
@@ -145,28 +145,28 @@ def test_batches_have_state_and_age() -> None:
     for _ in range(12):
         scene.counts.sent(trial(batched=True))
     scene.counts.answered(trial(batched=True), answer(route="batch"))
-    picture = scene.board.look()
-    assert picture.total.in_flight == 0
-    assert lines(picture)[2:] == [
+    snapshot = scene.sampler.sample()
+    assert snapshot.total.in_flight == 0
+    assert lines(snapshot)[2:] == [
         "batch of mini: in_progress, 3 of 12, 7 min  old",
         "batch of mini: drafted, 12 requests, 5 s  young",
-        "1 of 24 · 0 in flight · 0/s · 1 batch ended · about $0.001 of $0.024",
+        "1 of 24 · 0 in flight · 0/s · 1 batch ended · about $0.0010 of $0.024",
     ]
-    assert "batches: 1 in_progress, 1 drafted, 1 ended, the oldest 7 min old" in render.line(picture)
+    assert "batches: 1 in_progress, 1 drafted, 1 ended, the oldest 7 min old" in render.line(snapshot)
 
 
 def test_many_models_fit_a_small_terminal() -> None:
-    """No line is wider than the terminal and no picture higher; models that are done make room for the others."""
+    """No line is wider than the terminal and no snapshot higher; models that are done make room for the others."""
     scene = Scene()
     for number in range(40):
         scene.counts.planned(model(f"a-model-with-quite-a-long-name-{number:02}"), 1 if number < 30 else 5)
     for number in range(30):
         scene.ask(1, every_s=0.1, name=f"a-model-with-quite-a-long-name-{number:02}")
     for width, height in ((80, 24), (60, 10), (200, 50)):
-        found = lines(scene.board.look(), width, height)
+        found = lines(scene.sampler.sample(), width, height)
         assert len(found) < height
         assert max(map(len, found)) < width
-    assert "and 35 further models, 30 of them done" in lines(scene.board.look(), 80, 10)
+    assert "and 35 further models, 30 of them done" in lines(scene.sampler.sample(), 80, 10)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_is_in_flight(kind: str, attempts: int, in_flight: int) -> None:
     scene.counts.planned(model(), 9)
     scene.counts.sent(trial())
     scene.counts.failed(trial(), failure(kind, attempts))
-    assert scene.board.look().total.in_flight == in_flight
+    assert scene.sampler.sample().total.in_flight == in_flight
 
 
 def test_a_price_that_nobody_knows_is_not_shown() -> None:
@@ -190,7 +190,7 @@ def test_a_price_that_nobody_knows_is_not_shown() -> None:
     scene.counts.sent(unpriced)
     unknown = replace(unpriced, cell=replace(unpriced.cell, model=replace(model(), prices=Prices())))
     scene.counts.answered(unknown, answer())
-    assert "$" not in render.line(scene.board.look())
+    assert "$" not in render.line(scene.sampler.sample())
 
 
 @pytest.mark.parametrize(

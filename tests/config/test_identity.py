@@ -101,6 +101,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "name": Field(RECORD, "other"),
         "ledger_url": Field(AS_STATED, "sqlite:///elsewhere.db"),
         "strict": Field(RECORD, value=True),
+        "identity": Field(AS_STATED, "strict"),
         "budget_usd": Field(AS_STATED, 1.0),
         "objective": Field(AS_STATED, "score/mean"),
         "report": Field(AS_STATED, False),
@@ -116,6 +117,8 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "extra": Field(REQUEST, {"top_p": 0.9}),
         "batch_bucket": Field(RECORD, "bucket"),
         "retired": Field(RECORD, "withdrawn"),
+        "served_as": Field(AS_STATED, ("m-2",)),
+        "identity": Field(AS_STATED, "strict"),
     },
     Capability: {
         "system": Field(REQUEST, "developer"),
@@ -166,6 +169,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "user": Field(REQUEST, "{{ text.content }}"),
         "reply": Field(REQUEST, "labelled"),
         "reason_max_chars": Field(REQUEST, 10),
+        "rescale": Field(RECORD, value=True),
     },
     Question: {
         "name": Field(REQUEST, "mirth"),
@@ -186,6 +190,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "window": Field(AS_STATED, "1h"),
         "wait": Field(AS_STATED, value=False),
         "fallback": Field(AS_STATED, "live"),
+        "missing": Field(AS_STATED, "buy"),
         "cleanup": Field(AS_STATED, value=False),
         "first_poll_s": Field(AS_STATED, 1.0),
         "max_poll_s": Field(AS_STATED, 1.0),
@@ -217,7 +222,7 @@ CONFIG: Mapping[type, type] = {
     schema.TrackingConf: Tracking,
 }
 """Config class -> the record that it becomes, field by field of the same name."""
-WHERE_FROM = {"source", "path", "columns", "limit"}
+WHERE_FROM = {"source", "path", "columns", "limit", "delimiter", "skip_empty"}
 """Config fields that say where texts and personas are read: what is read there is classified, the place is not."""
 RENAMED = {"model": "models", "persona": "personas", "text": "texts", "ledger": "ledger_url", "budget": "budget_usd"}
 """RunnerConf's field -> Experiment's, where they differ."""

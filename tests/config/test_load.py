@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hydra import compose, initialize_config_dir
 
-from runner.cli.main import conf_dir
 from runner.config import schema
+from runner.config.compose import conf_dir
 from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import load
 from runner.errors import ConfigError

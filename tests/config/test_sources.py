@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -368,10 +368,8 @@ BAD_TEXTS = (
     BadTable("open quote", 'name,content\na,"x', ("cannot be read as csv",), None),
     BadTable("no row", "name,content\n", ("holds no row",), None),
     BadTable("nothing", "", ("is empty",), None),
-    BadTable(
-        "semicolons", "name;content\na;x\n", ("one column", "parted by ';'", "commas"), "columns.name", at_config=True
-    ),
-    BadTable("tabs", "name\tcontent\na\tx\n", ("parted by a tab",), "columns.name", at_config=True),
+    BadTable("semicolons", "name;content\na;x\n", ("one column", "parted by ';'"), "delimiter", at_config=True),
+    BadTable("tabs", "name\tcontent\na\tx\n", ("parted by a tab",), "delimiter", at_config=True),
     BadTable("not JSON", '{"name": "a", "content": "x"}\n{"name"', ("line 2", "is not JSON"), None, extension="jsonl"),
     BadTable("no object", '["a", "x"]', ("line 1", "is not a JSON object"), None, extension="jsonl"),
     BadTable(
@@ -382,9 +380,91 @@ BAD_TEXTS = (
     ),
     BadTable("no parquet", "name,content\na,x", ("cannot be read as parquet",), None, extension="parquet"),
     BadTable(
-        "extension", "name,content\na,x", (".csv, .jsonl, .parquet", "'.xlsx'"), "path", None, "xlsx", at_config=True
+        "extension",
+        "name,content\na,x",
+        (".csv, .tsv, .jsonl, .parquet", "'.xlsx'"),
+        "path",
+        None,
+        "xlsx",
+        at_config=True,
     ),
 )
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A table as programs write it, how it is read, and the names and contents in it."""
+
+    name: str
+    file: str
+    lines: str
+    found: dict[str, str]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str | None = None
+    skip_empty: bool = False
+
+
+READABLE = (
+    Readable("NaN", "t.jsonl", '{"name": "a", "content": "x", "title": NaN}\n', {"a": "x"}),
+    Readable("NaN shift", "t.jsonl", '{"name": "a", "content": "x", "temperature_shift": NaN}\n', {"a": "x"}),
+    Readable("empty columns", "t.csv", "name,content,,\na,x,,\nb,y,,\n", {"a": "x", "b": "y"}),
+    Readable("two alike that nobody maps", "t.csv", "name,n,n,content\na,1,2,x\n", {"a": "x"}),
+    Readable("rows of commas", "t.csv", "name,content\na,x\n,\n , ,,\n", {"a": "x"}),
+    Readable("more cells, empty", "t.csv", "name,content\na,x,,\n", {"a": "x"}),
+    Readable("tsv", "t.tsv", 'name\tcontent\na\t"x, y"\n', {"a": "x, y"}),
+    Readable("semicolons", "t.csv", "name;content\na;x, y\n", {"a": "x, y"}, delimiter=";"),
+    Readable("tabs", "t.csv", "name\tcontent\na\tx\n", {"a": "x"}, delimiter="tab"),
+    Readable("skipped", "t.csv", "name,content\na,x\n,\nb, \nc,z\n", {"a": "x", "c": "z"}, skip_empty=True),
+    Readable(
+        "skipped NaN",
+        "t.jsonl",
+        '{"name": "a", "content": NaN}\n{"name": "b", "content": "y"}',
+        {"b": "y"},
+        skip_empty=True,
+    ),
+    Readable("numbered", "t.csv", "name,content\na,x\na,y\n", {"row-1": "x", "row-2": "y"}, {"name": ""}),
+)
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
+def test_tables_are_read_as_programs_write_them(tmp_path: Path, case: Readable) -> None:
+    """NaN is missing, columns that nobody maps do not matter, and tabs, semicolons and empty rows can be asked for."""
+    path = tmp_path / case.file
+    path.write_text(case.lines, "utf-8")
+    columns = {**TEXT_COLUMNS, **case.columns}
+    texts = texts_from_table(
+        path, columns, limit=None, where=WHERE, delimiter=case.delimiter, skip_empty=case.skip_empty
+    )
+    assert {text.name: text.content for text in texts} == case.found
+    assert {(text.title, text.temperature_shift) for text in texts} == {("", 0.0)}
+
+
+def test_a_persona_table_is_read_alike(tmp_path: Path) -> None:
+    """A temperature that is NaN is none; a description that is NaN is empty, and can be skipped."""
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        '{"name": "a", "description": "x", "temperature": NaN}\n{"name": "b", "description": NaN}\n', "utf-8"
+    )
+    (found,) = personas_from_table(path, PERSONA_COLUMNS, limit=None, where=WHERE, skip_empty=True)
+    assert (found.name, found.temperature) == ("a", None)
+    error = complaint(lambda: personas_from_table(path, PERSONA_COLUMNS, limit=None, where=WHERE))
+    assert "row 2: description is empty" in str(error)
+
+
+def test_a_mapped_column_stands_once(tmp_path: Path) -> None:
+    """Two columns of one name are refused where a field is mapped to it: which was meant nobody knows."""
+    path = tmp_path / "t.csv"
+    path.write_text("name,content,content\na,x,y\n", "utf-8")
+    error = complaint(lambda: texts_from_table(path, TEXT_COLUMNS, limit=None, where=WHERE))
+    assert "two columns are named 'content'" in str(error)
+
+
+def test_a_name_that_is_taken_tells_how_rows_are_numbered(tmp_path: Path) -> None:
+    """The advice names the key, so that it can be typed."""
+    path = tmp_path / "t.csv"
+    path.write_text("name,content\na,x\na,y\n", "utf-8")
+    error = complaint(lambda: texts_from_table(path, TEXT_COLUMNS, limit=None, where="text/table.yaml"))
+    assert error.advice == "runner 'text.table.columns.name=\"\"'"
 
 
 @pytest.mark.parametrize("case", BAD_TEXTS, ids=lambda case: case.name)

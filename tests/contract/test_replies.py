@@ -495,6 +495,7 @@ PAID = (
     Paid("thinking alone", "anthropic", message({"type": "thinking", "thinking": "hm"}, stop="max_tokens")),
     Paid("no parts", "gemini", content(finish="MAX_TOKENS")),
     Paid("a candidate without content", "gemini", {"candidates": [{"finishReason": "SAFETY"}]}),
+    Paid("an empty candidate", "gemini", {"candidates": [{"content": {}}]}),
     Paid("a blocked prompt", "gemini", {"promptFeedback": {"blockReason": "OTHER"}}),
 )
 

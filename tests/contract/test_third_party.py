@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from batch_adapters import submit
 from batching import FAST, bench, model_of, trials_of
 
 from runner.errors import FatalError
@@ -141,7 +142,7 @@ def test_a_batch_is_found_and_stopped(name: str, llmock: str, tmp_path: Path) ->
 
     async def act(http: aiohttp.ClientSession) -> None:
         drafts = [draft(model, tmp_path, trials_of(model, 2 + n), f"b{time.time_ns()}{n}") for n in range(2)]
-        first, second = [await api.submit(http, account, each) for each in drafts]
+        first, second = [await submit(api, http, account, each) for each in drafts]
         if name != "anthropic":  # whose batches can be told apart by their results alone
             assert await api.find(http, account, drafts[0]) == first
             assert await api.find(http, account, drafts[1]) == second
@@ -159,7 +160,7 @@ def test_what_was_uploaded_and_made_is_deleted(name: str, llmock: str, tmp_path:
     api, account = SERVICES[name].make(), Account(str(model.api_base), "key-1")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        sent = await api.submit(http, account, draft(model, tmp_path, trials_of(model, 2), f"b{time.time_ns()}"))
+        sent = await submit(api, http, account, draft(model, tmp_path, trials_of(model, 2), f"b{time.time_ns()}"))
         await asyncio.sleep(DELAY_S)
         standing = await api.standing(http, account, sent)
         assert (standing.state, standing.done, standing.total) == ("ended", 2, 2)

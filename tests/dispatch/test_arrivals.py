@@ -99,6 +99,9 @@ class Seen:
     def batch(self, entry: BatchRecord) -> None:
         """Nothing goes by batch here."""
 
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
+
     def put(self, answer: Answer) -> Future[None]:
         """Take an answer as a ledger does: it is durable at once."""
         self.answers.append(answer)

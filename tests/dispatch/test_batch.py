@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,13 +14,14 @@ from batching import Bench, FakeApi, FakeBatch, bench, done, item, model_of, run
 
 from runner.cli.verbs.batches import render_batches
 from runner.dispatch.batch import control
+from runner.dispatch.batch.queue import SENDING
 from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
 from runner.ledger.answers import open_ledger
-from runner.providers.batch.api import Item, Limits, Standing
+from runner.providers.batch.api import Item, Limits, PlainRefusalError, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runner.providers.batch.api import State
@@ -158,10 +160,15 @@ ENDS = (
     End("expired with the batch", lambda _: [], state="expired"),
     End("cancelled", lambda line: [item(line, "cancelled")], batches=[3], failure="cancelled"),
     End("cancelled with the batch", lambda _: [], state="cancelled", batches=[3], failure="cancelled"),
-    End("missing", lambda _: []),
-    End("torn", lambda _: [TORN]),
-    End("its reply unreadable", lambda line: [item(line, "retry", "malformed")]),
-    End("succeeded without a reply", lambda line: [Item(line["id"], "succeeded", None, b"{}")]),
+    End("missing", lambda _: [], batches=[3], failure="missing"),
+    End("torn", lambda _: [TORN], batches=[3], failure="malformed"),
+    End("its reply unreadable", lambda line: [item(line, "retry", "malformed")], batches=[3], failure="malformed"),
+    End(
+        "succeeded without a reply",
+        lambda line: [Item(line["id"], "succeeded", None, b"{}")],
+        batches=[3],
+        failure="malformed",
+    ),
     End("twice", lambda line: [done(line), done(line)], batches=[3]),
     End("twice, once badly", lambda line: [item(line, "failed", "bad_request"), done(line)], batches=[3]),
     End("twice, badly after all", lambda line: [done(line), item(line, "failed", "bad_request")], batches=[3]),
@@ -173,7 +180,9 @@ def test_each_item_ends_alone(tmp_path: Path, case: End) -> None:
     """An item is answered, tried again or failed for itself; its finished neighbours are kept and never sent again."""
     api = FakeApi(
         results=answers_late(case),
-        stands=lambda batch: Standing(case.state if int(batch.id[1:]) <= case.times else "ended", "over", 3, 3),
+        stands=lambda batch: Standing(
+            case.state if int(batch.id[1:]) <= case.times else "ended", "over", 3 if case.state == "ended" else 2, 3
+        ),
     )
     trials = trials_of(MODEL, 3)
     with with_api(tmp_path, api, settings=settings(attempts=3)) as at:
@@ -184,6 +193,35 @@ def test_each_item_ends_alone(tmp_path: Path, case: End) -> None:
         assert kinds == ({} if case.failure is None else {trials[0].key: case.failure})
         assert at.has(trials[:1]) == (case.failure is None)
         assert len(at.watcher.answers) + len(at.watcher.failures) == 3
+
+
+def test_another_models_reply_is_no_answer_where_identity_is_strict(tmp_path: Path) -> None:
+    """A line that another model answered is a failure of its own under identity=strict; its neighbours are kept."""
+
+    def named(line: Mapping[str, Any]) -> Item:
+        other = line["id"].endswith("-0")
+        raw = json.dumps({"model": "gpt-6-luna" if other else MODEL.id, "choices": []}).encode()
+        return Item(line["id"], "succeeded", raw, b"{}")
+
+    api = FakeApi(results=lambda batch: [named(line) for line in batch.lines])
+    trials = trials_of(replace(MODEL, identity="strict"), 3)
+    with with_api(tmp_path, api) as at:
+        outcome = at.buy(trials)
+        assert [failure.problem.kind for failure in outcome.failures.values()] == ["other_model"]
+        assert at.has(trials) == 2
+
+
+def test_what_goes_again_keeps_to_the_size_that_is_set_now(tmp_path: Path) -> None:
+    """Requests of an ended batch go out again in batches of the size that the run states, not of the one they had."""
+    api = FakeApi(stands=running)
+    trials = trials_of(MODEL, 10)
+    with with_api(tmp_path, api, settings=settings(size=10, wait=False)) as at:
+        assert at.buy(trials).detached
+    api.stands = lambda batch: Standing("expired" if batch.id == "p1" else "ended", "over", 0, len(batch.lines))
+    api.results = lambda batch: [] if batch.id == "p1" else [done(line) for line in batch.lines]
+    with with_api(tmp_path, api, settings=settings(size=4)) as at:
+        assert at.buy(trials).failures == {}
+        assert (sizes(api), at.has(trials)) == ([10, 4, 4, 2], 10)
 
 
 def test_fallback_sends_live_what_a_batch_did_not_answer(tmp_path: Path) -> None:
@@ -298,7 +336,7 @@ def test_collect_finds_a_batch_that_was_listed_too_late(tmp_path: Path) -> None:
     with with_api(tmp_path, api, clock=lambda: now[0]) as at:
         at.buy(trials_of(MODEL, 3))
         (seen,) = control.collect(at.context, Stop())
-        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it")
+        assert (seen.entry.state, seen.said) == ("unsent", "the provider never had it; what it answered: cut")
         api.finds = True
         (seen,) = control.collect(at.context, Stop())
         assert api.batches[0].cancelled
@@ -313,7 +351,7 @@ def test_a_batch_that_never_arrives_ends(tmp_path: Path) -> None:
     api = FakeApi(on_submit=lambda _: TransientError("server", "down", status=500))
     with with_api(tmp_path, api, settings=settings(attempts=3, find_s=0.01)) as at:
         outcome = at.buy(trials_of(MODEL, 3))
-        assert {failure.problem.kind for failure in outcome.failures.values()} == {"connection"}
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"server"}
         assert (api.submits, {entry.state for entry in at.entries()}) == (3, {"unsent"})
 
 
@@ -338,7 +376,7 @@ def test_nothing_is_sent_again_while_nobody_can_tell(tmp_path: Path) -> None:
 
 
 def test_a_rate_limit_is_waited_for(tmp_path: Path) -> None:
-    """A 429 says that nothing was taken: the batch is sent again after the time it names, without a search."""
+    """A 429 is waited out while the batch is looked for; where it is not there, it goes out again."""
     busy = TransientError("rate_limit", "slow down", status=429, retry_after_s=0.01)
     left = iter([busy, busy])
     api = FakeApi(on_submit=lambda _: next(left, None), finds=False)
@@ -361,7 +399,7 @@ def test_what_is_too_large_is_split(tmp_path: Path) -> None:
         assert sum(sizes(api)) == 9
 
 
-FULL = FatalError("token_limit", "enqueued token limit reached")
+FULL = PlainRefusalError("token_limit", "enqueued token limit reached", status=429)
 
 
 def tight(most: int, stands: Callable[[FakeBatch], Standing] | None = None) -> FakeApi:
@@ -448,6 +486,21 @@ def test_a_refused_key_stops_the_model(tmp_path: Path) -> None:
         assert 3 <= api.submits < 10
         assert len(outcome.failures) == 40
         assert {failure.problem.kind for failure in outcome.failures.values()} == {"key_refused", "stopped"}
+
+
+def test_money_that_is_gone_stops_the_account_at_once(tmp_path: Path) -> None:
+    """A batch that is refused for want of money ends all models of the account; until when and what to do is said."""
+    until = datetime(2026, 12, 1, tzinfo=UTC)
+    broke = FatalError("quota", "no credits", status=429, scope="account", advice="add credits", until=until)
+    api = FakeApi(on_submit=lambda _: broke)
+    other = replace(MODEL, name="other", id="gpt-4o")
+    queues = [trials_of(model, 20) for model in (MODEL, other)]
+    with with_api(tmp_path, api, settings=settings(size=1)) as at:
+        outcome = at.buy(*queues)
+        assert api.submits <= 2 * SENDING
+        assert len(outcome.failures) == 40
+        assert {failure.problem.kind for failure in outcome.failures.values()} == {"quota", "stopped"}
+        assert all("until 2026-12-01 00:00 UTC" in each.problem.message for each in outcome.failures.values())
 
 
 # ---- leaving and taking up again ------------------------------------------------------------------------------------
@@ -546,6 +599,48 @@ def test_a_lost_batch_that_still_runs_is_cancelled_and_bought_anew(tmp_path: Pat
         assert (at.has(trials), api.submits, api.batches[0].cancelled) == (3, 2, True)
 
 
+def unknown(_batch: FakeBatch) -> Standing:
+    raise FatalError("not_found", "No such batch", status=404)
+
+
+def test_one_answer_that_a_batch_is_unknown_is_not_believed(tmp_path: Path) -> None:
+    """A 404 at some looks (a gateway's, or too early) is no end: the batch is followed, and nothing is bought again."""
+    left = iter(range(3))
+    api = FakeApi(stands=lambda batch: unknown(batch) if next(left, None) is not None else slow(0)(batch))
+    trials = trials_of(MODEL, 3)
+    with with_api(tmp_path, api, settings=settings(find_s=30.0)) as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), api.submits, at.entries()[0].note) == (3, 1, "")
+
+
+def test_a_batch_that_is_gone_is_said_to_be_and_bought_when_asked(tmp_path: Path) -> None:
+    """A batch that its provider no longer knows is named by run, status and collect, and bought again when asked."""
+    api, trials, late_s = FakeApi(stands=running), trials_of(MODEL, 3), [0.0]
+
+    def again(**change: Any) -> Any:
+        return with_api(tmp_path, api, settings=settings(**change), clock=lambda: time.time() + late_s[0])
+
+    with again(wait=False, find_s=60.0) as at:
+        assert at.buy(trials).detached
+        api.stands = unknown
+        late_s[0] = 3600.0
+        (seen,) = control.collect(at.context, Stop())
+        assert (seen.entry.state, "does not know it (404)" in seen.said) == ("sent", True)
+        (shown,) = control.status(at.store)
+        assert "does not know it (404): No such batch" in shown.said
+        late_s[0] += 61.0
+        (seen,) = control.collect(at.context, Stop())
+        assert (seen.entry.state, "batch.missing=buy" in seen.said) == ("lost", True)
+    with again() as at:
+        failures = at.buy(trials).failures
+        assert {failure.problem.kind for failure in failures.values()} == {"gone"}
+        assert (len(failures), api.submits) == (3, 1)
+    api.stands = lambda batch: unknown(batch) if batch.id == "p1" else slow(0)(batch)
+    with again(missing="buy") as at:
+        assert at.buy(trials).failures == {}
+        assert (at.has(trials), api.submits) == (3, 2)
+
+
 def test_no_network_for_a_while_is_no_end(tmp_path: Path) -> None:
     """Looks that get no answer are repeated for as long as the batch may live."""
     left = iter(range(20))
@@ -579,6 +674,21 @@ def test_a_download_that_breaks_off_is_repeated(tmp_path: Path) -> None:
         (entry,) = at.entries()
         assert len((tmp_path / "batches" / f"{entry.id}.jsonl").read_bytes().splitlines()) == 5
         assert len(at.watcher.answers) == 5
+
+
+def test_a_key_that_a_provider_repeats_is_kept_nowhere(tmp_path: Path) -> None:
+    """A line that repeats the account's key is on disk and in the ledger without it."""
+    key = "sk-0123456789abcdef"
+    raw = json.dumps({"reply": f"your key is {key}"}).encode()
+    api = FakeApi(results=lambda batch: [Item(line["id"], "succeeded", raw, raw) for line in batch.lines])
+    trials = trials_of(MODEL, 2)
+    with with_api(tmp_path, api, environment={"BATCH_API_KEY": key}) as at:
+        assert at.buy(trials).failures == {}
+        assert {answer.raw for answer in at.ledger.answers([trial.key for trial in trials])} == {
+            b'{"reply": "your key is <BATCH_API_KEY>"}'
+        }
+        (entry,) = at.entries()
+        assert key.encode() not in (tmp_path / "batches" / f"{entry.id}.jsonl").read_bytes()
 
 
 def test_clean_up_comes_after_the_answers_are_durable(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +16,10 @@ from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from runner.cli.main import conf_dir
 from runner.config import schema
+from runner.config.compose import conf_dir
 from runner.config.load import load
+from runner.dispatch.batch.leftovers import maker, tidy
 from runner.dispatch.batch.next_action import by_next_action, next_action
 from runner.dispatch.batch.packing import Pack, lines_of, new_id, renamed, repack
 from runner.dispatch.batch.polling import gives_up, waits, window_of
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.dispatch.batch.next_action import NextAction
-    from runner.ledger.batch_records import Ending
+    from runner.ledger.batch_records import Ending, State
 
 ENTRY = BatchRecord(
     id="b0",
@@ -80,6 +84,7 @@ class Case:
     kind: str = ""
     attempt: int = 1
     fallback: Any = "none"
+    missing: Any = "fail"
 
 
 CASES = (
@@ -93,9 +98,15 @@ CASES = (
     Case("retry", "failed", "server", attempt=24),
     Case("retry", "live", "server", attempt=24, fallback="live"),
     Case("expired", "again"),
-    Case("missing", "again"),
-    Case("malformed", "again"),
-    Case("malformed", "live", fallback="live"),
+    Case("missing", "failed"),
+    Case("missing", "failed", fallback="live"),
+    Case("missing", "again", missing="buy"),
+    Case("missing", "failed", attempt=24, missing="buy"),
+    Case("malformed", "failed"),
+    Case("malformed", "live", fallback="live", missing="buy"),
+    Case("lost", "failed", "gone"),
+    Case("lost", "again", "gone", missing="buy"),
+    Case("lost", "failed", "lost", missing="buy"),
     Case("refused", "smaller", "too_large"),
     Case("refused", "later", "token_limit"),
     Case("refused", "failed", "token_limit", attempt=25),
@@ -110,12 +121,13 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.ending}-{case.kind}-{case.attempt}-{case.fallback}")
-def test_verdicts(case: Case) -> None:
-    """An ending, its kind, the attempts so far and the fallback decide what becomes of a request; nothing else does."""
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_next_actions(case: Case) -> None:
+    """An ending, its kind, the attempts so far and two settings decide what becomes of a request; nothing else does."""
+    asked = settings(fallback=case.fallback, missing=case.missing)
     item = BatchItem(0, "k", case.attempt, case.ending, case.kind)
-    assert next_action(item, case.ending, settings(fallback=case.fallback)) == case.next_action
-    (found,) = by_next_action([item], settings(fallback=case.fallback))[case.next_action]
+    assert next_action(item, case.ending, asked) == case.next_action
+    (found,) = by_next_action([item], asked)[case.next_action]
     assert found.attempt == case.attempt + (case.next_action == "again")
 
 
@@ -160,6 +172,7 @@ def test_packs_hold_every_line_once(
         pack.seal()
         assert len(pack.items) <= most_items
         if pack.items:
+            pack.name()
             path = folder / f"{pack.id}.in.jsonl"
             assert path.stat().st_size == pack.n_bytes
             assert pack.n_bytes <= most_bytes or len(pack.items) == 1
@@ -173,16 +186,59 @@ def test_a_line_goes_again_under_another_id(tmp_path: Path) -> None:
     for number in range(12):
         first.add(f"k{number}", 1, b'{"id":"%b","body":{"n":%d}}' % (first.next_id.encode(), number))
     first.seal()
+    first.name()
     again = Pack(tmp_path, 9, 10**6, id="bagain")
-    assert repack(again, tmp_path, "bfirst", [BatchItem(11, "k11", 2), BatchItem(1, "k1", 2)]) == []
+    items = [BatchItem(11, "k11", 2), BatchItem(1, "k1", 2)]
+    assert repack(lambda: again, tmp_path, "bfirst", items) == ([again], [])
     again.seal()
+    again.name()
     assert again.items == [("k1", 2), ("k11", 2)]
     assert [line for _, line in lines_of(tmp_path, "bagain", [0, 1])] == [
         b'{"id":"bagain-0","body":{"n":1}}',
         b'{"id":"bagain-1","body":{"n":11}}',
     ]
     assert renamed(b'{"id":"b-1"}', "b-1", "c-2") == b'{"id":"c-2"}'
-    assert repack(again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == [BatchItem(0, "k", 1)]
+    assert repack(lambda: again, tmp_path, "bnever", [BatchItem(0, "k", 1)]) == ([again], [BatchItem(0, "k", 1)])
+
+
+DEAD = 2**22 + 7
+"""Above the highest number that Linux and macOS give a process."""
+
+
+def test_what_is_left_over_is_tidied(tmp_path: Path) -> None:
+    """Halves of dead processes' files and lines that no provider took go; what is or may be somebody's stays."""
+    old = time.time() - 8 * 86_400
+    mine, here = maker(), maker().partition("-")[0]
+    model = model_of("openai")
+    states: dict[str, State] = {"bsent": "sent", "bunsent": "unsent", "brefused": "refused", "bother": "unsent"}
+    entries = [
+        BatchRecord(name, "run-2" if name == "bother" else "run-1", "openai", model, "u", "a", 1, 1, 0.0, state)
+        for name, state in states.items()
+    ]
+    gone = ["bunsent.in.jsonl", "brefused.in.jsonl", f"bx.{here}-{DEAD}.in.part", f"bsent.jsonl.{here}-{DEAD}.7f.part"]
+    stays = [
+        "bsent.in.jsonl",
+        "bsent.jsonl",
+        "bother.in.jsonl",
+        "bforeign.in.jsonl",
+        f"by.{mine}.in.part",
+        "bz.in.part",
+    ]
+    aged = ["bolder.in.jsonl", "bolder.in.part", f"bo.ffffffff-{DEAD}.in.part"]
+    for name in [*gone, *stays, *aged]:
+        (tmp_path / name).write_bytes(b"{}")
+    for name in aged:
+        os.utime(tmp_path / name, (old, old))
+    tidy(tmp_path, entries, "run-1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
+
+
+def test_lines_of_a_batch_that_the_store_knows_get_their_name(tmp_path: Path) -> None:
+    """A crash between the store and the file's name costs nothing: the lines are there for the batch's next run."""
+    part = tmp_path / f"bmine.{maker().partition('-')[0]}-{DEAD}.in.part"
+    part.write_bytes(b"{}")
+    tidy(tmp_path, [BatchRecord("bmine", "run-1", "openai", model_of("openai"), "u", "a", 1, 1, 0.0)])
+    assert [path.name for path in tmp_path.iterdir()] == ["bmine.in.jsonl"]
 
 
 # ---- accounts -------------------------------------------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
-from batching import APIS, bench, model_of, settings, trials_of
+from batching import APIS, KEYS, bench, model_of, settings, trials_of
 
 from runner.dispatch.batch import control
 from runner.dispatch.observer import Stop
+from runner.providers.accounts import account_of
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:
@@ -54,10 +57,13 @@ DAYS = (
     ("name", "day"), [pytest.param(name, day, id=f"{name}-{day.id}") for day in DAYS for name in day.apis]
 )
 def test_a_bad_day_costs_what_is_lost_and_no_more(name: str, day: Day, tmp_path: Path) -> None:
-    """Every request is answered in the end; what the provider billed twice is what it had billed and not delivered."""
+    """Every request is answered in the end; what the provider billed twice is what it had billed and not delivered.
+
+    The latter is bought again because that was asked for.
+    """
     with (
         SimulatorThread(FaultPlan(**{"batch_s": 0.02, **day.plan})) as simulator,
-        bench(tmp_path, settings(size=4, find_s=0.4)) as at,
+        bench(tmp_path, settings(size=4, find_s=0.4, missing="buy")) as at,
     ):
         trials = trials_of(model_of(name, simulator.base), COUNT)
         outcome = at.buy(trials)
@@ -79,3 +85,21 @@ def test_cancel_and_collect(name: str, tmp_path: Path) -> None:
         assert (seen.entry.state, seen.endings) == ("closed", {"cancelled": 3})
         assert not at.store.open_keys()
         assert simulator.count.bought_again == 0
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_a_refused_batch_leaves_no_file(name: str, tmp_path: Path) -> None:
+    """What was uploaded for a batch that its API then refuses is deleted, and each request fails with the reason."""
+    with SimulatorThread() as simulator, bench(tmp_path) as at:
+        model = replace(model_of(name, simulator.base), id="no-such-model")
+        outcome = at.buy(trials_of(model, 2))
+        (entry,) = at.entries()
+        assert len(outcome.failures) == 2
+        assert entry.state in {"refused", "closed"}  # some say so at once, others when they look at the lines
+
+        async def left() -> tuple[str, ...]:
+            async with aiohttp.ClientSession() as http:
+                draft = entry.draft(tmp_path / "batches", "2026-01-01T00:00:00+00:00")
+                return await at.context.api_of(model).uploaded(http, account_of(model, KEYS), draft)
+
+        assert asyncio.run(left()) == ()

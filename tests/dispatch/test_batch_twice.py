@@ -93,7 +93,7 @@ def test_what_ended_before_a_crash_goes_out_again_once(tmp_path: Path) -> None:
     """A kill between the last line and the telling apart: what ended without an answer is in one further batch."""
 
     def results(batch: FakeBatch) -> list[Item | Exception]:
-        if batch.id == "p1":  # and of the other two nothing is heard
+        if batch.id == "p1":
             return [done(batch.lines[0]), item(batch.lines[1], "retry", "server")]
         return [done(line) for line in batch.lines]
 
@@ -102,6 +102,7 @@ def test_what_ended_before_a_crash_goes_out_again_once(tmp_path: Path) -> None:
             raise Crash
 
     api, trials = FakeApi(results=results), trials_of(MODEL, 4)
+    api.stands = lambda batch: Standing("expired", "over", 2, 4) if batch.id == "p1" else over(batch)
     with pytest.raises(Crash), with_api(tmp_path, api, step=dies) as at:
         at.buy(trials)
     with with_api(tmp_path, api) as at:
@@ -241,7 +242,7 @@ def test_with_batches_off_nothing_goes_into_another(state: str, tmp_path: Path) 
             at.store.change(entry.id, "lost")
     if state in {"sent", "failed", "too_large", "token_limit"}:
         ends: State = "ended" if state == "sent" else "failed"
-        api.stands = lambda _: Standing(ends, "done", 4, 4, message="no", kind=kind)
+        api.stands = lambda _: Standing(ends, "done", 0, 4, message="no", kind=kind)
     api.results = lambda batch: [item(line, "expired") for line in batch.lines] if state == "sent" else []
     with with_api(tmp_path, api, settings=settings(mode="off"), clock=lambda: time.time() + late_s) as at:
         outcome = at.buy(trials)

@@ -16,6 +16,7 @@ from loopback import Provider, Turn
 from runner.dispatch import live
 from runner.dispatch.limiter import FIRST_ABREAST, GROWTH
 from runner.dispatch.observer import NOT_SENT, STOPPED, Stop
+from runner.errors import LedgerError, RunnerError
 from runner.records import Limits, Model, Persona, Trial
 
 if TYPE_CHECKING:
@@ -219,20 +220,41 @@ def test_models_get_their_turns() -> None:
     assert last_of_few < 80
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+)
+def test_the_end_of_a_resource_lets_what_is_in_flight_be_stored(error: Exception) -> None:
+    """When memory, files or threads end nothing more is sent, each reply under way is kept, and the reason is told."""
+
+    class Ending(Watching):
+        def sent(self, trial: Trial) -> None:
+            """The twentieth finds no more of something."""
+            if len(self.order) >= 20:
+                raise error
+            super().sent(trial)
+
+    with Provider(answer=lambda _: Turn(delay_s=0.05)) as provider:
+        seen = Ending()
+        with pytest.raises(RunnerError, match=f"{type(error).__name__}.*is stored") as told:
+            dispatch(seen, (model(provider.url, limits=replace(QUICK, concurrency=8)), 100))
+        assert told.value.advice
+    assert provider.count == len(seen.answers) == 20
+
+
 def test_an_answer_that_cannot_be_kept_ends_the_run() -> None:
     """When the ledger fails nothing more is bought: its error comes out of dispatch."""
 
-    class Full(Exception):  # noqa: N818  stands for any error of the ledger's
+    class FullError(LedgerError):
         pass
 
     class Fails(Watching):
         def put(self, answer: Answer) -> Future[None]:  # noqa: ARG002
             """Never kept."""
-            raise Full
+            raise FullError("no room")
 
     async def run(of: Model) -> None:
         await live.dispatch([(of, trials(of, 100))], Fails(), Watching(), Stop())
 
-    with Provider() as provider, pytest.raises(Full):
+    with Provider() as provider, pytest.raises(FullError):
         asyncio.run(run(model(provider.url)))
     assert provider.count < 100

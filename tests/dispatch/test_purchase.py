@@ -75,6 +75,9 @@ class Nobody:
     def batch(self, entry: Any) -> None:
         """There are no batches here."""
 
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
+
 
 def experiment(folder: Path, base: str, texts: int = 4, **limits: Any) -> Experiment:
     of = Model(

@@ -83,7 +83,7 @@ KILLS = (
     Kill("drafted", "in the book and not sent"),
     Kill("unanswered", "taken by the provider, the connection cut", plan={"drop_create": 0.01}),
     Kill("sent", "the id is in the book"),
-    Kill("polled", "waiting"),
+    Kill("polled", "waiting", plan={"batch_s": 0.5}),
     Kill("line", "half-way through the download", nth=2),
     Kill("fetched", "all is fetched, the batch not told apart"),
     Kill("collected", "before clean-up"),
@@ -105,7 +105,7 @@ MATRIX += [pytest.param("openai", kill, id=f"openai-{kill.step}-{kill.nth}") for
 @pytest.mark.parametrize(("name", "kill"), MATRIX)
 def test_a_kill_costs_nothing(name: str, kill: Kill, crasher: Crasher, tmp_path: Path) -> None:
     """Whenever the process is killed, the re-run has every answer; no item is billed twice and nothing left over."""
-    with SimulatorThread(FaultPlan(batch_s=0.06, **kill.plan)) as simulator:
+    with SimulatorThread(FaultPlan(**{"batch_s": 0.06, **kill.plan})) as simulator:
         order = {"folder": str(tmp_path), "api": name, "base": simulator.base, "count": COUNT, "size": SIZE}
         assert crasher.run(**order, step=kill.step, nth=kill.nth) == KILLED, kill.meaning
         assert crasher.run(**order, step=None, nth=0) == 0

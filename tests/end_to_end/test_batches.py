@@ -104,6 +104,12 @@ def rows(folder: Path) -> set[Any]:
     return {row["problem"] and row["problem"]["kind"] for row in map(json.loads, lines)}
 
 
+def routes(folder: Path) -> set[str]:
+    """How the requests of a run went, whether they were answered or failed."""
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["route"] for row in map(json.loads, lines)}
+
+
 def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Left running it ends with 5 and says where to look; collect completes results and MLflow, and buys nothing.
 
@@ -144,14 +150,19 @@ def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyP
 
 
 def test_what_a_collected_batch_did_not_answer_says_why(shell: Shell) -> None:
-    """A request that failed in a batch which `collect` fetched has the provider's reason, and the run ends with 3."""
+    """A request that failed in a batch which `collect` fetched has the provider's reason and the batch's route.
+
+    The run ends with 3, and `runner status` shows what the provider counted as done and as failed.
+    """
     with SimulatorThread(replace(SLOW, item_error=0.25), clock=(clock := Clock())) as simulator:
         shell.options = models(shell.folder, simulator.base)
         shell.run("model=mini", *NATIVE, UNTRACKED, "batch.wait=false", status=5)
         clock.now += 2 * 3600
         shell.verb("collect", status=3)
+        assert f"{TRIALS}/{TRIALS}, 3 failed" in " ".join(shell.verb("status").split())
     run = shell.newest()
     assert (run["scored"], run["failed"], run["batches"]) == (TRIALS - 3, 3, [])
+    assert routes(newest(shell.folder, "run.json")) == {"batch"}
     assert rows(newest(shell.folder, "run.json")).isdisjoint({"not_sent", "pending"})
 
 
@@ -169,6 +180,16 @@ def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
         assert (sweep["status"], sweep["scored"], [job["scored"] for job in sweep["jobs"]]) == ("FINISHED", 9, [3] * 3)
         assert sweep["saved_usd"] > 0
         assert billed(simulator) == [1] * 9
+
+
+def test_jobs_that_state_other_batch_settings_are_told_which_hold(shell: Shell) -> None:
+    """The first job's batch settings hold for a whole sweep, which is said before anything is sent."""
+    with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        words = ("-m", "model=mini", "persona=poet", "batch.size=9,2", *NATIVE, UNTRACKED)
+        said = " ".join(shell.run(*words).split())
+        assert "the first one's settings hold for all: batch.size=9" in said
+        assert simulator.count.batches == {"openai": 1}
 
 
 def test_a_run_with_nothing_to_buy_cleans_up(shell: Shell) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from batch_adapters import NAMES, PLACES, body, subject
+from batch_adapters import NAMES, PLACES, body, subject, submit
 from stand_in import StandIn, Told, told
 
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
@@ -96,9 +96,20 @@ def test_what_cannot_be_read_is_nobodys(name: str, tmp_path: Path) -> None:
         run(act)
 
 
+def reply_of(name: str, text: str) -> dict[str, Any]:
+    """A reply of the API that says this."""
+    match name:
+        case "anthropic":
+            return {"type": "message", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
+        case "gemini" | "vertex":
+            return {"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]}
+        case _:
+            return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+
 def line_of(name: str, number: int, text: str) -> bytes:
     """A result line of an item that succeeded."""
-    reply = {"content": text}
+    reply = reply_of(name, text)
     match name:
         case "anthropic":
             line: dict[str, Any] = {"custom_id": f"b1-{number}", "result": {"type": "succeeded", "message": reply}}
@@ -131,7 +142,7 @@ def test_ten_thousand_lines_in_little_memory(name: str, tmp_path: Path) -> None:
     async def act(http: aiohttp.ClientSession) -> None:
         tracemalloc.start()
         try:
-            await api.api.submit(http, api.account, draft)
+            await submit(api.api, http, api.account, draft)
             up = tracemalloc.get_traced_memory()[1]
             tracemalloc.reset_peak()
             seen = 0
@@ -174,7 +185,7 @@ def test_a_line_may_be_longer_than_any_block(tmp_path: Path) -> None:
 
     async def act(http: aiohttp.ClientSession) -> None:
         items = await api.items(http, sent_of("mistral"), ended("mistral"))
-        assert [json.loads(item.raw or b"")["content"] for item in items] == texts
+        assert [json.loads(item.raw or b"") for item in items] == [reply_of("mistral", text) for text in texts]
 
     with StandIn(lambda _: Told(parts)) as server:
         api = subject("mistral", server.url, tmp_path)
@@ -206,21 +217,31 @@ def vertex_line(status: Any) -> dict[str, Any]:
     return {"status": status, "processed_time": "t", "request": {"labels": {"item": "i"}}, "response": {}}
 
 
+def grok_line(reply: Any) -> dict[str, Any]:
+    return {"batch_request_id": "i", "batch_result": {"response": {"chat_get_completion": reply}}}
+
+
+def claude_line(message: Any) -> dict[str, Any]:
+    return {"custom_id": "i", "result": {"type": "succeeded", "message": message}}
+
+
+NO_REPLY = ("i", "failed", "not_a_reply")
+OVERLOADED = {"type": "overloaded_error", "message": "busy", "code": 503}
 READS = (
     Read("invalid", "anthropic", claude_error("invalid_request_error"), ("i", "failed", "bad_request"), "why"),
     Read("overloaded", "anthropic", claude_error("overloaded_error"), ("i", "retry", "server"), "why"),
     Read("rate", "anthropic", claude_error("rate_limit_error"), ("i", "retry", "rate_limit"), "why"),
     Read("unknown type", "anthropic", claude_error("newer_error"), ("i", "retry", "server"), "why"),
-    Read("no message", "anthropic", {"custom_id": "i", "result": {"type": "succeeded"}}, ("i", "retry", "malformed")),
+    Read("no message", "anthropic", {"custom_id": "i", "result": {"type": "succeeded"}}, NO_REPLY),
     Read("other word", "anthropic", {"custom_id": "i", "result": {"type": "moved"}}, ("i", "retry", "malformed")),
     Read("invalid", "gemini", {"key": "i", "error": {"code": 3, "message": "why"}}, ("i", "failed", "bad_request")),
     Read("exhausted", "gemini", {"key": "i", "error": {"code": 8, "message": "w"}}, ("i", "retry", "rate_limit")),
     Read("cancelled", "gemini", {"key": "i", "error": {"code": 1, "message": "w"}}, ("i", "cancelled", "cancelled")),
     Read("HTTP code", "gemini", {"key": "i", "error": {"code": 503, "message": "w"}}, ("i", "retry", "server")),
     Read("no code", "gemini", {"key": "i", "error": {"message": "why"}}, ("i", "retry", "server"), "why"),
-    Read("metadata", "gemini", {"metadata": {"key": "i"}, "response": {"a": 1}}, ("i", "succeeded", "")),
+    Read("metadata", "gemini", {"metadata": {"key": "i"}, "response": reply_of("gemini", "a")}, ("i", "succeeded", "")),
     Read("no key", "gemini", {"response": {"candidates": []}}, ("", "retry", "malformed")),
-    Read("no reply", "gemini", {"key": "i", "response": {}}, ("i", "retry", "malformed")),
+    Read("no reply", "gemini", {"key": "i", "response": {}}, NO_REPLY),
     Read(
         "a sentence with JSON",
         "vertex",
@@ -231,12 +252,19 @@ READS = (
     Read("a sentence", "vertex", vertex_line("INVALID_ARGUMENT: no"), ("i", "failed", "bad_request"), "no"),
     Read("other sentence", "vertex", vertex_line("Something happened"), ("i", "retry", "server"), "happened"),
     Read("a status", "vertex", vertex_line({"code": 8, "message": "why"}), ("i", "retry", "rate_limit"), "why"),
-    Read("no reply", "vertex", vertex_line(""), ("i", "retry", "malformed")),
+    Read("no reply", "vertex", vertex_line(""), NO_REPLY),
     Read("invalid", "mistral", mistral_line(422, {"detail": "why"}), ("i", "failed", "bad_request"), "why"),
     Read("server", "mistral", mistral_line(500, {"error": {"message": "w"}}), ("i", "retry", "server"), "w"),
     Read("rate", "mistral", mistral_line(429, {"message": "slow"}), ("i", "retry", "rate_limit"), "slow"),
     Read("error alone", "mistral", mistral_line(0, None, "why"), ("i", "retry", "server"), "why"),
-    Read("no body", "mistral", mistral_line(200, None), ("i", "retry", "malformed")),
+    Read("no body", "mistral", mistral_line(200, None), NO_REPLY),
+    Read("another API's reply", "mistral", mistral_line(200, reply_of("gemini", "a")), NO_REPLY),
+    Read("an overload in a 200", "mistral", mistral_line(200, {"error": OVERLOADED}), ("i", "retry", "server"), "busy"),
+    Read("no choices", "xai", grok_line({"choices": []}), NO_REPLY),
+    Read("an error in a reply's place", "xai", grok_line({"error": OVERLOADED}), ("i", "retry", "server"), "busy"),
+    Read(
+        "an error's message", "anthropic", claude_line({"type": "error", "error": OVERLOADED}), ("i", "retry", "server")
+    ),
 )
 
 
@@ -350,10 +378,10 @@ STANDS = (
         ("o",),
     ),
     Stands(
-        "archived",
+        "no address of results, yet or any longer",
         "anthropic",
         {"id": "b", "processing_status": "ended", "request_counts": {"succeeded": 2}, "results_url": None},
-        "failed",
+        "ended",
         (2, 2),
     ),
 )
@@ -377,9 +405,9 @@ def test_a_standing(case: Stands, tmp_path: Path) -> None:
 def test_gemini_may_answer_inline(tmp_path: Path) -> None:
     """Results that come in the batch itself are read by the key in their metadata; one without it is nobody's."""
     entries = [
-        {"response": {"candidates": [1]}, "metadata": {"key": "b1-1"}},
+        {"response": reply_of("gemini", "a"), "metadata": {"key": "b1-1"}},
         {"error": {"code": 3, "message": "no"}, "metadata": {"key": "b1-0"}},
-        {"response": {"candidates": [2]}},
+        {"response": reply_of("gemini", "b")},
     ]
     batch = operation("BATCH_STATE_SUCCEEDED", output={"inlinedResponses": {"inlinedResponses": entries}})
 
@@ -422,7 +450,7 @@ def test_a_creation_without_an_id_may_have_happened(name: str, answer: bytes, tm
 
     async def act(http: aiohttp.ClientSession) -> None:
         with pytest.raises(TransientError) as raised:
-            await api.api.submit(http, api.account, draft)
+            await submit(api.api, http, api.account, draft)
         assert raised.value.status != 429
 
     with StandIn(lambda _: Told([answer])) as server:
@@ -462,7 +490,7 @@ def test_anthropic_sends_what_its_client_sends(tmp_path: Path) -> None:
     anthropic = pytest.importorskip("anthropic")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, draft)
+        await submit(api.api, http, api.account, draft)
 
     batch = {
         "id": "b",
@@ -493,7 +521,7 @@ def test_anthropic_flags_go_with_the_batch(tmp_path: Path) -> None:
     """Beta flags that a model's `extra` needs in live requests are sent with a batch's creation."""
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, api.draft(1))
+        await submit(api.api, http, api.account, api.draft(1))
 
     extra = {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}
     with StandIn(lambda _: told({"id": "b"})) as server:
@@ -518,7 +546,7 @@ def test_mistral_sends_what_its_client_sends(tmp_path: Path) -> None:
     stored = {**file, "sample_type": "batch_request", "source": "upload"}
 
     async def act(http: aiohttp.ClientSession) -> None:
-        await api.api.submit(http, api.account, draft)
+        await submit(api.api, http, api.account, draft)
 
     with StandIn(lambda asked: told(stored if asked.path.endswith("/files") else job)) as server:
         api = subject("mistral", server.url, tmp_path)
@@ -556,7 +584,7 @@ def test_googles_clients_see_what_we_sent(tmp_path: Path, monkeypatch: pytest.Mo
     credentials = pytest.importorskip("google.oauth2.credentials").Credentials("key-1")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        sent.append(await api.api.submit(http, api.account, draft))
+        sent.append(await submit(api.api, http, api.account, draft))
         standing = await api.api.standing(http, api.account, sent[0])
         items.extend(await api.items(http, sent[0], standing))
 
@@ -587,7 +615,7 @@ def test_google_sees_our_file(tmp_path: Path) -> None:
     genai = pytest.importorskip("google.genai")
 
     async def act(http: aiohttp.ClientSession) -> None:
-        files.append((await api.api.submit(http, api.account, draft)).files[0])
+        files.append((await submit(api.api, http, api.account, draft)).files[0])
 
     files: list[str] = []
     with SimulatorThread(FaultPlan()) as simulator, ExitStack() as closing:

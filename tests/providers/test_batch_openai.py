@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from batch_adapters import submit
 from batching import APIS, model_of, trials_of
 
 from runner.errors import FatalError, ProviderError, TransientError
@@ -73,7 +74,7 @@ def test_a_batch_runs_its_course(name: str, tmp_path: Path) -> None:
 
     async def work(http: aiohttp.ClientSession, base: str) -> None:
         owner, made = account(name, base), draft(name, tmp_path)
-        sent = await api.submit(http, owner, made)
+        sent = await submit(api, http, owner, made)
         assert len(sent.files) == 1
         assert await api.find(http, owner, made) == sent
         assert await api.find(http, owner, replace(made, id="b2")) is None
@@ -99,9 +100,9 @@ def test_a_batch_is_found_behind_many(name: str, tmp_path: Path) -> None:
     async def work(http: aiohttp.ClientSession, base: str) -> None:
         owner = account(name, base)
         first = draft(name, tmp_path, 1, "b-first")
-        sent = await api.submit(http, owner, first)
+        sent = await submit(api, http, owner, first)
         for number in range(101):
-            await api.submit(http, owner, draft(name, tmp_path, 1, f"b{number}"))
+            await submit(api, http, owner, draft(name, tmp_path, 1, f"b{number}"))
         assert await api.find(http, owner, first) == sent
 
     with SimulatorThread(FaultPlan()) as simulator:
@@ -116,7 +117,7 @@ def test_a_search_ends_with_batches_from_before_the_draft(tmp_path: Path) -> Non
     async def work(http: aiohttp.ClientSession, base: str) -> None:
         owner = account("openai", base)
         for number in range(101):
-            await OPENAI.submit(http, owner, draft("openai", tmp_path, 1, f"b{number}"))
+            await submit(OPENAI, http, owner, draft("openai", tmp_path, 1, f"b{number}"))
         assert await OPENAI.find(http, owner, draft("openai", tmp_path, 1, "none", created=late)) is None
 
     with SimulatorThread(FaultPlan()) as simulator:
@@ -131,7 +132,7 @@ def test_a_cancelled_batch_keeps_what_it_had_done(name: str, tmp_path: Path) -> 
 
     async def work(http: aiohttp.ClientSession, base: str) -> None:
         api, owner = ADAPTERS[name], account(name, base)
-        sent = await api.submit(http, owner, draft(name, tmp_path, 4))
+        sent = await submit(api, http, owner, draft(name, tmp_path, 4))
         now[0] += 51
         await api.cancel(http, owner, sent)
         now[0] += 1
@@ -172,7 +173,7 @@ def test_what_is_not_taken_says_why(name: str, case: Refusal, tmp_path: Path) ->
     async def work(http: aiohttp.ClientSession, base: str) -> tuple[str, str]:
         api, owner = ADAPTERS[name], account(name, base)
         try:
-            sent = await api.submit(http, owner, draft(name, tmp_path))
+            sent = await submit(api, http, owner, draft(name, tmp_path))
         except FatalError as error:
             return "refused", error.kind
         standing = await ended(http, api, owner, sent)
@@ -188,14 +189,14 @@ def test_another_account_has_no_such_batch(name: str, tmp_path: Path) -> None:
 
     async def work(http: aiohttp.ClientSession, base: str) -> None:
         api, made = ADAPTERS[name], draft(name, tmp_path)
-        sent = await api.submit(http, account(name, base), made)
+        sent = await submit(api, http, account(name, base), made)
         other, wrong = account(name, base, "key-2"), account(name, base, "invalid")
         assert await api.find(http, other, made) is None
         with pytest.raises(FatalError) as caught:
             await api.standing(http, other, sent)
         assert caught.value.kind == "not_found"
         with pytest.raises(ProviderError) as refused:
-            await api.submit(http, wrong, made)
+            await submit(api, http, wrong, made)
         assert refused.value.kind == "key_refused"
 
     with SimulatorThread(FaultPlan()) as simulator:
@@ -209,7 +210,7 @@ def test_every_window_is_taken(tmp_path: Path) -> None:
         for name, api in ADAPTERS.items():
             for window_s in api.limits.windows_s:
                 made = draft(name, tmp_path, 1, f"b{window_s}", window_s=window_s)
-                await api.submit(http, account(name, base), made)
+                await submit(api, http, account(name, base), made)
 
     with SimulatorThread(FaultPlan()) as simulator:
         ask(lambda http: work(http, simulator.base))
@@ -223,7 +224,7 @@ def test_openais_own_client_sees_what_we_sent(tmp_path: Path) -> None:
     made = draft("openai", tmp_path)
     with SimulatorThread(FaultPlan(batch_s=0)) as simulator:
         owner = account("openai", simulator.base)
-        sent = ask(lambda http: OPENAI.submit(http, owner, made))
+        sent = ask(lambda http: submit(OPENAI, http, owner, made))
         plain = httpx.Client(verify=False, trust_env=False)  # noqa: S501  loopback: reading certificates takes seconds
         with OpenAI(api_key="key-1", base_url=owner.base, http_client=plain) as client:
             batch = client.batches.retrieve(sent.provider_id)
@@ -264,8 +265,10 @@ LINES = (
     Line("expired", answer(0, None, {"code": "batch_expired", "message": "late"}), ("b-1", "expired", "expired")),
     Line("cancelled", answer(0, None, {"code": "batch_cancelled"}), ("b-1", "cancelled", "cancelled")),
     Line("an error without response", answer(0, None, {"code": "request_timeout"}), ("b-1", "retry", "server")),
-    Line("a reply without body", answer(200, None), ("b-1", "retry", "malformed")),
-    Line("a body that is a list", answer(200, [1]), ("b-1", "retry", "malformed")),
+    Line("a reply without body", answer(200, None), ("b-1", "failed", "not_a_reply")),
+    Line("a body that is a list", answer(200, [1]), ("b-1", "failed", "not_a_reply")),
+    Line("no choices", answer(200, {"choices": []}), ("b-1", "failed", "not_a_reply")),
+    Line("an error in a 200", answer(200, {"error": {"code": 502, "message": "no"}}), ("b-1", "retry", "server")),
     Line("neither response nor error", {"custom_id": "b-1"}, ("b-1", "retry", "malformed")),
     Line("no id", {"response": {"status_code": 200, "body": REPLY}}, ("", "retry", "malformed")),
     Line("an id that is a number", {**answer(200, REPLY), "custom_id": 7}, ("", "retry", "malformed")),
@@ -325,7 +328,7 @@ STANDINGS = (
     Stands(
         "counts written as text",
         {"status": "in_progress", "request_counts": {"total": "4", "completed": "2", "failed": "1"}},
-        Standing("running", "in_progress", 3, 4),
+        Standing("running", "in_progress", 3, 4, failed=1),
     ),
     Stands(
         "completed, all in error",
@@ -376,7 +379,7 @@ def test_a_creation_without_an_id_may_have_happened(said: Any, tmp_path: Path) -
     """An answer that names no batch is no refusal: whether it exists is to be found out."""
     made = draft("openai", tmp_path)
     with pytest.raises(TransientError):
-        asyncio.run(Told(said)(lambda http, owner: OPENAI.submit(http, owner, made)))
+        asyncio.run(Told(said)(lambda http, owner: submit(OPENAI, http, owner, made)))
 
 
 def test_every_family_member_is_in_the_table() -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from aiohttp import web
 
-from runner.cli.main import conf_dir, main
+from runner.cli.main import main
 from runner.cli.verbs import models
+from runner.config.compose import conf_dir
 from runner.providers.listing import Found, check, source_of
 from runner.records import Model
 

@@ -23,7 +23,7 @@ from runner.reporting.find_run import find
 from runner.reporting.html import palette
 from runner.reporting.html.gather import MAX_TRIALS
 from runner.reporting.html.page import SCRIPTS, json_in_html
-from runner.reporting.stats import Interval, Undefined
+from runner.reporting.stats import Interval, Number, Undefined
 from runner.results import manifest
 from runner.results.files import read_rows
 
@@ -133,18 +133,19 @@ def test_it_says_what_was_asked(page: Page) -> None:
 
 
 def test_the_heat_map_holds_the_means(folder: Path, page: Page) -> None:
-    """Every model, persona and question has its mean and sd, as computed here from the rows one by one."""
+    """Every model, persona and question has its mean, each text alike, and sd, computed here from the rows."""
     tips = [attributes["data-tip"] or "" for _, attributes in page.elements if "data-tip" in attributes]
-    rows = [row for row in rows_of(folder) if row.outcome == "scored"]
+    rows = rows_of(folder)
     for model in runs.MODELS:
         for persona in runs.PERSONAS:
             for question in runs.QUESTIONS:
-                scores = [
-                    row.scores[question.name] or 0.0
-                    for row in rows
-                    if (row.model, row.persona) == (model.name, persona.name)
-                ]
-                mean, sd = f"mean {fmean(scores):.1f} ", f"sd {stdev(scores):.1f} "
+                by_text: dict[str, list[float]] = {}
+                for row in rows:
+                    score = row.scores[question.name]
+                    if (row.model, row.persona) == (model.name, persona.name) and score is not None:
+                        by_text.setdefault(row.text, []).append(score)
+                scores = [score for text in by_text.values() for score in text]
+                mean, sd = f"mean {fmean(map(fmean, by_text.values())):.1f} ", f"sd {stdev(scores):.1f} "
                 n = f"{len(scores)} of 9 trials scored"
                 assert any(tip.startswith(mean) and sd in tip and tip.endswith(n) for tip in tips)
 
@@ -504,16 +505,20 @@ def test_a_score_has_its_place_on_the_ramp(value: float, step: int) -> None:
     assert palette.step(value, 0, 100) == step
 
 
+def _over(low: Number, high: Number) -> Interval:
+    return Interval(low, high, "texts", 3, 1.0, 2.0)
+
+
 WIDE, NARROW = Question("q", "q", ""), Question("q", "q", "", 0, 1)
 SHOWN: tuple[tuple[str, str], ...] = (
     (formatting.score(61.25, WIDE), "61.2"),
     (formatting.score(0.126, NARROW), "0.13"),
     (formatting.score(Undefined("nothing was scored"), WIDE), "–"),
-    (formatting.span(Interval(4.4, 15.6, "texts"), WIDE), "4 to 16"),
-    (formatting.span(Interval(0.44, 0.56, "texts"), NARROW), "0.4 to 0.6"),
-    (formatting.span(Interval(Undefined("x"), Undefined("x"), "texts"), WIDE), ""),
-    (formatting.span(Interval(-0.3, 15.6, "texts"), WIDE), "0 to 16"),
-    (formatting.difference_span(Interval(-0.34, 1.5, "texts"), WIDE), "−0.3 to 1.5"),
+    (formatting.span(_over(4.4, 15.6), WIDE), "4 to 16"),
+    (formatting.span(_over(0.44, 0.56), NARROW), "0.4 to 0.6"),
+    (formatting.span(_over(Undefined("x"), Undefined("x")), WIDE), ""),
+    (formatting.span(_over(-0.3, 15.6), WIDE), "0 to 16"),
+    (formatting.difference_span(_over(-0.34, 1.5), WIDE), "−0.3 to 1.5"),
     (formatting.difference(-3.21, WIDE), "−3.2"),
     (formatting.difference(-0.01, WIDE), "+0.0"),
     (formatting.p_value(0.00001), "< .0001"),

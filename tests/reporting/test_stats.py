@@ -66,27 +66,34 @@ def _summary(found: stats.Statistics, axis: str, level: str) -> stats.Summary:
 
 
 def test_summaries_are_those_of_the_statistics_module() -> None:
-    """n, mean, sd and median of every model are what Python's own statistics module gives for its scores."""
+    """n, sd and median are what the statistics module gives for a model's scores, and its mean is its texts'."""
     rows = _study()
     found = stats.describe(rows)
     for model in ("m0", "m1", "m2", "m3"):
         scores = [row.scores["joy"] for row in rows if row.model == model and row.scores["joy"] is not None]
         summary = _summary(found, "model", model)
         numbers = [known(number) for number in (summary.mean, summary.sd, summary.median)]
-        expected = [function(scores) for function in (statistics.mean, statistics.stdev, statistics.median)]
+        texts = [[s for row in rows if (row.model, row.text) == (model, t) and (s := row.scores["joy"]) is not None]
+                 for t in ("t0", "t1", "t2")]  # fmt: skip
+        mean = statistics.mean(map(statistics.mean, texts))
+        expected = [mean, statistics.stdev(scores), statistics.median(scores)]
         assert summary.n == len(scores)
         assert numbers == pytest.approx(expected, rel=1e-12)
 
 
 def test_missing_is_never_a_score() -> None:
-    """A failed trial, an unscorable one and what could be read of it change counts, shares and reasons only."""
-    partly = _row(99.0, outcome="unscorable", problem=Problem("missing_question", "no fear"), repetition=2)
+    """A failed trial changes counts, shares and reasons only; what was read of an unscorable reply is a score."""
+    scores = {"joy": 99.0, "fear": None}
+    partly = _row(scores=scores, outcome="unscorable", problem=Problem("missing_question", "no fear"), repetition=2)
     failed = _row(None, outcome="failed", problem=Problem("timeout", "no reply"), repetition=3)
-    summary = _summary(stats.describe([_row(40.0), _row(60.0, text="sea"), partly, failed]), "all", "all")
-    assert (summary.trials, summary.n, summary.unscorable, summary.failed) == (4, 2, 1, 1)
+    found = stats.describe([_row(41.0), _row(60.0, text="sea"), partly, failed])
+    summary = _summary(found, "all", "all")
+    assert (summary.trials, summary.n, summary.texts, summary.unscorable, summary.failed) == (4, 3, 2, 1, 1)
     assert summary.unscorable_share == pytest.approx(1 / 3)
     assert summary.reasons == {"missing_question": 1, "timeout": 1}
-    assert summary.mean == 50.0
+    assert summary.mean == (70.0 + 60.0) / 2
+    (fear,) = (one for one in found.summaries if (one.axis, one.question) == ("all", "fear"))
+    assert (fear.n, fear.mean) == (0, Undefined("nothing was scored"))
 
 
 def test_cells_of_two_jobs_stay_apart() -> None:
@@ -106,56 +113,68 @@ def test_an_answer_that_jobs_share_is_one_observation() -> None:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Scores by text, and how they ought to be resampled."""
+class Known:
+    """Scores by text, and the texts' values that an interval ought to be over; () where it is over repetitions."""
 
     name: str
     scores: Sequence[Sequence[float]]
-    drawn: str
+    scope: str
+    units: int
 
 
-DRAWN = (
-    Drawn("texts repeat", [[10, 20, 30], [60, 70], [40, 45, 50, 55], [80], [20, 35]], "texts"),
-    Drawn("each text once", [[value] for value in (10.0, 20, 25, 30, 45, 60, 80, 85)], "texts"),
-    Drawn("one text", [[10.0, 20, 25, 30, 45, 60, 80, 85]], "trials"),
+KNOWN = (
+    Known("texts repeat", [[10, 20, 30], [60, 70], [40, 45, 50, 55], [80], [20, 35]], "texts", 5),
+    Known("each text once", [[value] for value in (10.0, 20, 25, 30, 45, 60, 80, 85)], "texts", 8),
+    Known("two texts", [[28.0, 32], [70, 70]], "texts", 2),
+    Known("one text", [[10.0, 20, 25, 30, 45, 60, 80, 85]], "fixed", 8),
 )
 
 
-@pytest.mark.parametrize("case", DRAWN, ids=lambda case: case.name)
-def test_intervals_are_those_of_scipy(case: Drawn) -> None:
-    """The interval of a mean is, but for the luck of the draw, scipy's percentile bootstrap of sums over counts."""
+@pytest.mark.parametrize("case", KNOWN, ids=lambda case: case.name)
+def test_intervals_are_those_of_scipy(case: Known) -> None:
+    """The interval of a mean is scipy's Student t over the texts' means; of one text, over its repetitions."""
     rows = [
-        _row(score, text=f"t{text}", repetition=place)
+        _row(float(score), text=f"t{text}", repetition=place)
         for text, scores in enumerate(case.scores)
         for place, score in enumerate(scores)
     ]
     interval = _summary(stats.describe(rows), "all", "all").interval
-    clusters = case.scores if case.drawn == "texts" else [[score] for score in case.scores[0]]
-    expected = scipy.stats.bootstrap(
-        ([sum(scores) for scores in clusters], [len(scores) for scores in clusters]),
-        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
-        paired=True, vectorized=True, method="percentile", n_resamples=20_000, rng=np.random.default_rng(5),
-    ).confidence_interval  # fmt: skip
-    assert interval.drawn == case.drawn
-    assert [known(interval.low), known(interval.high)] == pytest.approx([expected.low, expected.high], abs=1.5)
+    units = [statistics.mean(scores) for scores in case.scores] if case.scope == "texts" else list(case.scores[0])
+    expected = scipy.stats.ttest_1samp(units, 0.0).confidence_interval(0.95)
+    assert (interval.scope, interval.units, interval.df) == (case.scope, case.units, case.units - 1)
+    assert [known(interval.low), known(interval.high)] == pytest.approx([expected.low, expected.high])
 
 
-def test_two_texts_bound_their_interval() -> None:
-    """With two texts drawn whole, a quarter of all resamples holds one text only, so its mean is the bound."""
-    rows = [_row(score, text=text, repetition=place) for text, score in (("a", 30.0), ("b", 70.0)) for place in (1, 2)]
-    interval = _summary(stats.describe(rows), "all", "all").interval
-    assert (interval.low, interval.high) == (30.0, 70.0)
+def test_repetitions_are_no_evidence_about_texts() -> None:
+    """Each trial ten times over changes no interval, p, or effect that is over texts."""
+    rows = _study(missing=0)
+    often = [replace(row, repetition=row.repetition + 10 * more) for row in rows for more in range(10)]
+    once, ten = stats.describe(rows), stats.describe(often)
+    for first, second in zip(once.differences["model"], ten.differences["model"], strict=True):
+        assert second.interval.scope == "texts"
+        numbers = [known(each) for each in (first.p, first.effect, first.interval.low, first.interval.high)]
+        assert [known(each) for each in (second.p, second.effect, second.interval.low, second.interval.high)] == (
+            pytest.approx(numbers)
+        )
 
 
-def test_very_many_texts_have_the_interval_of_large_numbers() -> None:
-    """Where texts are dealt into blocks, the interval is still the mean and 1.96 standard errors on either side."""
-    scores = np.random.default_rng(3).normal(50, 10, 5_000)
-    interval = _summary(
-        stats.describe([_row(float(s), text=f"t{i}") for i, s in enumerate(scores)]), "all", "all"
-    ).interval
-    error = scores.std(ddof=1) / np.sqrt(len(scores))
-    expected = [scores.mean() - 1.96 * error, scores.mean() + 1.96 * error]
-    assert [known(interval.low), known(interval.high)] == pytest.approx(expected, abs=0.15 * error * 2)
+def test_intervals_stay_within_the_scale() -> None:
+    """No interval of a mean or a difference goes beyond what may be given."""
+    rows = [_row(score, text=text, model=model) for model, scores in (("a", (99.0, 70)), ("b", (1.0, 40)))
+            for text, score in zip("xy", scores, strict=True)]  # fmt: skip
+    found = stats.describe(rows, stats.Asked(scales={"joy": (0.0, 100.0)}))
+    high = _summary(found, "model", "a").interval
+    (difference,) = found.differences["model"]
+    assert high.high == 100.0
+    assert difference.interval.high == 100.0
+
+
+def test_nothing_depends_on_the_numbers_of_repetitions() -> None:
+    """Renumbering repetitions, or one that is missing on one side, moves neither difference nor p."""
+    rows = _study(missing=0)
+    turned = [replace(row, repetition=5 - row.repetition) if row.model == "m1" else row for row in rows]
+    before, after = (stats.describe(each).differences["model"] for each in (rows, turned))
+    assert [(one.pairs, known(one.p)) for one in before] == [(one.pairs, known(one.p)) for one in after]
 
 
 def test_the_same_rows_give_the_same_numbers() -> None:
@@ -181,7 +200,8 @@ def test_a_paired_difference_is_that_of_scipy() -> None:
     expected = scipy.stats.ttest_rel(left, right)
     gaps = np.subtract(left, right)
     assert found.pairs == 6
-    assert found.on == ("text", "persona", "repetition")
+    assert found.on == ("persona", "text")
+    assert found.texts == 6
     numbers = [known(number) for number in (found.difference, found.effect, found.t, found.p)]
     assert numbers == pytest.approx([gaps.mean(), gaps.mean() / gaps.std(ddof=1), expected.statistic, expected.pvalue])
     assert found.p_holm == found.p
@@ -232,7 +252,7 @@ def test_an_unknown_column_is_refused() -> None:
 
 
 def test_holm_is_holm() -> None:
-    """Corrected values are those of Holm's step-down rule, over all pairs of models together."""
+    """Corrected values are those of Holm's step-down rule, over a question's pairs of models."""
     found = stats.describe(_study()).differences["model"]
     raw = [known(one.p) or 0.0 for one in found]
     expected, highest = [0.0] * len(raw), 0.0
@@ -410,12 +430,12 @@ CASES = (
     Case(
         "a temperature for each persona",
         [_row(persona=p, sent={"temperature": t}, text=f"t{n}") for n in range(3) for p, t in (("a", 1), ("b", 0))],
-        "no scored trial has a partner at another temperature",
+        "no scored cell has a partner at another temperature",
     ),
     Case("many personas", [_row(persona=f"p{n}") for n in range(41)], "there are 41 personas, and at most 40"),
     Case("the same difference", _grid(lambda t, r: t + 2.0 * r) + _grid(lambda t, r: t + 2.0 * r + 5, model="b"),
          "all differences are the same"),
-    Case("one pair", [_row(1.0), _row(2.0, model="b")], "there is one pair only"),
+    Case("one pair", [_row(1.0), _row(2.0, model="b")], "there is one text only, and no cell of it was asked twice"),
     Case("models share no unit", [_row(1.0), _row(2.0, text="b", model="b")], "no unit was scored by two models"),
 )  # fmt: skip
 
@@ -441,7 +461,7 @@ def test_two_sides_without_anything_in_common() -> None:
 
 
 def test_sides_that_share_no_value_at_all() -> None:
-    """Where not one of text, persona, model and repetition has a value in common, nothing is paired."""
+    """Where not one of text, persona and model has a value in common, nothing is paired."""
     (found,) = stats.paired([_row(1.0, text="a")], [_row(2.0, text="b", persona="x", model="y", repetition=2)])
     assert (found.pairs, found.on) == (0, ())
     assert isinstance(found.p_holm, Undefined)

@@ -129,33 +129,34 @@ def test_coverage_and_valid_rows(described: Described) -> None:
     for question in QUESTIONS:
         whole = described.of("summaries", axis="all", question=question)
         missing = len(table) - len(valid)
-        assert (whole["n"], whole["unscorable"], whole["failed"]) == (len(valid), missing, 0)
+        read = int(table[QUESTIONS[question]].notna().sum())
+        assert (whole["n"], whole["unscorable"], whole["failed"]) == (read, missing, 0)
         assert sum(whole["reasons"].values()) == missing
         assert whole["unscorable_share"] == pytest.approx(missing / len(table), rel=EXACT)
 
 
 @pytest.mark.parametrize(("axis", "column"), [("text", "text"), ("model", "model"), ("vendor", "developer")])
 def test_means(axis: str, column: str, described: Described) -> None:
-    """Mean, deviation and median of every text, model and vendor are those of numpy, in the JSON and in the tables."""
+    """Mean, deviation and median of every text, model and vendor are those of numpy, its texts alike."""
     for question, name in QUESTIONS.items():
-        for level, group in described.valid.groupby(column)[name]:
-            one, scores = described.of("summaries", axis=axis, level=level, question=question), group.to_numpy()
-            expected = [scores.mean(), scores.std(ddof=1) if len(scores) > 1 else None, np.median(scores)]
+        for level, group in described.table.dropna(subset=[name]).groupby(column):
+            one, scores = described.of("summaries", axis=axis, level=level, question=question), group[name].to_numpy()
+            mean = group.groupby("text")[name].mean().mean()
+            expected = [mean, scores.std(ddof=1) if len(scores) > 1 else None, np.median(scores)]
             numbers = [one["mean"], one["sd"], one["median"]]
             assert numbers == [pytest.approx(number, rel=1e-12) for number in expected]
             assert f"{expected[0]:.2f}" in described.tables
 
 
-def test_intervals_are_drawn_by_text(described: Described) -> None:
-    """An interval is that of whole texts drawn with replacement, as far as the luck of the draw allows."""
-    random = np.random.default_rng(1)
+def test_intervals_are_over_texts(described: Described) -> None:
+    """An interval is Student's t over the means of the texts, within the scale."""
     for question, name in QUESTIONS.items():
-        groups = [group.to_numpy() for _, group in described.valid.groupby("text")[name]]
-        drawn = random.integers(0, len(groups), (20_000, len(groups)))
-        sums, sizes = (np.array([function(group) for group in groups])[drawn].sum(axis=1) for function in (np.sum, len))
+        means = described.table.groupby("text")[name].mean()
+        expected = scipy.stats.ttest_1samp(means, 0.0).confidence_interval(0.95)
         interval = described.of("summaries", axis="all", question=question)["interval"]
-        assert interval["drawn"] == "texts"
-        assert [interval["low"], interval["high"]] == pytest.approx(np.quantile(sums / sizes, [0.025, 0.975]), abs=0.5)
+        assert (interval["scope"], interval["units"], interval["df"]) == ("texts", 3, 2)
+        within = [max(0.0, expected.low), min(100.0, expected.high)]
+        assert [interval["low"], interval["high"]] == pytest.approx(within)
 
 
 # ---- analyses of variance --------------------------------------------------------------------------------------------
@@ -235,26 +236,27 @@ def test_the_published_figures(described: Described) -> None:
 
 
 def test_pairs_of_personas(described: Described) -> None:
-    """Differences, effects and p are those of scipy's paired t-test on a pivoted table, with Holm's rule."""
-    index = ["text", "model", "trial"]
-    raw, found = [], []
+    """Differences, effects and p are those of scipy's t-test on the texts' mean differences, Holm's rule a question."""
     for question, name in QUESTIONS.items():
-        wide = described.valid.pivot_table(index=index, columns="persona", values=name)
+        raw, found = [], []
+        cells = described.table.pivot_table(index=["text", "model"], columns="persona", values=name)
         for left, right in combinations(described.table["persona"].unique(), 2):
-            pairs = wide[[left, right]].dropna()
-            gaps = (pairs[left] - pairs[right]).to_numpy()
-            tested = scipy.stats.ttest_rel(pairs[left], pairs[right])
+            gaps = (cells[left] - cells[right]).dropna()
+            texts = gaps.groupby("text").mean()
+            tested = scipy.stats.ttest_1samp(texts, 0.0)
+            bounds = tested.confidence_interval(0.95)
             one = next(
                 each for each in described.numbers["differences"]["persona"]
                 if (each["question"], each["left"], each["right"]) == (question, left, right)
             )  # fmt: skip
-            expected = [gaps.mean(), gaps.mean() / gaps.std(ddof=1), tested.statistic, tested.pvalue]
-            numbers = [one["difference"], one["effect"], one["t"], one["p"]]
-            assert one["pairs"] == len(pairs)
+            expected = [texts.mean(), texts.mean() / texts.std(ddof=1), tested.statistic, tested.pvalue, *bounds]
+            ends = [one["interval"]["low"], one["interval"]["high"]]
+            numbers = [one["difference"], one["effect"], one["t"], one["p"], *ends]
+            assert (one["pairs"], one["texts"]) == (len(gaps), len(texts))
             assert numbers == pytest.approx(expected, rel=EXACT, abs=1e-300)
             raw.append(float(tested.pvalue))
             found.append(one["p_holm"])
-    assert found == pytest.approx(holm(raw), rel=EXACT, abs=1e-300)
+        assert found == pytest.approx(holm(raw), rel=EXACT, abs=1e-300)
 
 
 def holm(raw: list[float]) -> list[float]:
@@ -278,7 +280,7 @@ def alpha(units: list[NDArray[np.float64]]) -> float:
 def test_agreement(described: Described) -> None:
     """Alpha, within repetitions and between models, is that of its definition; ICC(1) that of the mean squares."""
     for question, name in QUESTIONS.items():
-        cells = described.valid.groupby(["model", "persona", "text"])[name]
+        cells = described.table.dropna(subset=[name]).groupby(["model", "persona", "text"])[name]
         units = [group.to_numpy() for _, group in cells]
         means = [group.to_numpy() for _, group in cells.mean().groupby(["persona", "text"])]
         for among, expected in (("repetitions", alpha(units)), ("models", alpha(means))):

@@ -27,6 +27,7 @@ from runner.records import (
     PromptTemplate,
     Row,
     Sampling,
+    Stated,
     Tracking,
 )
 from runner.results import manifest
@@ -56,12 +57,17 @@ def test_a_runs_files_are_the_golden_ones(tmp_path: Path) -> None:
     assert _tree(_write(tmp_path, SCORED, UNSCORABLE, FAILED)) == _tree(GOLDEN)
 
 
+CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)})
+
+
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order."""
-    assert list(json.loads(row_to_json(SCORED))) == [field.name for field in fields(Row)]
+    """A line's keys are records.Row's fields in their order; `stated` is there only where a score was converted."""
+    names = [field.name for field in fields(Row)]
+    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name != "stated"]
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(names)
 
 
-@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED], ids=lambda row: row.outcome)
+@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED], ids=lambda row: row.outcome)
 def test_a_row_round_trips(row: Row) -> None:
     """A row written and read again is the same row."""
     assert row_from_json(row_to_json(row)) == row

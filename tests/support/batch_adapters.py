@@ -54,6 +54,11 @@ def body(name: str, number: int = 0, **more: Any) -> dict[str, Any]:
             return chat_body(PLACES[name].model, number, **more)
 
 
+async def submit(api: BatchApi, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
+    """Upload a draft and create its batch."""
+    return await api.create(http, account, draft, await api.upload(http, account, draft))
+
+
 @dataclass(frozen=True)
 class Subject:
     """One adapter with an account on a server, and a place for files."""

@@ -109,6 +109,9 @@ class Watcher:
     def batch(self, entry: BatchRecord) -> None:
         """Nothing is remembered of it."""
 
+    def notice(self, line: str) -> None:
+        """Nothing is remembered of it."""
+
     def sent(self, trial: Trial) -> None:
         """An attempt leaves."""
         self.sent_keys.append(trial.key)
@@ -201,6 +204,8 @@ class FakeApi:
     on_submit: Callable[[FakeBatch], Exception | None] = lambda _batch: None
     """Raised in place of the answer. The batch is taken where `takes` says so."""
     takes: Callable[[Exception], bool] = lambda _error: False
+    on_upload: Callable[[Draft], Exception | None] = lambda _draft: None
+    """Raised in place of an answer to an upload."""
     stands: Callable[[FakeBatch], Standing] = lambda batch: Standing(
         "ended", "done", len(batch.lines), len(batch.lines)
     )
@@ -208,13 +213,32 @@ class FakeApi:
     finds: bool = True
     batches: list[FakeBatch] = field(default_factory=list)
     submits: int = 0
+    discarded: list[str] = field(default_factory=list)
+    """Files that were uploaded for batches that do not exist."""
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:
         """The id and the body."""
         del model
         return json.dumps({"id": item_id, "body": json.loads(body)}).encode()
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """One file a batch."""
+        del http, account
+        if (error := self.on_upload(draft)) is not None:
+            raise error
+        return (f"file-{draft.id}",)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Nothing that is not known already."""
+        del http, account, draft
+        return ()
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """Remember what was deleted."""
+        del http, account
+        self.discarded += files
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
         """Take the batch, or not, as the test says."""
         del http, account
         self.submits += 1
@@ -226,7 +250,7 @@ class FakeApi:
             self.batches.append(batch)
         if error is not None:
             raise error
-        return Sent(batch.id)
+        return Sent(batch.id, files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By our id, unless the test says that the list lags."""

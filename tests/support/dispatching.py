@@ -66,6 +66,9 @@ class Watching:
     def batch(self, entry: object) -> None:
         """There are no batches here."""
 
+    def notice(self, line: str) -> None:
+        """Nobody reads it."""
+
     def answered(self, trial: Trial, answer: Answer) -> None:
         """Kept already."""
 

@@ -21,7 +21,7 @@ from runner.ledger.batch_records import WAITING
 from runner.ledger.claims import renewing
 from runner.records import Batch
 from runner.reporting import find_run
-from runner.reporting.formatting import NONE, age
+from runner.reporting.formatting import NONE, age, many
 from runner.reporting.terminal import empty_table
 from runner.results import manifest
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from runner.dispatch.batch.control import BatchView
+    from runner.ledger.batch_records import BatchRecord
 
 EXIT_DETACHED = 5
 LEDGER = "sqlite:///outputs/ledger.db"
@@ -110,7 +111,7 @@ def cancel(url: str, folder: Path | None) -> int:
 
 
 def _load(folder: Path) -> dict[str, Any]:
-    return manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    return manifest.open_run(folder).facts
 
 
 def _of(folder: Path | None) -> control.RunFilter | None:
@@ -148,12 +149,15 @@ def _show(seen: Sequence[BatchView], url: str, folder: Path | None) -> int:
         say("no batches")
         return 0
     console().print(render_batches(seen))
-    running = [one for one in seen if one.entry.state in WAITING]
-    if running:
-        elsewhere = "" if url == LEDGER else f" --ledger {shlex.quote(url)}"
-        where = f" {quoted(folder)}" if folder is not None else elsewhere
-        say(f"{len(running)} still run. Fetch what has ended: runner collect{where}")
-    return EXIT_DETACHED if running else 0
+    waiting = [one for one in seen if one.entry.state in WAITING]
+    unknown = sum(one.entry.standing is not None and one.entry.standing.unknown for one in waiting)
+    elsewhere = "" if url == LEDGER else f" --ledger {shlex.quote(url)}"
+    where = f" {quoted(folder)}" if folder is not None else elsewhere
+    if unknown:
+        say(f"{many(unknown, 'batch is', 'batches are')} not known to the provider. Look again: runner collect{where}")
+    if len(waiting) > unknown:
+        say(f"{len(waiting) - unknown} still run. Fetch what has ended: runner collect{where}")
+    return EXIT_DETACHED if waiting else 0
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------
@@ -188,6 +192,15 @@ def _named(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
+def _done(entry: BatchRecord) -> str:
+    """Items that have ended, of all, and those of them that failed: as the provider counts."""
+    standing = entry.standing
+    if standing is None:
+        return f"{NONE}/{entry.count}"
+    wrong = f", {standing.failed} failed" if standing.failed else ""
+    return f"{standing.done}/{standing.total or entry.count}{wrong}"
+
+
 def _row(one: BatchView, now: float) -> tuple[str, ...]:
     entry, standing = one.entry, one.entry.standing
     answered = one.endings.get("succeeded", 0)
@@ -196,7 +209,7 @@ def _row(one: BatchView, now: float) -> tuple[str, ...]:
         f"  {entry.id}",
         entry.model.name,
         standing.word if is_running and standing else entry.state,
-        f"{standing.done if standing else NONE}/{entry.count}",
+        _done(entry),
         str(answered),
         str(sum(one.endings.values()) - answered),
         age(now - entry.created),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -18,18 +17,17 @@ from runner.reporting.terminal import empty_table
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rich.console import Group
     from rich.table import Table
 
-    from runner.cli.arguments import Loudness
     from runner.cli.main import Compose
     from runner.errors import RunnerError
     from runner.plan.estimate import Estimate, Line
-    from runner.plan.job import Job, TrialPlan
+    from runner.plan.job import Job
+    from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
-
-SQLITE = "sqlite:///"
 
 
 def options_plan(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +64,11 @@ class Planner:
         self.errors: list[tuple[int, RunnerError]] = []
 
     @property
+    def has_begun(self) -> bool:
+        """Never: nothing is asked or written."""
+        return False
+
+    @property
     def has_results(self) -> bool:
         """Whether there is anything to show."""
         return bool(self.jobs)
@@ -83,26 +86,20 @@ class Planner:
 
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table, or the requests; 2 where a job could not be planned."""
-        from runner.plan.job import TrialPlan
-
-        plans = [TrialPlan(job.experiment) for job in self.jobs]
         if self.trial is None:
-            self._estimate(plans)
+            self._estimate()
         else:
-            show(plans, self.trial)
+            from runner.plan.job import TrialPlan
+
+            show([TrialPlan(job.experiment) for job in self.jobs], self.trial)
         for index, error in self.errors:
             say(f"job {index} cannot be planned: {error}")
         return ConfigError.exit_status if self.errors else 0
 
-    def _estimate(self, plans: Sequence[TrialPlan]) -> None:
-        from runner.ledger.answers import open_ledger
+    def _estimate(self) -> None:
+        from runner import pipeline
 
-        url = self.jobs[0].experiment.ledger_url
-        if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-            found = estimate.estimate(plans, lambda _: set())  # looking must not make a ledger
-        else:
-            with open_ledger(url) as ledger:
-                found = estimate.estimate(plans, ledger.lookup, ledger.batches.open_keys())
+        found = pipeline.estimate_of([job.experiment for job in self.jobs])
         console().print(render_estimate(found))
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from runner.cli.arguments import Loudness
     from runner.cli.main import Compose
     from runner.errors import RunnerError
     from runner.plan.job import Job
     from runner.records import Experiment, Model
+    from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
 
 KEY = "RUNNER_REHEARSAL_KEY"
@@ -91,6 +91,11 @@ class Rehearsal:
         self._simulator = SimulatorThread(load_plan(plan))
         self._simulator.__enter__()
         os.environ[KEY] = "rehearsal"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything may have been asked or written."""
+        return self._session.has_begun
 
     @property
     def has_results(self) -> bool:

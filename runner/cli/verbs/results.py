@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,19 @@ from runner.cli.verbs import options
 from runner.errors import ConfigError, TrackingError
 from runner.reporting import html, stats
 from runner.reporting.formatting import many, percent
+from runner.reporting.stats.of_run import describe_jobs
 from runner.reporting.terminal import empty_table
 from runner.reporting.tracking import log_run
-from runner.results import files, manifest, study, summary
+from runner.results import manifest, served, study, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
-    from runner.records import Tracking
+    from runner.records import Json, Tracking
     from runner.results.study import VendorCheck
 
 IMPORTED = Path("outputs/imported")
@@ -84,7 +84,7 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
     if not any((path / "results.jsonl").is_file() for path in jobs):
         advice = manifest.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
         raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
-    found = stats.describe(chain.from_iterable(files.read_rows(path / "results.jsonl") for path in jobs))
+    found = describe_jobs(jobs)
     if as_json:
         sys.stdout.write(stats.to_json(found) + "\n")
         return 0
@@ -93,13 +93,15 @@ def show_statistics(folder: Path, *, as_json: bool) -> int:
     if found.shared:
         said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
         say(said)
-    _say_unfinished(folder)
+    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
+    for line in served.told(served.from_json(run.get("served", ()))):
+        say(line)
+    _say_unfinished(run)
     return 0
 
 
-def _say_unfinished(folder: Path) -> None:
+def _say_unfinished(run: Mapping[str, Json]) -> None:
     """Statistics of a run that was stopped, or whose batches still run, are not its last."""
-    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
     if run["status"] not in ("FINISHED", "FAILED"):
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from runner import process
 from runner.cli.verbs import options
 from runner.errors import TrackingError
 
@@ -66,10 +67,10 @@ def run_ui(words: argparse.Namespace, conf: Path) -> int:
     if uri.startswith(("http://", "https://")):
         sys.stdout.write(f"{uri}\n")
         return 0
-    environment = {**os.environ, **QUIET_SERVER}
+    environment = {**os.environ, **QUIET_SERVER, **process.SAFE_PATH}
     options.check_port(words.host, words.port, "ui")
     place = ["--backend-store-uri", uri, "--host", words.host, "--port", str(words.port)]
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", *place]
+    command = process.python("mlflow", "ui", "--workers", "1", *place)
     sys.stdout.write(f"MLflow on http://{words.host}:{words.port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     return subprocess.call(command, env=environment)  # noqa: S603  its own interpreter

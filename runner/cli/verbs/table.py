@@ -56,6 +56,11 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
+LIKE_A_RUN = """Takes what a run takes: OVERRIDES such as 'persona=[poet,robot]', whose groups
+runner --help lists; -m for a sweep, --config-dir FOLDER, -q, -v. Options stand
+anywhere."""
+
+
 class Parser(argparse.ArgumentParser):
     """Reads a verb's words. What is wrong with them is a ConfigError with the command that was meant."""
 
@@ -105,10 +110,11 @@ def parser_of(name: str) -> Parser:
     """What reads a verb's own options, and prints its page of help."""
     verb = VERBS[name]
     usage = f"runner {name} [options] [OVERRIDES]" if verb.composes else None
+    further = f"\n\n{LIKE_A_RUN}" if verb.composes else ""
     parser = Parser(
         prog=f"runner {name}",
         usage=usage,
-        description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+        description=f"{verb.summary[0].upper()}{verb.summary[1:]}.{further}",
         epilog=f"example: runner {verb.example}",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from runner.config.sources.encoding import decoded
@@ -30,10 +31,14 @@ def text_files(path: str | Path, *, limit: int | None, where: str) -> list[Path]
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ConfigError(f"there is no folder '{path}'", where=where, key="path", advice=f"ls {path.parent}")
+        raise ConfigError(
+            f"there is no folder '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
+        )
     files = sorted((file for file in path.iterdir() if file.suffix.lower() == ".txt" and file.is_file()), key=_by_name)
     if not files:
-        raise ConfigError(f"the folder '{path}' holds no .txt file", where=where, key="path", advice=f"ls {path}")
+        raise ConfigError(
+            f"the folder '{path}' holds no .txt file", where=where, key="path", advice=f"ls {shlex.quote(str(path))}"
+        )
     return files[:limit]
 
 

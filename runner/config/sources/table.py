@@ -1,8 +1,10 @@
-"""Tables of texts or personas: csv (UTF-8, first row names the columns), jsonl (an object a line), parquet.
+"""Tables of texts or personas: csv and tsv (UTF-8, first row names the columns), jsonl (an object a line), parquet.
 
 `columns` maps our field to their column. REQUIRED fields must be in the table (a name may be switched off: "" or null
 numbers the rows). Of the others, one that is mapped to its own name may be absent, unless a column is named so nearly
-alike that a slip of the pen is likelier. Row numbers in messages count the rows of data from 1.
+alike that a slip of the pen is likelier. Columns that no field is mapped to do not matter, whatever they are called.
+null and NaN are empty cells. Rows of nothing but empty cells at the end of a csv are passed over, as blank lines are.
+Row numbers in messages count the rows of data from 1.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import json
 import re
 import shlex
 from difflib import get_close_matches
+from functools import partial
 from io import StringIO
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -24,7 +28,7 @@ from runner.records import Persona, Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-EXTENSIONS = (".csv", ".jsonl", ".parquet")
+EXTENSIONS = (".csv", ".tsv", ".jsonl", ".parquet")
 TEXT_FIELDS = ("name", "content", "title", "author", "language", "temperature_shift")
 PERSONA_FIELDS = ("name", "description", "temperature")
 REQUIRED = ("name", "content", "description")
@@ -45,14 +49,22 @@ class Table(NamedTuple):
 
 
 def texts_from_table(
-    path: str | Path, columns: Mapping[str, str | None], *, limit: int | None, where: str
+    path: str | Path,
+    columns: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    where: str,
+    delimiter: str | None = None,
+    skip_empty: bool = False,
 ) -> tuple[Text, ...]:
     """A text for each row. ConfigError for a missing column, an empty content, an empty or repeated name, a bad shift.
 
     An empty cell of the other fields is "" (0 for temperature_shift). `where` is the config file that named the table.
+    `delimiter` parts the cells of a csv: a character, or tab; None: a comma, in a .tsv a tab. `skip_empty` leaves
+    rows without content out. `limit` takes the first so many of the rest.
     """
     texts = []
-    for cells in _rows(Path(path), columns, TEXT_FIELDS, limit, where):
+    for cells in _rows(Path(path), columns, TEXT_FIELDS, Reading(limit, where, delimiter, skip_empty)):
         shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
         content = cells.filled("content")
         rest = {field: cells.string(field) for field in ("title", "author", "language")}
@@ -61,13 +73,28 @@ def texts_from_table(
 
 
 def personas_from_table(
-    path: str | Path, columns: Mapping[str, str | None], *, limit: int | None, where: str
+    path: str | Path,
+    columns: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    where: str,
+    delimiter: str | None = None,
+    skip_empty: bool = False,
 ) -> tuple[Persona, ...]:
     """A persona for each row, its description for every language. An empty temperature is None. Errors as for texts."""
     return tuple(
         Persona(cells.name, {"*": cells.filled("description")}, cells.number("temperature", 0, MAX_TEMPERATURE))
-        for cells in _rows(Path(path), columns, PERSONA_FIELDS, limit, where)
+        for cells in _rows(Path(path), columns, PERSONA_FIELDS, Reading(limit, where, delimiter, skip_empty))
     )
+
+
+class Reading(NamedTuple):
+    """How a table is read, and which config file says so; see texts_from_table."""
+
+    limit: int | None
+    where: str
+    delimiter: str | None
+    skip_empty: bool
 
 
 class Cells(NamedTuple):
@@ -81,7 +108,7 @@ class Cells(NamedTuple):
     def string(self, field: str) -> str:
         """A cell as text with plain line ends; "" where it is empty or absent."""
         value = self.cells.get(field)
-        if value is None:
+        if _is_missing(value):
             return ""
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             self.refuse(field, f"holds no text but {value!r}")
@@ -101,41 +128,53 @@ class Cells(NamedTuple):
     def number(self, field: str, low: float, high: float) -> float | None:
         """A number from low to high; None where the cell is empty or absent."""
         value = self.cells.get(field)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if _is_missing(value) or (isinstance(value, str) and not value.strip()):
             return None
         try:
-            number = float("nan") if isinstance(value, bool) else float(value)
+            number = float("nan") if isinstance(value, bool) or value is None else float(value)
         except (TypeError, ValueError):
             number = float("nan")
         if not low <= number <= high:
             self.refuse(field, f"must be a number from {low:g} to {high:g}; it is {value!r}")
         return number
 
-    def refuse(self, field: str, message: str) -> NoReturn:
+    def refuse(self, field: str, message: str, advice: str | None = None) -> NoReturn:
         """Name the file, the row and our field."""
-        raise ConfigError(f"row {self.number_of_row}: {field} {message}", where=str(self.file), key=field)
+        raise ConfigError(
+            f"row {self.number_of_row}: {field} {message}", where=str(self.file), key=field, advice=advice
+        )
 
 
-def _rows(
-    path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], limit: int | None, where: str
-) -> Iterator[Cells]:
-    """Each row's cells, named; the names are checked to be there and to differ."""
+def _is_missing(cell: Any) -> bool:
+    """Whether a cell is null, or the NaN that data frames write for it."""
+    return cell is None or (isinstance(cell, float) and isnan(cell))
+
+
+def _rows(path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], reading: Reading) -> Iterator[Cells]:
+    """Each row's cells, named; names are checked to be there and to differ. The second field is what must be filled."""
+    limit, where, _, skip_empty = reading
     check_limit(limit, where)
     path = path.expanduser()
-    table = _opened(path, where)
+    table = _opened(path, reading)
     if not path.stat().st_size:
         raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
     chosen = _chosen(columns, fields, table.names, path, where)
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
         cells = Cells({field: row.get(column) for field, column in chosen.items()}, f"row-{number}", path, number)
+        if skip_empty and not cells.string(fields[1]).strip():
+            continue
         if "name" in chosen:
             cells = cells._replace(name=cells.filled("name"))
         first = seen.setdefault(cells.name, number)
         if first != number:
-            cells.refuse("name", f"'{cells.name}' is taken by row {first}")
+            key = f"{where.removesuffix('.yaml').replace('/', '.')}.columns.name"
+            numbered = shlex.join(["runner", f'{key}=""'])
+            cells.refuse(
+                "name", f"'{cells.name}' is taken by row {first}; columns.name=\"\" numbers the rows", numbered
+            )
         yield cells
-        if number == limit:
+        if len(seen) == limit:
             return
     if not seen:
         raise ConfigError("holds no row", where=str(path))
@@ -150,6 +189,8 @@ def _chosen(
             raise ConfigError(f"is not a field: {nearest(field, fields)}", where=where, key=f"columns.{field}")
     wanted = {field: columns.get(field, field if field in REQUIRED else None) for field in fields}
     chosen = {field: column for field, column in wanted.items() if column and column in names}
+    if repeated := sorted(column for column in chosen.values() if names.count(column) > 1):
+        raise ConfigError(f"two columns are named '{repeated[0]}'", where=str(path))
     for field, column in wanted.items():
         if field in chosen or (not column and field not in REQUIRED[1:]):
             continue
@@ -159,7 +200,14 @@ def _chosen(
         message = f"'{path}' has no column '{column or ''}': {nearest(column or field, names)}"
         if len(names) == 1 and (apart := re.search("[;\t|]", names[0])):
             shown = "a tab" if apart[0] == "\t" else f"'{apart[0]}'"
-            message = f"'{path}' has one column, '{names[0]}': its cells are parted by {shown}; a csv's are by commas"
+            message = f"'{path}' has one column, '{names[0]}': its cells are parted by {shown}"
+            key = f"{where.removesuffix('.yaml').replace('/', '.')}.delimiter"
+            raise ConfigError(
+                message,
+                where=where,
+                key="delimiter",
+                advice=shlex.join(["runner", f'{key}="{apart[0]}"' if apart[0] != "\t" else f"{key}=tab"]),
+            )
         raise ConfigError(message, where=where, key=f"columns.{field}")
     return chosen
 
@@ -167,36 +215,52 @@ def _chosen(
 # ---- formats --------------------------------------------------------------------------------------------------------
 
 
-def _opened(path: Path, where: str) -> Table:
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+def _opened(path: Path, reading: Reading) -> Table:
+    where = reading.where
+    apart = reading.delimiter or ("tab" if path.suffix.lower() == ".tsv" else ",")
+    apart = "\t" if apart == "tab" else apart
+    if len(apart) != 1:
+        raise ConfigError(f"must be one character, or tab; it is '{apart}'", where=where, key="delimiter")
+    readers: dict[str, Callable[[Path], Table]] = {
+        ".csv": partial(_csv, apart),
+        ".tsv": partial(_csv, apart),
+        ".jsonl": _jsonl,
+        ".parquet": _parquet,
+    }
     read = readers.get(path.suffix.lower())
     if read is None:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {path.parent}")
+        raise ConfigError(
+            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
+        )
     return read(path)
 
 
-def _csv(path: Path) -> Table:
-    names, *lines = _csv_lines(path) or [[]]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ConfigError(f"two columns are named '{repeated[0]}'", where=str(path))
+def _csv(apart: str, path: Path) -> Table:
+    names, *lines = _csv_lines(apart, path) or [[]]
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        lines.pop()
     for number, line in enumerate(lines, start=1):
-        if len(line) > len(names):
-            message = f"row {number}: has {len(line)} cells for {len(names)} columns; is a comma not in quotes?"
+        if any(cell.strip() for cell in line[len(names) :]):
+            message = (
+                f"row {number}: has {len(line)} cells for {len(names)} columns; is a {_spoken(apart)} not in quotes?"
+            )
             raise ConfigError(message, where=str(path))
     return Table(names, lambda _columns: (dict(zip(names, line, strict=False)) for line in lines))
 
 
-def _csv_lines(path: Path) -> list[list[str]]:
+def _spoken(apart: str) -> str:
+    return {",": "comma", "\t": "tab"}.get(apart, f"'{apart}'")
+
+
+def _csv_lines(apart: str, path: Path) -> list[list[str]]:
     """The lines that are not blank. A cell may be a whole book, so csv's bound on cells is lifted meanwhile."""
     bound = csv.field_size_limit(2**31 - 1)
+    text = StringIO(decoded(path.read_bytes(), path), newline="")
     try:
-        return [
-            line for line in csv.reader(StringIO(decoded(path.read_bytes(), path), newline=""), strict=True) if line
-        ]
+        return [line for line in csv.reader(text, strict=True, delimiter=apart) if line]
     except csv.Error as error:
         raise ConfigError(f"cannot be read as csv: {error}", where=str(path)) from error
     finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import event_loop
 from runner.dispatch.batch.dispatch import BatchContext, at_work
 from runner.dispatch.batch.lifecycle import check_account
 from runner.dispatch.batch.polling import Left, Unreachable, gives_up
@@ -77,18 +78,18 @@ def collect(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> l
 
     LedgerError where they cannot be kept; what goes wrong with one batch is said of that batch.
     """
-    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=False))
+    return event_loop.run(_each(context, stop, _to_see(context, of), cancel=False))
 
 
 def cancel(context: BatchContext, stop: Stop, of: RunFilter | None = None) -> list[BatchView]:
     """As `collect`, and ask what still runs to stop; what it has finished can be collected when it has."""
-    return asyncio.run(_each(context, stop, _to_see(context, of), cancel=True))
+    return event_loop.run(_each(context, stop, _to_see(context, of), cancel=True))
 
 
 def clean(context: BatchContext, stop: Stop) -> list[BatchView]:
     """Clean up after batches that a crash left collected but not closed. Each is tried once, and briefly."""
     entries = context.store.entries(["collected"])
-    return asyncio.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
+    return event_loop.run(_each(context, stop, list(map(_briefly, entries)), cancel=False)) if entries else []
 
 
 def _to_see(context: BatchContext, of: RunFilter | None) -> list[BatchRecord]:

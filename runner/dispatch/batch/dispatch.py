@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runner.dispatch.batch.leftovers import tidy
 from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
 from runner.dispatch.batch.polling import Left, Unreachable, Waiting, gives_up
 from runner.dispatch.batch.queue import BatchQueue
@@ -96,10 +97,12 @@ async def dispatch(
     key belongs to another account. LedgerError passes through at once.
     """
     outcome = Outcome()
+    await asyncio.to_thread(_tidy, context)
     open_keys = await asyncio.to_thread(context.store.open_keys)
     try:
         async with at_work(context, stop) as (http, waiting):
             queues: list[BatchQueue] = []
+            stops: dict[str, Problem] = {}
             for each in wanted:
                 attached = {key: open_keys[key] for key in each.keys if key in open_keys}
                 try:
@@ -119,6 +122,7 @@ async def dispatch(
                             lifecycle=lifecycle,
                             observer=observer,
                             outcome=outcome,
+                            stops=stops,
                         )
                     )
                 else:
@@ -126,7 +130,13 @@ async def dispatch(
             await _run_all(queues, context)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from errors
+    await asyncio.to_thread(_tidy, context, run)
     return outcome
+
+
+def _tidy(context: BatchContext, run: str | None = None) -> None:
+    if context.folder.is_dir():
+        tidy(context.folder, context.store.entries(), run)
 
 
 async def _run_all(queues: Sequence[BatchQueue], context: BatchContext) -> None:
@@ -152,7 +162,7 @@ def _check_account(context: BatchContext, batch: str, mine: str) -> None:
 
 def _fail_all(wanted: Wanted, problem: Problem, observer: Observer, outcome: Outcome) -> None:
     for trial in wanted.trials:
-        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0)
+        failure = outcome.failures[trial.key] = Failure(trial.key, problem, 0, "batch")
         observer.failed(trial, failure)
 
 

@@ -1,21 +1,24 @@
 """One batch from its draft to its clean-up. Each step is written down when it is taken, so that any process can go on.
 
-Nothing is sent twice because an answer to the sending was lost: the provider is asked first whether it has the batch.
+Absence at one look is not absence: a batch that its provider does not know, and results that are not there, are looked
+for again, ever later. Nothing is deleted before every result that the provider counts is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from runner.dispatch.batch.fetch import Results
-from runner.dispatch.batch.polling import Left, Unreachable, Unsure, gives_up, waits
+from runner.dispatch.batch.polling import Left, Unreachable, gives_up, looks, waits
+from runner.dispatch.batch.sending import Sending
 from runner.dispatch.retry import attempt
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
 from runner.ledger.batch_records import ItemEnding
+from runner.providers.batch.api import Standing
 from runner.providers.reply import without_key
 from runner.records import Problem
 
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
     from runner.dispatch.observer import Keep
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
-    from runner.providers.batch.api import Account, BatchApi, Draft, Sent, Standing
+    from runner.providers.batch.api import Account, BatchApi
     from runner.records import Answer, Batch, Model
 
 T = TypeVar("T")
 
 UNCLEAN = "not cleaned up yet"
-FINDS = 16
-"""Looks for a batch whose sending got no answer start after this part of `find_s`, and come ever later."""
+BUY = "to have such requests bought again, run the same command with batch.missing=buy"
+UNAUTHORIZED = 401
+"""The one status that no gateway's page explains: the key no longer holds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +69,10 @@ class BatchLifecycle:
     """Told whenever something about a batch has changed."""
     step: Callable[[str], None] = lambda _name: None
     """Told of each step as it is taken."""
+    sending: Sending = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sending = Sending(self)
 
     async def advance(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         """Take a batch that was sent, or may have been, as far as it goes.
@@ -75,11 +83,13 @@ class BatchLifecycle:
         while True:
             match entry.state:
                 case "drafted":
-                    entry = await self._recover(entry, wait=wait)
+                    entry = await self.sending.recover(entry, wait=wait)
                 case "sent":
                     entry = await self._wait(entry, wait=wait)
                 case "ended":
-                    entry = await self._collect(entry)
+                    entry = await self._collect(entry, wait=wait)
+                    if entry.state == "lost":
+                        return entry
                 case "collected":
                     return await self._clean(entry)
                 case "lost":
@@ -92,106 +102,34 @@ class BatchLifecycle:
     async def cancel(self, entry: BatchRecord) -> None:
         """Ask the provider to stop; the batch ends some time later. ProviderError where that does not work."""
         if (sent := entry.sent) is not None:
-            await self._call(lambda: self.api.cancel(self.http, self.account, sent))
-
-    # ---- sending
+            await self.call(lambda: self.api.cancel(self.http, self.account, sent))
 
     async def send(self, entry: BatchRecord) -> BatchRecord:
-        """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left.
-
-        It is sent once, unless the provider says that it took nothing: another try goes out under another id, so that
-        one that shows late is told apart.
-        """
-        draft = self._draft(entry)
-
-        async def once() -> Sent:
-            self.step("sending")
-            try:
-                return await self.api.submit(self.http, self.account, draft)
-            except TransientError as error:
-                self.step("unanswered")
-                if error.status == 429:
-                    raise
-                raise Unsure from error
-
-        try:
-            sent = await self._call(once)
-        except Unsure:
-            return entry
-        except ProviderError as error:
-            kind = "too_large" if error.status == 413 else error.kind
-            return await self._refused(entry, kind, str(error))
-        self.step("accepted")
-        entry = await self._change(entry, state="sent", sent=sent)
-        self.step("sent")
-        return entry
-
-    async def _refused(self, entry: BatchRecord, kind: str, message: str) -> BatchRecord:
-        settled = [ItemEnding(n, "refused", kind, message) for n in range(entry.count)]
-        return await self._change(entry, state="refused", note=message, settled=settled)
-
-    async def _recover(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
-        """A batch that may have been sent: the provider has it, or it was never sent."""
-        for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
-            try:
-                sent = await self._find(self._draft(entry))
-            except TransientError as error:  # Anthropic's cannot be told apart while they run
-                why = f"nobody can tell whether it was sent: {error}"
-                if self.clock() > gives_up(entry, self.settings):
-                    return await self._lost(entry, why)
-                if not wait:
-                    raise Left(why) from error
-            except FatalError as error:
-                raise Unreachable(Problem(error.kind, str(error))) from error
-            else:
-                break
-            await self.waiting.pause(wait_s)
-        if sent is None:
-            return await self._change(entry, state="unsent", note="the provider never had it")
-        entry = await self._change(entry, state="sent", sent=sent)
-        self.found(entry)
-        self.step("found")
-        return entry
+        """Send a batch that was drafted just now: sent or refused; still drafted where nobody can tell. Or Left."""
+        return await self.sending.send(entry)
 
     async def look_for(self, entry: BatchRecord) -> BatchRecord:
-        """A batch that counts as never sent, looked for once. One that shows so late is asked to stop.
-
-        Its requests went out again meanwhile; what it has done is kept all the same. ProviderError where that fails.
-        """
-        with self._discreet():
-            sent = await self.api.find(self.http, self.account, self._draft(entry))
-        if sent is None:
-            return entry
-        note = "the provider had it after all, and listed it only after batch.find_s: its requests were sent again"
-        entry = await self._change(entry, state="sent", sent=sent, note=note)
-        await self.cancel(entry)
-        return await self.advance(entry, wait=False)
-
-    async def _find(self, draft: Draft) -> Sent | None:
-        """Look for it as long as a list may lag behind."""
-        until = self.clock() + self.settings.find_s
-        for wait_s in waits(self.settings.find_s / FINDS, self.settings.find_s):
-            sent = await self._call(lambda: self.api.find(self.http, self.account, draft))
-            left_s = until - self.clock()
-            if sent is not None or left_s <= 0:
-                return sent
-            await self.waiting.pause(min(wait_s, left_s))
-        return None
+        """See Sending.look_for."""
+        return await self.sending.look_for(entry)
 
     # ---- waiting
 
     async def _wait(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
+        settings = self.settings
         # One that was sent before may have ended long ago; a new one has not.
-        pause_s = 0.0 if entry.standing is not None or not wait else None
-        for wait_s in waits(self.settings.first_poll_s, self.settings.max_poll_s):
-            await self.waiting.pause(wait_s if pause_s is None else pause_s)
-            pause_s = None
+        pause_s = 0.0 if entry.standing is not None or not wait else settings.first_poll_s
+        pauses = waits(settings.first_poll_s, settings.max_poll_s)
+        while True:
+            await self.waiting.pause(pause_s)
+            was_known = not _is_unknown(entry)
             entry = await self._looked(entry, wait=wait)
             if entry.state != "sent":
                 return entry
             if not wait:
                 raise Left
-        return entry
+            if was_known and _is_unknown(entry):  # whether that stays so is soon to be seen
+                pauses = waits(settings.first_poll_s, settings.max_poll_s)
+            pause_s = next(pauses)
 
     async def _looked(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
         """The batch after a look at it: ended, lost, or as before."""
@@ -200,24 +138,39 @@ class BatchLifecycle:
             standing = await self._standing(entry)
         except TransientError as error:  # no news is not the end: a network may be away for hours
             if is_late:
-                return await self._lost(entry, f"nothing is heard of it: {error}")
+                return await self.lost(entry, f"nothing is heard of it: {error}")
             if not wait:
                 raise Left(f"cannot be looked at now: {error}") from error
             return entry
         except FatalError as error:
             if error.kind != "not_found":
                 raise Unreachable(Problem(error.kind, str(error))) from error
-            is_new = self.clock() < entry.created + self.settings.find_s
-            return entry if is_new else await self._lost(entry, f"the provider does not know it: {error}")
+            return await self._unknown(entry, error, wait=wait)
         if standing.state != "running":
-            entry = await self._change(entry, state="ended", standing=standing)
+            note = "" if _is_unknown(entry) else None
+            entry = await self.change(entry, state="ended", standing=standing, note=note)
             self.step("ended")
             return entry
         if standing != entry.standing:
-            entry = await self._change(entry, standing=standing)
+            note = "" if _is_unknown(entry) else None
+            entry = await self.change(entry, standing=standing, note=note)
         self.step("polled")
         if is_late:
-            return await self._lost(entry, f"it is still {standing.word}, past its window and {self.settings.grace}")
+            return await self.lost(entry, f"it is still {standing.word}, past its window and {self.settings.grace}")
+        return entry
+
+    async def _unknown(self, entry: BatchRecord, error: FatalError, *, wait: bool) -> BatchRecord:
+        """The provider does not know the batch. One such answer may be a gateway's, or come too early."""
+        now, was = self.clock(), entry.standing
+        why = f"the provider does not know it ({error.status}): {error}"
+        if was is None or not was.unknown:
+            standing = was or Standing("running", "", 0, entry.count)
+            seen = replace(standing, word="unknown", unknown=True, since=now)
+            entry = await self.change(entry, standing=seen, note=why)
+        elif now - max(entry.created, was.since or 0.0) > self.settings.find_s:
+            return await self.lost(entry, why, kind="gone")
+        if not wait:
+            raise Left(f"{why}. It counts as gone if that is still so in {self.settings.find_s:.0f} s")
         return entry
 
     async def _look_again(self, entry: BatchRecord) -> BatchRecord:
@@ -230,87 +183,122 @@ class BatchLifecycle:
             return entry
         if standing.state == "running":
             return entry
-        return await self.advance(await self._change(entry, state="ended", standing=standing), wait=False)
+        return await self.advance(await self.change(entry, state="ended", standing=standing), wait=False)
 
-    async def _lost(self, entry: BatchRecord, why: str) -> BatchRecord:
+    async def lost(self, entry: BatchRecord, why: str, *, kind: str = "lost") -> BatchRecord:
+        """Give a batch up. `runner collect` looks at it once more, and so does the next run that wants its requests."""
         sent = entry.sent.provider_id if entry.sent else ""
-        message = (
-            f"batch {entry.id} ({sent}) is given up: {why}. `runner collect` looks once more; "
-            "the same run again looks once more, then buys its requests anew"
-        )
+        later = BUY if kind == "gone" else "the same run again looks once more, then buys its requests anew"
+        message = f"batch {entry.id} ({sent}) is given up: {why}. `runner collect` looks once more; {later}"
         items = await asyncio.to_thread(self.store.items, entry.id)
-        settled = [ItemEnding(item.n, "lost", "lost", message) for item in items if item.ending is None]
-        return await self._change(entry, state="lost", note=message, settled=settled)
+        settled = [ItemEnding(item.n, "lost", kind, message) for item in items if item.ending is None]
+        return await self.change(entry, state="lost", note=message, settled=settled)
 
     async def _standing(self, entry: BatchRecord) -> Standing:
         sent = entry.taken
-        standing = await self._call(lambda: self.api.standing(self.http, self.account, sent))
+        standing = await self.call(lambda: self.api.standing(self.http, self.account, sent))
+        was = entry.standing
+        if standing.state != "running":
+            has_ended_before = was is not None and was.state == standing.state
+            standing = replace(standing, since=was.since if was and has_ended_before else self.clock())
         return standing if standing.message is None else replace(standing, message=self._told(standing.message))
 
     # ---- collecting
 
-    async def _collect(self, entry: BatchRecord) -> BatchRecord:
-        sent, standing = entry.taken, entry.stood
-        booked = await asyncio.to_thread(self.store.items, entry.id)
-        results = Results(
+    async def _collect(self, entry: BatchRecord, *, wait: bool) -> BatchRecord:
+        """Fetch the results of a batch that has ended, whole: what is not there at one look is looked for again."""
+        results = await self._results(entry)
+        for pause_s in (0.0, *looks(self.settings)):
+            if pause_s:
+                await self.waiting.pause(pause_s)
+                entry = await self._restood(entry)
+            why = await self._read(results, entry)
+            lacking = results.lacks(entry.stood)
+            if not lacking:
+                return await self._collected(entry, results)
+            self.step("incomplete")
+            if not wait:
+                break
+        why = why or f"{lacking} of its results cannot be found or read"
+        if not wait and self.clock() - (entry.stood.since or 0.0) < sum(looks(self.settings)):
+            raise Left(f"{why}. Nothing is deleted, and `runner collect` looks again")
+        return await self._incomplete(entry, results, why)
+
+    async def _results(self, entry: BatchRecord) -> Results:
+        return Results(
             entry=entry,
-            booked=booked,
+            booked=await asyncio.to_thread(self.store.items, entry.id),
             store=self.store,
             ledger=self.ledger,
             folder=self.folder,
             answered=self.answered,
             told=self._told,
+            redacted=self._redacted,
             step=self.step,
             now=self.clock(),
         )
+
+    async def _restood(self, entry: BatchRecord) -> BatchRecord:
+        """With its standing of now: where its results are may be told a moment after its end."""
         try:
-            await self._read(results, sent, standing)
+            standing = await self._standing(entry)
+        except ProviderError:
+            return entry
+        if standing.state == "running" or standing == entry.standing:
+            return entry
+        return await self.change(entry, standing=standing)
+
+    async def _read(self, results: Results, entry: BatchRecord) -> str:
+        """Take what is there of the results; why nothing was, or "". Unreachable where nothing can be had for now."""
+        sent, standing = entry.taken, entry.stood
+        try:
+            await self.call(lambda: results.read(self.api.fetch(self.http, self.account, sent, standing)))
+        except FatalError as error:
+            if error.status == UNAUTHORIZED:
+                raise Unreachable(Problem(error.kind, str(error))) from error
+            return f"its results cannot be fetched: {error}"
         except ProviderError as error:
             raise Unreachable(Problem(error.kind, str(error))) from error
+        return ""
+
+    async def _collected(self, entry: BatchRecord, results: Results) -> BatchRecord:
         self.step("fetched")
+        standing = entry.stood
         rest = results.rest(standing.state, standing.kind, standing.message or "")
         await asyncio.to_thread(self.ledger.flush)
-        entry = await self._change(entry, state="collected", settled=rest)
+        entry = await self.change(entry, state="collected", settled=rest, note="" if entry.state == "lost" else None)
         self.step("collected")
         return entry
 
-    async def _read(self, results: Results, sent: Sent, standing: Standing) -> None:
-        """All that can be had of the results. Those that stay away for find_s were deleted, or are past their time."""
-        until = self.clock() + self.settings.find_s
-        for wait_s in waits(self.settings.find_s / FINDS, self.settings.find_s):
-            try:
-                await self._call(lambda: results.read(self.api.fetch(self.http, self.account, sent, standing)))
-            except FatalError as error:
-                if error.kind != "not_found":
-                    raise
-            else:
-                return
-            left_s = until - self.clock()
-            if left_s <= 0:
-                return
-            await self.waiting.pause(min(wait_s, left_s))
+    async def _incomplete(self, entry: BatchRecord, results: Results, why: str) -> BatchRecord:
+        """Name what is missing, keep what is there, and leave everything at the provider."""
+        standing = entry.stood
+        message = (
+            f"batch {entry.id} ({entry.taken.provider_id}) is {standing.word}, and its provider counts "
+            f"{standing.done} of {entry.count} as done, yet {why}. Nothing of it was deleted; `runner collect` looks "
+            f"once more; {BUY}"
+        )
+        await asyncio.to_thread(self.ledger.flush)
+        return await self.change(entry, state="lost", note=message, settled=results.missing(message))
 
     async def _clean(self, entry: BatchRecord) -> BatchRecord:
         """Only now, when every answer is durable. What cannot be deleted is no failure: a later run tries again."""
         sent, standing = entry.taken, entry.stood
         if self.settings.cleanup:
             try:
-                await self._call(lambda: self.api.clean(self.http, self.account, sent, standing))
+                await self.call(lambda: self.api.clean(self.http, self.account, sent, standing))
             except ProviderError as error:
-                return await self._change(entry, note=f"{UNCLEAN}: {error}")
+                return await self.change(entry, note=f"{UNCLEAN}: {error}")
             except Left:
                 return entry
             self.step("cleaned")
-        return await self._change(entry, state="closed", note="" if entry.note.startswith(UNCLEAN) else None)
+        return await self.change(entry, state="closed", note="" if entry.note.startswith(UNCLEAN) else None)
 
     # ---- how
 
-    def _draft(self, entry: BatchRecord) -> Draft:
-        return entry.draft(self.folder, datetime.fromtimestamp(entry.created, UTC).isoformat())
-
-    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Under the one retry policy; Left when the run is to stop between two attempts."""
-        with self._discreet():
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What a call gives, under the one retry policy; Left when the run is to stop between two attempts."""
+        with self.discreet():
             return await attempt(
                 call,
                 self.model.limits,
@@ -319,7 +307,7 @@ class BatchLifecycle:
             )
 
     @contextmanager
-    def _discreet(self) -> Iterator[None]:
+    def discreet(self) -> Iterator[None]:
         """Errors come out of it without the key."""
         try:
             yield
@@ -330,10 +318,22 @@ class BatchLifecycle:
     def _told(self, said: str) -> str:
         return without_key(said, self.account.api_key, self.model.key_env)
 
-    async def _change(self, entry: BatchRecord, **values: Any) -> BatchRecord:
+    def _redacted(self, raw: bytes) -> bytes:
+        """Bytes that are kept, without the key: looked for first, since few of many lines hold it."""
+        key = self.account.api_key
+        if not key or key.encode() not in raw:
+            return raw
+        return self._told(raw.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    async def change(self, entry: BatchRecord, **values: Any) -> BatchRecord:
+        """Write down what has changed, and tell of it."""
         entry = await asyncio.to_thread(self.store.change, entry.id, **values)
         self.news(entry)
         return entry
+
+
+def _is_unknown(entry: BatchRecord) -> bool:
+    return entry.standing is not None and entry.standing.unknown
 
 
 def check_account(entry: BatchRecord, mine: str, until: float) -> None:

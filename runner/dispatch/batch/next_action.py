@@ -27,10 +27,14 @@ def next_action(item: BatchItem, ending: Ending, settings: Batch) -> NextAction:
     match ending:
         case "succeeded":
             return "kept"
-        case "failed" | "cancelled" | "lost":
+        case "failed" | "cancelled":
             return "failed"
-        case "retry" | "expired" | "missing" | "malformed":
+        case "retry" | "expired":
             return _again(item, settings, settings.attempts)
+        case "missing" | "malformed":
+            return _paid(item, settings)
+        case "lost":
+            return _paid(item, settings) if item.kind == "gone" else "failed"
         case "refused" | "dropped":
             return _whole(item, ending, settings)
         case _:
@@ -41,6 +45,11 @@ def _again(item: BatchItem, settings: Batch, attempts: int) -> NextAction:
     if settings.fallback == "live":
         return "live"
     return "again" if item.attempt < attempts else "failed"
+
+
+def _paid(item: BatchItem, settings: Batch) -> NextAction:
+    """A request that the provider may have run, and of which no answer can be had: bought again when asked."""
+    return _again(item, settings, settings.attempts) if settings.missing == "buy" else "failed"
 
 
 def _whole(item: BatchItem, ending: Literal["refused", "dropped"], settings: Batch) -> NextAction:

@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from runner.dispatch.batch.leftovers import items_part
 from runner.errors import LedgerError
 from runner.ledger.batch_records import item_id, items_path
 from runner.providers.batch.lines import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runner.ledger.batch_records import BatchItem
@@ -66,13 +67,17 @@ class Pack:
         self.n_bytes += len(line) + 1
 
     def seal(self) -> None:
-        """Bring the file to disk for good, under its name."""
+        """Bring the lines to disk for good."""
         if self._file is None:
             return
         with on_disk(self._beside):
             sync(self._file)
             self._file.close()
             self._file = None
+
+    def name(self) -> None:
+        """Give the file its name, once the store knows the batch."""
+        with on_disk(self._beside):
             replace(self._beside, items_path(self.folder, self.id))
 
     def discard(self) -> None:
@@ -86,26 +91,31 @@ class Pack:
 
     @property
     def _beside(self) -> Path:
-        return self.folder / f"{self.id}.in.part"
+        return items_part(self.folder, self.id)
 
 
-def repack(pack: Pack, folder: Path, batch: str, items: Sequence[BatchItem]) -> list[BatchItem]:
-    """Fill a pack with items of a batch that was sent, from the lines on disk; those of which no whole line is left.
+def repack(
+    new: Callable[[], Pack], folder: Path, batch: str, items: Sequence[BatchItem]
+) -> tuple[list[Pack], list[BatchItem]]:
+    """Packs of items of a batch that was sent, from the lines on disk; and those of which no whole line is left.
 
-    LedgerError where the pack cannot be written.
+    Each pack keeps to the bounds that `new` gives it, which may be closer now. LedgerError where one cannot be written.
     """
-    by_place = {item.n: item for item in items}
+    by_place, packs = {item.n: item for item in items}, [new()]
     try:
         for n, line in lines_of(folder, batch, by_place):
             if _is_of(line, item_id(batch, n)):
                 item = by_place.pop(n)
-                pack.add(item.key, item.attempt, renamed(line, item_id(batch, n), pack.next_id))
+                if not packs[-1].takes(line):
+                    packs.append(new())
+                packs[-1].add(item.key, item.attempt, renamed(line, item_id(batch, n), packs[-1].next_id))
     except LedgerError:
-        pack.discard()
+        for pack in packs:
+            pack.discard()
         raise
     except OSError:
         pass  # what was read is whole; the rest is told
-    return list(by_place.values())
+    return packs, list(by_place.values())
 
 
 def _is_of(line: bytes, name: str) -> bool:

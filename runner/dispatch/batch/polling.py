@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from runner.ledger.batch_records import BatchRecord
     from runner.records import Batch, Problem
 
+LOOKS = 6
+"""Further looks at the results of a batch that has ended, before what they lack counts as missing."""
 STEPS = 5
 """Looks on which the first wait grows to twice its length."""
 
@@ -24,6 +26,11 @@ def waits(first_s: float, most_s: float) -> Iterator[float]:
         # An exponent beyond this is above any longest wait, and would overflow in the end.
         doubled = 2.0 * first_s * 2.0 ** min(step - STEPS, 60)
         yield min(most_s, even if step <= STEPS else doubled)
+
+
+def looks(settings: Batch) -> list[float]:
+    """Seconds before each further look at results that are not whole, doubled each time: five minutes by default."""
+    return [min(settings.max_poll_s, settings.first_poll_s * 2.0**step) for step in range(LOOKS)]
 
 
 def window_of(asked_s: float, offered_s: Sequence[int]) -> int:
@@ -46,10 +53,6 @@ class Unreachable(Exception):  # noqa: N818  as Left
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
-
-
-class Unsure(Exception):  # noqa: N818  as Left
-    """Whether the provider has the batch is not known."""
 
 
 class Waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ LOOK_AGAIN_S = 0.5
 """Seconds between two looks at a batch that another process works on."""
 CAPACITY_S = 0.05
 """Seconds between two looks whether the account takes another batch."""
+PAID = ("missing", "malformed")
+"""Endings of requests that their provider ran."""
 SHARE = 50
 """Trials that are packed before other queues get their turn."""
 
@@ -49,6 +52,8 @@ class BatchQueue:
     trials: dict[str, Trial] = field(default_factory=dict)
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
+    stops: dict[str, Problem] = field(default_factory=dict)
+    """What ended the batches of a whole account, by its fingerprint, or of one model; shared by all queues."""
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _capacity: EnqueuedCapacity = field(init=False)
@@ -127,6 +132,8 @@ class BatchQueue:
         """Why nothing more is sent; None where it is."""
         if self.lifecycle.waiting.over:
             return Problem(NOT_SENT, "the run was interrupted before this request was sent")
+        if (ended := self.stops.get(self.lifecycle.fingerprint) or self.stops.get(self._name)) is not None:
+            return Problem("stopped", f"stopped: {ended.message}")
         if (stopped := self.breaker.open) is not None:
             return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
         return None
@@ -159,7 +166,7 @@ class BatchQueue:
         return None
 
     async def _drafted(self, pack: Pack) -> BatchRecord:
-        """File first, then the store: what the store names is there."""
+        """Lines first, then the store: what the store names is there."""
         lifecycle = self.lifecycle
         await asyncio.to_thread(pack.seal)
         lifecycle.step("packed")
@@ -176,6 +183,7 @@ class BatchQueue:
             settings=lifecycle.settings,
         )
         await asyncio.to_thread(lifecycle.store.draft, entry, pack.items)
+        await asyncio.to_thread(pack.name)
         self._holder.update((key, pack.id) for key, _ in pack.items)
         lifecycle.step("drafted")
         lifecycle.news(entry)
@@ -187,6 +195,7 @@ class BatchQueue:
         try:
             try:
                 entry = await self.lifecycle.send(entry)
+                self._stop_for_money(entry)
             finally:
                 self._sending.release()
             if entry.state == "sent":
@@ -238,8 +247,7 @@ class BatchQueue:
                 self._fail(item.key, away.problem, item.attempt)
             return
         if was_lost and entry.state == "lost":
-            await self._give_up(entry)
-            await self._relaunch(entry, await self._mine(entry))
+            await self._buy_anew(entry)
         elif entry.state == "unsent":
             await self._resend(entry)
         else:
@@ -249,18 +257,23 @@ class BatchQueue:
         """A batch that never arrived goes out as another, as often as a request may be in one."""
         items = await self._mine(entry)
         most = self.lifecycle.settings.attempts
+        problem = self.lifecycle.sending.error_of(entry)
         for item in items:
             if item.attempt >= most:
-                self._fail(item.key, Problem("connection", f"{most} batches never arrived"), item.attempt)
+                message = f"{most} batches never arrived; the last time: {problem.message}"
+                self._fail(item.key, Problem(problem.kind, message), item.attempt)
         again = [replace(item, attempt=item.attempt + 1) for item in items if item.attempt < most]
         await self._relaunch(entry, again)
 
-    async def _give_up(self, entry: BatchRecord) -> None:
-        """Its requests are about to be bought anew: let it not go on if that can be helped."""
-        try:
-            await self.lifecycle.cancel(entry)
-        except ProviderError:
-            return
+    async def _buy_anew(self, entry: BatchRecord) -> None:
+        """What becomes of the requests of a batch that an earlier run gave up, and that is no better now."""
+        items = await self._mine(entry)
+        paid = [item for item in items if item.ending in PAID or item.kind == "gone"]
+        if len(paid) < len(items):  # let it not go on, if that can be helped
+            with suppress(ProviderError):
+                await self.lifecycle.cancel(entry)
+            await self._relaunch(entry, [item for item in items if item not in paid])
+        await self._apart(entry, paid)
 
     async def _leave(self, entry: BatchRecord) -> None:
         self._capacity.left = True
@@ -276,6 +289,20 @@ class BatchQueue:
         items = await self._mine(entry)
         if entry.state == "refused" and items:
             self.breaker.record_fatal(items[0].kind, entry.note)
+        await self._apart(entry, items)
+
+    def _stop_for_money(self, entry: BatchRecord) -> None:
+        """Money or a long quota that is gone stops the account's models, or the one that has a quota of its own."""
+        refusal = self.lifecycle.sending.refusals.get(entry.id)
+        if refusal is not None and refusal.kind == "quota":
+            whose = self.lifecycle.fingerprint if refusal.scope == "account" else self._name
+            self.stops[whose] = Problem(refusal.kind, entry.note)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.lifecycle.fingerprint} {self.wanted.model.id}"
+
+    async def _apart(self, entry: BatchRecord, items: Sequence[BatchItem]) -> None:
         groups = by_next_action(items, self.lifecycle.settings)
         for item in groups["failed"]:
             self._fail(item.key, item.problem, item.attempt)
@@ -307,16 +334,18 @@ class BatchQueue:
             for item in items:
                 del self.trials[item.key]
             return
-        pack, folder = self._pack(), self.lifecycle.folder
-        if torn := await asyncio.to_thread(repack, pack, folder, entry.id, items):
+        folder = self.lifecycle.folder
+        packs, torn = await asyncio.to_thread(repack, self._pack, folder, entry.id, items)
+        if torn:
             path = items_path(folder, entry.id)
             message = f"{path} lacks what was sent before, or is damaged; the same run again makes it anew"
             # Even if the batch counts as lost: nothing else holds these.
-            settled = [ItemEnding(item.n, "missing", NOT_SENT, message) for item in torn]
+            settled = [ItemEnding(item.n, "dropped", NOT_SENT, message) for item in torn]
             await asyncio.to_thread(self.lifecycle.store.change, entry.id, settled=settled)
             for item in torn:
                 self._fail(item.key, Problem(NOT_SENT, message), item.attempt - 1)
-        await self._launch(pack)
+        for pack in packs:
+            await self._launch(pack)
 
     # ---- telling
 
@@ -341,6 +370,6 @@ class BatchQueue:
         return self.run_id
 
     def _fail(self, key: str, problem: Problem, attempts: int) -> None:
-        failure = Failure(key, problem, attempts)
+        failure = Failure(key, problem, attempts, "batch")
         self.outcome.failures[key] = failure
         self.observer.failed(self.trials.pop(key), failure)

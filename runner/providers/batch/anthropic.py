@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING
 from runner.errors import TransientError
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.providers.batch.http import ask, delete, items_of, joined, lines, sized, stop, text_at
-from runner.providers.batch.lines import failed, inner, objects, parse, succeeded, text, unreadable, whole, wrapped
+from runner.providers.batch.lines import (
+    failed,
+    inner,
+    objects,
+    one_line,
+    parse,
+    succeeded,
+    text,
+    unreadable,
+    whole,
+    wrapped,
+)
 from runner.providers.codec import Codec, codec_for
-from runner.providers.reply import error_for
+from runner.providers.refusals import error_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -29,7 +40,6 @@ VERSION = "2023-06-01"
 PAGE = 100
 CLOCK_SKEW = timedelta(minutes=10)
 """How far our clock may be ahead of Anthropic's."""
-LOOK_AGAIN_S = 60.0
 STATUS: Mapping[str, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -54,8 +64,22 @@ class AnthropicBatch:
         """`item_id` must be 1 to 64 of [a-zA-Z0-9_-]."""
         return wrapped(item_id, "custom_id", "params", body)
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Nothing: the requests go with the call that creates the batch."""
+        del http, account, draft
+        return ()
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Nothing is."""
+        del http, account, draft
+        return ()
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """There is nothing."""
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
         """One call, streamed from disk."""
+        del files
         body, size = joined(draft.items, b'{"requests":[', b"]}")
         headers = {
             **_headers(account),
@@ -68,13 +92,13 @@ class AnthropicBatch:
         return Sent(text_at(made, "id"))
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
-        """A batch of as many requests, created since, whose results bear our ids.
+        """A batch of as many requests, created since, that is not known as another, and whose results bear our ids.
 
         TransientError (unconfirmed) while one that might be it is still running: only its results tell.
         """
         running = 0
         async for batch in _since(http, account, _moment(draft.created) - CLOCK_SKEW):
-            if sum(_counts(batch).values()) != draft.count:
+            if sum(_counts(batch).values()) != draft.count or text(batch.get("id")) in draft.known:
                 continue
             if batch.get("processing_status") != "ended":
                 running += 1
@@ -82,7 +106,7 @@ class AnthropicBatch:
                 return Sent(text_at(batch, "id"))
         if running:
             message = f"{running} batches of {draft.count} requests are running, and may be ours: their results tell"
-            raise TransientError("unconfirmed", message, retry_after_s=LOOK_AGAIN_S)
+            raise TransientError("unconfirmed", message)
         return None
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
@@ -94,7 +118,7 @@ class AnthropicBatch:
     ) -> AsyncIterator[Item]:
         """The stream of results. Its address is made of ours, because `results_url` may name another host."""
         urls = (_batches(account, sent.provider_id, "/results") for _ in standing.results)
-        return items_of((lines(http, url, headers=_headers(account)) for url in urls), _item)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=_headers(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused with 409 of a batch that has ended."""
@@ -138,13 +162,15 @@ def _counts(batch: Mapping[str, Json]) -> dict[str, int]:
 def _standing(batch: Mapping[str, Json]) -> Standing:
     counts, word = _counts(batch), text(batch.get("processing_status"))
     total = sum(counts.values())
-    done = total - counts.get("processing", 0)
+    unrun = counts.get("processing", 0) + counts.get("canceled", 0) + counts.get("expired", 0)
+    done, wrong = total - unrun, counts.get("errored", 0)
     if word != "ended":
         return Standing("running", word, done, total)
     state: State = "cancelled" if counts.get("canceled") else "expired" if counts.get("expired") else "ended"
     if not batch.get("results_url"):
-        return Standing("failed", word, done, total, message="Anthropic no longer has this batch's results")
-    return Standing(state, word, done, total, (text(batch.get("id")),))
+        # It may show a moment later; after 29 days it is gone for good.
+        return Standing(state, word, done, total, message="Anthropic names no results of this batch", failed=wrong)
+    return Standing(state, word, done, total, (text(batch.get("id")),), failed=wrong)
 
 
 async def _since(http: aiohttp.ClientSession, account: Account, start: datetime) -> AsyncGenerator[dict[str, Json]]:
@@ -169,19 +195,20 @@ def _moment(said: str) -> datetime:
 async def _is_ours(http: aiohttp.ClientSession, account: Account, batch_id: str, draft: Draft) -> bool:
     """Whether the first readable result is of one of our requests, whose ids begin with their batch's."""
     url = _batches(account, batch_id, "/results")
-    async with aclosing(lines(http, url, headers=_headers(account))) as stream:
+    async with aclosing(lines(http, url, account.max_reply_bytes, headers=_headers(account))) as stream:
         async for line in stream:
             if name := text(inner(parse(line), "custom_id")):
                 return name.startswith(f"{draft.id}-")
     return False
 
 
+@one_line
 def _item(line: bytes) -> Item:
     found = parse(line)
     item_id, result = text(inner(found, "custom_id")), inner(found, "result")
     match inner(result, "type"):
         case "succeeded":
-            return succeeded(item_id, inner(result, "message"), line)
+            return succeeded(item_id, inner(result, "message"), line, "anthropic")
         case "errored":
             error = inner(result, "error", "error")
             kind, message = text(inner(error, "type")), text(inner(error, "message"))

@@ -2,13 +2,15 @@
 
 An adapter translates between these values and one family of APIs over HTTP. It holds no state, never retries, never
 sleeps and keeps nothing in memory that grows with the batch: items are written to and read from streams. Errors are
-ProviderErrors as for live calls (runner.providers.reply.error_of), so that one retry policy serves both.
+ProviderErrors as for live calls (runner.providers.refusals), so that one retry policy serves both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from runner.errors import FatalError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,6 +25,13 @@ State = Literal["running", "ended", "failed", "expired", "cancelled"]
 
 Ending = Literal["succeeded", "failed", "retry", "expired", "cancelled"]
 """How one item ended. failed: another attempt cannot help. retry: it may."""
+
+
+class PlainRefusalError(FatalError):
+    """The API itself, in its own error format, refuses the form of what was sent: nothing was taken.
+
+    Any other error may be a gateway's between it and us, and says nothing about what the API did.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Account:
     base: str
     """Base address of the API, without a trailing slash."""
     api_key: str | None
+    max_reply_bytes: int = 16 * 2**20
+    """Largest reply that is taken; see records.Limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class Draft:
     window_s: int
     created: str
     """UTC, ISO 8601."""
+    known: frozenset[str] = frozenset()
+    """Provider's ids of other batches that are ours, for `find` where an API keeps nothing that tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class Standing:
     word: str
     """The provider's own name of the state."""
     done: int
+    """Requests that have ended, well or not, as the provider counts them."""
     total: int
     results: tuple[str, ...] = ()
     """Ids or addresses of what holds results, whatever `fetch` needs: output and error files."""
@@ -86,6 +100,12 @@ class Standing:
     kind: str = ""
     """Of a failure, as ProviderError's, and beside those: too_large, where the batch holds too much, and token_limit,
     where it does together with the account's other batches. "" where the reason is unknown."""
+    failed: int = 0
+    """Those of `done` that have no reply, as far as the provider tells them apart."""
+    since: float | None = None
+    """When it was first seen to have ended, or to be unknown: seconds since 1970. Set by who looks, not by adapters."""
+    unknown: bool = False
+    """Whether the provider answered that it does not know the batch; the rest is then as it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +137,29 @@ class BatchApi(Protocol):
         The id stands in the line as it is given and decides nothing else in it: replaced, it is another item's line.
         """
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload what must be uploaded and create the batch. TransientError where it may or may not exist now.
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Bring the items to the provider where it takes them as a file: ids of what was uploaded. It buys nothing.
 
-        With status 429 a TransientError says that it does not. A FatalError says so too; its kind may be too_large or
-        token_limit, as Standing's.
+        After an error something may be there all the same; `uploaded` tells.
+        """
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Ids of the files that were uploaded for a draft, by their names."""
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """Delete what was uploaded for a batch that does not exist. What is gone already is no error."""
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """Create the batch from what was uploaded. After any error but PlainRefusalError it may exist all the same.
+
+        The kind of an error may be too_large or token_limit, as Standing's.
         """
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
-        """A batch that an earlier `submit` may have created, by our id; None where the provider has none."""
+        """A batch that an earlier `create` may have made, by our id; None where the provider has none.
+
+        TransientError (unconfirmed) where nobody can tell yet.
+        """
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
         """How it stands. FatalError not_found where the provider (or this account) does not know it."""

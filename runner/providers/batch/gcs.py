@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from runner.providers.batch.http import ask, delete, lines, opened, reading, text_at
+from runner.providers.batch.http import ERROR_BYTES, ask, delete, limited, lines, opened, reading, text_at
 from runner.providers.batch.lines import objects
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Storage:
 
     base: str
     headers: Mapping[str, str]
+    max_reply_bytes: int = 16 * 2**20
 
     async def put(self, http: aiohttp.ClientSession, address: str, path: Path) -> None:
         """Write an object, whole or not at all; one of the same name is replaced."""
@@ -36,7 +37,7 @@ class Storage:
             headers = {**self.headers, "Content-Type": "application/jsonl"}
             query = {"uploadType": "media", "name": name}
             async with opened(http, "POST", url, params=query, data=file, headers=headers, total_s=None) as response:
-                await response.read()
+                await limited(response, ERROR_BYTES)
 
     async def names(self, http: aiohttp.ClientSession, folder: str) -> AsyncGenerator[str]:
         """Addresses of the objects below a folder, in the order of their names."""
@@ -53,7 +54,8 @@ class Storage:
 
     def lines(self, http: aiohttp.ClientSession, address: str) -> AsyncGenerator[bytes]:
         """An object's lines as they arrive."""
-        return lines(http, self._object(address, "/download"), params={"alt": "media"}, headers=self.headers)
+        url = self._object(address, "/download")
+        return lines(http, url, self.max_reply_bytes, params={"alt": "media"}, headers=self.headers)
 
     async def delete(self, http: aiohttp.ClientSession, address: str) -> bool:
         """Delete an object; False where it was gone already."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.batch.api import Item, Limits, Sent, Standing
-from runner.providers.batch.http import ask, delete, discarding, lines, opened, reading, size_kind, sized, stop, text_at
+from runner.providers.batch.http import ask, delete, lines, opened, reading, size_kind, sized, stop, text_at
 from runner.providers.batch.lines import (
     dumped,
     failed,
@@ -20,6 +20,7 @@ from runner.providers.batch.lines import (
     google_state,
     inner,
     objects,
+    one_line,
     parse,
     succeeded,
     text,
@@ -52,29 +53,40 @@ class GeminiBatch:
         """The key is any string."""
         return wrapped(item_id, "key", "request", body)
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload, then create under our id as display name. Uploaded files vanish by themselves after 48 hours."""
-        url = _address(account, f"models/{draft.model.id}:batchGenerateContent")
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Under our id as display name. Uploaded files vanish by themselves after 48 hours."""
         with sized():
-            file_name = await _upload(http, account, draft)
-            batch = {"displayName": draft.id, "inputConfig": {"fileName": file_name}}
-            async with discarding(http, _address(account, file_name), _headers(account)):
-                made = await ask(http, "POST", url, json={"batch": batch}, headers=_headers(account))
-        return Sent(text_at(made, "name"), (file_name,))
+            return (await _upload(http, account, draft),)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """By display name; lists have no filter."""
+        pages = _pages(http, account, "files")
+        found = [file async for page in pages for file in objects(page.get("files"))]
+        return tuple(text(file.get("name")) for file in found if file.get("displayName") == draft.id)
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """One call for each."""
+        for name in files:
+            await delete(http, _address(account, name), _headers(account), gone=UNKNOWN)
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """Under our id as display name."""
+        url = _address(account, f"models/{draft.model.id}:batchGenerateContent")
+        batch = {"displayName": draft.id, "inputConfig": {"fileName": files[0]}}
+        with sized():
+            made = await ask(http, "POST", url, json={"batch": batch}, headers=_headers(account))
+        return Sent(text_at(made, "name"), files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By display name; lists have no filter."""
-        query = {"pageSize": str(PAGE)}
-        while True:
-            page = await ask(http, "GET", _address(account, "batches"), params=query, headers=_headers(account))
-            for operation in objects(page.get("operations")):
-                batch = _batch(operation)
-                if batch.get("displayName") == draft.id:
-                    file_name = text(inner(batch, "inputConfig", "fileName"))
-                    return Sent(text_at(operation, "name"), (file_name,) if file_name else ())
-            if not page.get("nextPageToken"):
-                return None
-            query["pageToken"] = text(page["nextPageToken"])
+        async with aclosing(_pages(http, account, "batches")) as pages:
+            async for page in pages:
+                for operation in objects(page.get("operations")):
+                    batch = _batch(operation)
+                    if batch.get("displayName") == draft.id:
+                        file_name = text(inner(batch, "inputConfig", "fileName"))
+                        return Sent(text_at(operation, "name"), (file_name,) if file_name else ())
+        return None
 
     async def standing(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> Standing:
         """State and counts of the operation, and the file of its results."""
@@ -84,13 +96,15 @@ class GeminiBatch:
             raise _not_found(error) from error
         batch, output = _batch(operation), _output(operation)
         word, counts = text(batch.get("state")), batch.get("batchStats")
-        total = whole(inner(counts, "requestCount"))
-        done = whole(inner(counts, "successfulRequestCount")) + whole(inner(counts, "failedRequestCount"))
+        total, wrong = whole(inner(counts, "requestCount")), whole(inner(counts, "failedRequestCount"))
+        # An expired batch has no results, whatever was counted (https://ai.google.dev/gemini-api/docs/batch-api).
+        state = google_state(word)
+        done = 0 if state == "expired" else whole(inner(counts, "successfulRequestCount")) + wrong
         results = (text(output.get("responsesFile")),) if output.get("responsesFile") else ()
         if output.get("inlinedResponses"):
             results = (*results, sent.provider_id)
         message = text(inner(operation, "error", "message")) or None
-        return Standing(google_state(word), word, done, total, results, message, size_kind(message))
+        return Standing(state, word, done, total, results, message, size_kind(message), failed=wrong)
 
     async def fetch(
         self,
@@ -134,6 +148,17 @@ def _address(account: Account, path: str, service: str = "") -> str:
     return f"{host}{service}/{version}/{path}"
 
 
+async def _pages(http: aiohttp.ClientSession, account: Account, path: str) -> AsyncGenerator[dict[str, Json]]:
+    """Every page of a list."""
+    query = {"pageSize": str(PAGE)}
+    while True:
+        page = await ask(http, "GET", _address(account, path), params=query, headers=_headers(account))
+        yield page
+        if not page.get("nextPageToken"):
+            return
+        query["pageToken"] = text(page["nextPageToken"])
+
+
 async def _upload(http: aiohttp.ClientSession, account: Account, draft: Draft) -> str:
     """Google's resumable upload in one piece; the name of the file."""
     with reading(draft.items) as file:
@@ -174,7 +199,7 @@ def _not_found(error: ProviderError) -> ProviderError:
 
 def _lines(http: aiohttp.ClientSession, account: Account, name: str) -> AsyncGenerator[bytes]:
     url = _address(account, f"{name}:download", "/download")
-    return lines(http, url, params={"alt": "media"}, headers=_headers(account))
+    return lines(http, url, account.max_reply_bytes, params={"alt": "media"}, headers=_headers(account))
 
 
 async def _inlined(http: aiohttp.ClientSession, account: Account, name: str) -> AsyncGenerator[bytes]:
@@ -184,11 +209,12 @@ async def _inlined(http: aiohttp.ClientSession, account: Account, name: str) -> 
         yield dumped(entry)
 
 
+@one_line
 def _item(line: bytes) -> Item:
     found = parse(line) or {}
     item_id = text(found.get("key")) or text(inner(found, "metadata", "key"))
     if found.get("error"):
         return failed(item_id, line, google_error(found["error"]))
     if "response" in found:
-        return succeeded(item_id, found["response"], line)
+        return succeeded(item_id, found["response"], line, "gemini")
     return unreadable(line, item_id)

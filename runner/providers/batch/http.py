@@ -1,17 +1,21 @@
 """HTTP for the batch adapters: JSON calls, files up from disk and down line by line, errors as ProviderErrors.
 
-Nothing is retried here. Redirects are refused, because the key would travel with them.
+Nothing is retried here, and nothing with a key follows a redirect. What is read is bounded.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urljoin
 
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.reply import error_of
+from runner.providers.batch.api import PlainRefusalError
+from runner.providers.batch.lines import Oversized, inner, objects, text
+from runner.providers.received import redirected
+from runner.providers.refusals import error_of
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from runner.providers.batch.api import Account, Item, Standing
+    from runner.providers.batch.api import Account, Draft, Item, Standing
     from runner.records import Json
 
 CALL_S = 120.0
@@ -37,6 +41,18 @@ CONNECT_S = 10.0
 SILENCE_S = 120.0
 """Most seconds without a byte while a file goes up or comes down; how long all of it takes depends on its size."""
 BLOCK_BYTES = 2**20
+ERROR_BYTES = 2**20
+"""Most that is read of an error."""
+ANSWER_BYTES = 64 * 2**20
+"""Most that is read of an answer that carries no file."""
+BESIDE_BYTES = 2**20
+"""What a line of results may hold beside the reply: ids, and at Vertex AI the request."""
+ENDLESS_BYTES = 2**28
+"""A line that has no end after so much has none."""
+HEAD_BYTES = 1024
+"""So much is kept of a line that is too long."""
+FORM_STATUSES = frozenset({400, 404, 413, 415, 422})
+"""With these an API refuses what it got for its form: a field, a model, a size."""
 # No API documents these refusals beyond the status 413; the words are those of their limits' documentation.
 _TOO_LARGE = re.compile(
     r"too large|too many|at most [\d,]+ (items|requests)|size exceeds|is not accepted", re.IGNORECASE
@@ -46,21 +62,69 @@ _ENQUEUED = re.compile(r"enqueued|token_limit_exceeded", re.IGNORECASE)
 
 @asynccontextmanager
 async def opened(
-    http: aiohttp.ClientSession, method: str, url: str, *, total_s: float | None = CALL_S, **request: Any
+    http: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    total_s: float | None = CALL_S,
+    signed: bool = False,
+    **request: Any,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """An answer whose body is still to be read. ProviderError for any other than 2xx, as for live calls."""
+    """An answer whose body is still to be read. ProviderError for any other than 2xx, as for live calls.
+
+    No redirect is followed, since the key would go along. With `signed` one is, without headers: what is stored
+    elsewhere is often handed out by a signed address.
+    """
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=SILENCE_S)
     try:
         async with http.request(method, url, timeout=timeout, allow_redirects=False, **request) as response:
-            if response.status >= 300:
-                raise error_of(response.status, response.headers, await response.read())
+            if 300 <= response.status < 400:
+                to = response.headers.get("Location", "")
+                if not signed or not to:
+                    raise redirected(response.status, response.headers, url, "the model's api_base")
+                async with opened(http, method, urljoin(url, to), total_s=total_s) as elsewhere:
+                    yield elsewhere
+                return
+            if response.status >= 400:
+                raise _refusal(response.status, response.headers, await limited(response, ERROR_BYTES))
             yield response
     except TimeoutError as error:
         raise TransientError("timeout", f"no answer in time from {url}") from error
     except aiohttp.ClientError as error:
         raise TransientError("connection", f"{type(error).__name__}: {error}") from error
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """What an error means; PlainRefusalError where the API itself says so of the form of what it got."""
+    error = error_of(status, headers, body)
+    if status in FORM_STATUSES and isinstance(error, FatalError) and _is_api_error(body):
+        return PlainRefusalError(error.kind, str(error), status=status)
+    return error
+
+
+def _is_api_error(body: bytes) -> bool:
+    """Whether an error is in the form of one of the APIs: OpenAI's, Anthropic's, Google's, Mistral's or xAI's."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    found = found[0] if isinstance(found, list) and found else found
+    named = [inner(found, "error", name) for name in ("type", "code", "status")]
+    named += [inner(found, name) for name in ("type", "code")]
+    return any(map(text, named)) or bool(objects(inner(found, "detail")))
+
+
+async def limited(response: aiohttp.ClientResponse, n_bytes: int) -> bytes:
+    """A body up to so many bytes: one that is longer is cut there."""
+    found = bytearray()
+    async for block in response.content.iter_chunked(BLOCK_BYTES):
+        found += block
+        if len(found) >= n_bytes:
+            response.close()
+            break
+    return bytes(found[:n_bytes])
 
 
 @contextmanager
@@ -75,13 +139,17 @@ def sized() -> Iterator[None]:
         kind = _size_kind(error)
         if kind is None:
             raise
-        raise FatalError(kind, str(error), status=error.status) from error
+        # What is enqueued is known to nobody between us and the API.
+        is_plain = kind == "token_limit" or isinstance(error, PlainRefusalError)
+        raise (PlainRefusalError if is_plain else FatalError)(kind, str(error), status=error.status) from error
 
 
 def _size_kind(error: ProviderError) -> str | None:
     if error.status == 413:
         return "too_large"
-    return size_kind(str(error)) or None if error.status in (400, 429) else None
+    kind = size_kind(str(error)) if error.status in (400, 429) else ""
+    # "Too many requests" is what a rate limit says.
+    return None if kind == "too_large" and error.status == 429 else kind or None
 
 
 def size_kind(message: str | None) -> str:
@@ -97,10 +165,10 @@ async def ask(http: aiohttp.ClientSession, method: str, url: str, **request: Any
     TransientError where the answer is anything else: whether the call had its effect is then unknown.
     """
     async with opened(http, method, url, **request) as response:
-        raw = await response.read()
+        raw = await limited(response, ANSWER_BYTES)
     try:
         found = json.loads(raw) if raw.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise TransientError("server", f"the answer from {url} is no JSON object")
@@ -115,21 +183,33 @@ def text_at(answer: Mapping[str, Json], key: str) -> str:
     return value
 
 
-async def lines(http: aiohttp.ClientSession, url: str, **request: Any) -> AsyncGenerator[bytes]:
-    """The lines of a file as they arrive, empty ones left out. At most one line and one block are held."""
-    async with opened(http, "GET", url, total_s=None, **request) as response:
+async def lines(http: aiohttp.ClientSession, url: str, max_reply_bytes: int, **request: Any) -> AsyncGenerator[bytes]:
+    """The lines of a file as they arrive, empty ones left out. At most one line and one block are held.
+
+    Of one that is too long for a reply of so many bytes the beginning comes, Oversized; one without end is a
+    FatalError (malformed).
+    """
+    most = max_reply_bytes + BESIDE_BYTES
+    async with opened(http, "GET", url, total_s=None, signed=True, **request) as response:
         held: list[bytes] = []
+        n_bytes = 0
         async for block in response.content.iter_any():
-            held.append(block)
-            if b"\n" not in block:
-                continue
-            *whole, rest = b"".join(held).split(b"\n")
-            held = [rest]
-            for line in whole:
+            *whole, rest = block.split(b"\n")
+            for piece in whole:
+                line = b"".join([*held, piece])
+                if n_bytes + len(piece) > most:
+                    line = Oversized(line[:HEAD_BYTES])
+                held, n_bytes = [], 0
                 if line.strip():
                     yield line
+            held.append(rest)
+            n_bytes += len(rest)
+            if n_bytes > most:
+                held = [b"".join(held)[:HEAD_BYTES]]
+            if n_bytes > ENDLESS_BYTES:
+                raise FatalError("malformed", f"a line of {url} has no end after {n_bytes // 2**20} MiB")
         if (last := b"".join(held)).strip():
-            yield last
+            yield Oversized(last) if n_bytes > most else last
 
 
 async def items_of(streams: Iterable[AsyncGenerator[bytes]], read: Callable[[bytes], Item]) -> AsyncIterator[Item]:
@@ -145,17 +225,20 @@ def bearer(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {account.api_key}"} if account.api_key else {}
 
 
-async def upload_form(
-    http: aiohttp.ClientSession, url: str, path: Path, name: str, headers: Mapping[str, str]
-) -> dict[str, Json]:
-    """Send a batch's items as a multipart form, as OpenAI's files API and its likes take them."""
+async def upload_form(http: aiohttp.ClientSession, account: Account, draft: Draft) -> str:
+    """Send a batch's items as a multipart form, as OpenAI's files API and its likes take them; the file's id."""
     import aiohttp
 
-    with reading(path) as file:
+    with reading(draft.items) as file:
         form = aiohttp.FormData()
         form.add_field("purpose", "batch")
-        form.add_field("file", file, filename=name, content_type="application/jsonl")
-        return await ask(http, "POST", url, data=form, headers=headers, total_s=None)
+        form.add_field("file", file, filename=_name(draft), content_type="application/jsonl")
+        url = f"{account.base}/files"
+        return text_at(await ask(http, "POST", url, data=form, headers=bearer(account), total_s=None), "id")
+
+
+def _name(draft: Draft) -> str:
+    return f"{draft.id}.jsonl"
 
 
 async def stop(
@@ -176,7 +259,7 @@ async def delete(
     """Delete what is at an address; False where it was gone already, which the statuses in `gone` tell."""
     try:
         async with opened(http, "DELETE", url, headers=headers) as response:
-            await response.read()
+            await limited(response, ERROR_BYTES)
     except ProviderError as error:
         if error.status in gone:
             return False
@@ -184,16 +267,18 @@ async def delete(
     return True
 
 
-@asynccontextmanager
-async def discarding(http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> AsyncIterator[None]:
-    """Around the creation of a batch from an uploaded file: refused, it leaves no file behind."""
-    try:
-        yield
-    except FatalError:
-        # The refusal is what the caller must hear of, not what became of the file.
-        with suppress(ProviderError):
-            await delete(http, url, headers)
-        raise
+async def delete_files(http: aiohttp.ClientSession, account: Account, files: Iterable[str]) -> list[str]:
+    """Delete files of an API of OpenAI's form; those that were still there."""
+    names = dict.fromkeys(files)
+    return [name for name in names if await delete(http, f"{account.base}/files/{name}", bearer(account))]
+
+
+async def files_named(
+    http: aiohttp.ClientSession, account: Account, draft: Draft, query: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Ids of the files with a draft's name, on the first page of a list of OpenAI's form."""
+    page = await ask(http, "GET", f"{account.base}/files", params=query, headers=bearer(account))
+    return tuple(text_at(file, "id") for file in objects(page.get("data")) if file.get("filename") == _name(draft))
 
 
 def reading(path: Path) -> BinaryIO:

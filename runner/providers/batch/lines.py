@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ProviderError, TransientError
 from runner.providers.batch.api import Item
-from runner.providers.reply import error_for
+from runner.providers.body import TOO_LARGE
+from runner.providers.received import accept
+from runner.providers.refusals import error_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.providers.batch.api import State
+    from runner.providers.received import Dialect
     from runner.records import Json
 
 GOOGLE_STATES: Mapping[str, State] = {
@@ -81,7 +84,7 @@ def whole(value: Json) -> int:
     """A count, which Google writes as a string; 0 where there is none, or it is unknown (-1)."""
     try:
         return max(0, int(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
@@ -98,11 +101,35 @@ def wrapped(item_id: str, id_field: str, body_field: str, body: bytes, more: byt
     return b'{"%s":%s,%s"%s":%s}' % (id_field.encode(), dumped(item_id), more, body_field.encode(), body)
 
 
-def succeeded(item_id: str, body: Json, line: bytes) -> Item:
-    """An item with a reply, unless the reply is no object or nobody can tell whose it is."""
-    if not item_id or not isinstance(body, dict) or not body:
-        return unreadable(line, item_id)
-    return Item(item_id, "succeeded", dumped(body), line)
+def succeeded(item_id: str, body: Json, line: bytes, dialect: Dialect) -> Item:
+    """An item with a reply: only what is one, by the judge that live replies have, and only if it says whose it is."""
+    if not item_id:
+        return unreadable(line)
+    raw = dumped(body)
+    try:
+        accept(raw, dialect)
+    except ProviderError as error:
+        return failed(item_id, line, error)
+    return Item(item_id, "succeeded", raw, line)
+
+
+class Oversized(bytes):
+    """The beginning of a line that is longer than is taken."""
+
+
+def one_line(read: Callable[[bytes], Item]) -> Callable[[bytes], Item]:
+    """An adapter's reading of a line, made safe: whatever a line holds costs that line, and never the run."""
+
+    def item(line: bytes) -> Item:
+        if isinstance(line, Oversized):
+            message = "its line in the results is longer than limits.max_reply_bytes allows"
+            return Item("", "failed", None, line, TOO_LARGE, message)
+        try:
+            return read(line)
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+            return unreadable(line)
+
+    return item
 
 
 def unreadable(line: bytes, item_id: str = "") -> Item:

@@ -12,8 +12,8 @@ from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.providers.batch.http import (
     ask,
     bearer,
-    delete,
-    discarding,
+    delete_files,
+    files_named,
     items_of,
     lines,
     size_kind,
@@ -22,8 +22,19 @@ from runner.providers.batch.http import (
     text_at,
     upload_form,
 )
-from runner.providers.batch.lines import failed, inner, objects, parse, succeeded, text, unreadable, whole, wrapped
-from runner.providers.reply import error_for
+from runner.providers.batch.lines import (
+    failed,
+    inner,
+    objects,
+    one_line,
+    parse,
+    succeeded,
+    text,
+    unreadable,
+    whole,
+    wrapped,
+)
+from runner.providers.refusals import error_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -62,20 +73,31 @@ class MistralBatch:
         """The body keeps its model, which is the job's."""
         return wrapped(item_id, "custom_id", "body", body)
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload, then create with our id as metadata."""
-        url, headers = f"{account.base}/files", bearer(account)
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """As a file of purpose `batch`, named after our id."""
+        with sized():
+            return (await upload_form(http, account, draft),)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """By the API's search for names."""
+        return await files_named(http, account, draft, {"purpose": "batch", "search": draft.id})
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """One call for each."""
+        await delete_files(http, account, files)
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """With our id as metadata."""
         job = {
+            "input_files": list(files),
             "endpoint": ENDPOINT,
             "model": draft.model.id,
             "metadata": {NOTE: draft.id},
             "timeout_hours": max(1, round(draft.window_s / HOUR_S)),
         }
         with sized():
-            file_id = text_at(await upload_form(http, url, draft.items, f"{draft.id}.jsonl", headers), "id")
-            async with discarding(http, f"{url}/{file_id}", headers):
-                made = await ask(http, "POST", _jobs(account), json={**job, "input_files": [file_id]}, headers=headers)
-        return Sent(text_at(made, "id"), (file_id,))
+            made = await ask(http, "POST", _jobs(account), json=job, headers=bearer(account))
+        return Sent(text_at(made, "id"), files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By metadata, among the jobs created since.
@@ -112,6 +134,7 @@ class MistralBatch:
             results,
             message,
             size_kind(message),
+            failed=whole(job.get("failed_requests")),
         )
 
     def fetch(
@@ -123,7 +146,7 @@ class MistralBatch:
     ) -> AsyncIterator[Item]:
         """The output file, then the error file."""
         urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
-        return items_of((lines(http, url, headers=bearer(account)) for url in urls), _item)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=bearer(account)) for url in urls), _item)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """The job ends a while later; what was done stays."""
@@ -134,20 +157,20 @@ class MistralBatch:
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
     ) -> Sequence[str]:
         """The files; the job's record stays, which holds counts only."""
-        names = dict.fromkeys((*sent.files, *standing.results))
-        return [name for name in names if await delete(http, f"{account.base}/files/{name}", bearer(account))]
+        return await delete_files(http, account, (*sent.files, *standing.results))
 
 
 def _jobs(account: Account, rest: str = "") -> str:
     return f"{account.base}/batch/jobs{'/' if rest else ''}{rest}"
 
 
+@one_line
 def _item(line: bytes) -> Item:
     found = parse(line)
     item_id, error = text(inner(found, "custom_id")), inner(found, "error")
     status, body = whole(inner(found, "response", "status_code")), inner(found, "response", "body")
     if status == 200 and not error:
-        return succeeded(item_id, body, line)
+        return succeeded(item_id, body, line, "chat")
     code = text(inner(error, "code"))
     message = _message(error) or _message(inner(body, "error")) or _message(body)
     if code == "batch_expired":

@@ -14,8 +14,8 @@ from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.providers.batch.http import (
     ask,
     bearer,
-    delete,
-    discarding,
+    delete_files,
+    files_named,
     items_of,
     lines,
     size_kind,
@@ -24,8 +24,19 @@ from runner.providers.batch.http import (
     text_at,
     upload_form,
 )
-from runner.providers.batch.lines import dumped, failed, inner, parse, succeeded, text, unreadable, whole, wrapped
-from runner.providers.reply import error_of
+from runner.providers.batch.lines import (
+    dumped,
+    failed,
+    inner,
+    one_line,
+    parse,
+    succeeded,
+    text,
+    unreadable,
+    whole,
+    wrapped,
+)
+from runner.providers.refusals import error_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -87,20 +98,30 @@ class OpenAiBatch:
         """The body keeps its model."""
         return wrapped(item_id, "custom_id", "body", body, FORM)
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload, then create with our id as metadata."""
-        url, headers = f"{account.base}/files", bearer(account)
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """As a file of purpose `batch`, named after our id."""
+        with sized():
+            return (await upload_form(http, account, draft),)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Among the newest files: a page holds up to 10,000."""
+        return await files_named(http, account, draft, {"purpose": "batch"})
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """One call for each."""
+        await delete_files(http, account, files)
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """With our id as metadata."""
         batch = {
+            "input_file_id": files[0],
             "endpoint": ENDPOINT,
             "completion_window": self.windows[draft.window_s],
             "metadata": {MARK: draft.id},
         }
         with sized():
-            file_id = text_at(await upload_form(http, url, draft.items, f"{draft.id}.jsonl", headers), "id")
-            async with discarding(http, f"{url}/{file_id}", headers):
-                filled = {**batch, "input_file_id": file_id}
-                made = await ask(http, "POST", _batches(account), json=filled, headers=headers)
-        return Sent(text_at(made, "id"), (file_id,))
+            made = await ask(http, "POST", _batches(account), json=batch, headers=bearer(account))
+        return Sent(text_at(made, "id"), files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By metadata. Pages come newest first, so that those from before the draft need not be read."""
@@ -136,7 +157,7 @@ class OpenAiBatch:
     ) -> AsyncIterator[Item]:
         """The output file and the error file, one after the other."""
         urls = (f"{account.base}/files/{file_id}/content" for file_id in standing.results)
-        return items_of((lines(http, url, headers=bearer(account)) for url in urls), read_line)
+        return items_of((lines(http, url, account.max_reply_bytes, headers=bearer(account)) for url in urls), read_line)
 
     async def cancel(self, http: aiohttp.ClientSession, account: Account, sent: Sent) -> None:
         """Refused of a batch that has ended."""
@@ -147,9 +168,7 @@ class OpenAiBatch:
         self, http: aiohttp.ClientSession, account: Account, sent: Sent, standing: Standing
     ) -> Sequence[str]:
         """The input file, the output file and the error file; batches themselves cannot be deleted."""
-        files = (*sent.files, *standing.results)
-        headers = bearer(account)
-        return [file_id for file_id in files if await delete(http, f"{account.base}/files/{file_id}", headers)]
+        return await delete_files(http, account, (*sent.files, *standing.results))
 
 
 OPENAI = OpenAiBatch(Limits(items=50_000, n_bytes=200 * 10**6, one_model=True, windows_s=(24 * HOUR_S,)))
@@ -167,6 +186,7 @@ KLUSTER = OpenAiBatch(
 )
 
 
+@one_line
 def read_line(line: bytes) -> Item:
     """A line of an output or error file. Never raises: what cannot be read is an item to be tried again."""
     found = parse(line)
@@ -180,7 +200,7 @@ def read_line(line: bytes) -> Item:
     if isinstance(body, str):  # one server that speaks this format writes the body as text
         body = parse(body.encode())
     if status == 200:
-        return succeeded(item_id, body, line)
+        return succeeded(item_id, body, line, "chat")
     return failed(item_id, line, error_of(status, {}, dumped(body))) if status else unreadable(line, item_id)
 
 
@@ -192,6 +212,7 @@ def _standing(batch: Mapping[str, Json]) -> Standing:
         state=state,
         word=word,
         done=whole(inner(batch, "request_counts", "completed")) + whole(inner(batch, "request_counts", "failed")),
+        failed=whole(inner(batch, "request_counts", "failed")),
         total=whole(inner(batch, "request_counts", "total")),
         results=_ids(batch, "output_file_id", "error_file_id"),
         message=message or None,

@@ -26,6 +26,7 @@ from runner.providers.batch.lines import (
     google_state,
     inner,
     objects,
+    one_line,
     parse,
     succeeded,
     text,
@@ -57,9 +58,28 @@ class VertexBatch:
         request = json.loads(body)
         return dumped({"request": {**request, "labels": {**request.get("labels", {}), LABEL: item_id}}})
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Put the requests into the bucket, under a name made of our id, and create the job under our id."""
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Into the bucket, under a name made of our id: a second upload replaces the first."""
         source = _source(draft)
+        with _explained(), sized():
+            await _storage(account).put(http, source, draft.items)
+        return (source,)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """There is one place where it can be."""
+        source = _source(draft)
+        with _explained():
+            return (source,) if source in await _listed(_storage(account), http, _folder(source)) else ()
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """One call for each."""
+        with _explained():
+            for name in files:
+                await _storage(account).delete(http, name)
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """A job under our id."""
+        (source,) = files
         job = {
             "displayName": draft.id,
             "model": f"publishers/google/models/{draft.model.id}",
@@ -70,9 +90,8 @@ class VertexBatch:
             },
         }
         with _explained(), sized():
-            await _storage(account).put(http, source, draft.items)
             made = await ask(http, "POST", _jobs(account), json=job, headers=bearer(account))
-        return Sent(_last(text_at(made, "name")), (source,))
+        return Sent(_last(text_at(made, "name")), files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By display name."""
@@ -92,15 +111,16 @@ class VertexBatch:
         with _explained():
             job = await ask(http, "GET", _jobs(account, sent.provider_id), headers=bearer(account))
         word, stats = text(job.get("state")), job.get("completionStats")
-        state = google_state(word)
-        done = whole(inner(stats, "successfulCount")) + whole(inner(stats, "failedCount"))
+        state, wrong = google_state(word), whole(inner(stats, "failedCount"))
+        done, unrun = whole(inner(stats, "successfulCount")) + wrong, whole(inner(stats, "incompleteCount"))
+        if state == "ended" and unrun:
+            state = "expired"  # PARTIALLY_SUCCEEDED: no line is written for what was not run
         told = inner(job, "outputInfo", "gcsOutputDirectory")
         asked = inner(job, "outputConfig", "gcsDestination", "outputUriPrefix")
         folder = text(told) or text(asked)
         results = (folder,) if folder and state != "running" else ()
         message = text(inner(job, "error", "message")) or None
-        total = done + whole(inner(stats, "incompleteCount"))
-        return Standing(state, word, done, total, results, message, size_kind(message))
+        return Standing(state, word, done, done + unrun, results, message, size_kind(message), failed=wrong)
 
     async def fetch(
         self,
@@ -143,7 +163,7 @@ class VertexBatch:
 
 
 def _storage(account: Account) -> Storage:
-    return Storage(storage_beside(account.base), bearer(account))
+    return Storage(storage_beside(account.base), bearer(account), account.max_reply_bytes)
 
 
 def _jobs(account: Account, rest: str = "") -> str:
@@ -188,12 +208,13 @@ def _explained() -> Iterator[None]:
         raise
 
 
+@one_line
 def _item(line: bytes) -> Item:
     found = parse(line)
     item_id = text(inner(found, "request", "labels", LABEL))
     if status := inner(found, "status"):
         return failed(item_id, line, _error(status))
-    return succeeded(item_id, inner(found, "response"), line)
+    return succeeded(item_id, inner(found, "response"), line, "gemini")
 
 
 def _error(status: Json) -> ProviderError:

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from runner.errors import FatalError, ProviderError
 from runner.providers.batch.api import Item, Limits, Sent, Standing
 from runner.providers.batch.http import (
+    ENDLESS_BYTES,
     ask,
     bearer,
-    delete,
-    discarding,
+    delete_files,
+    files_named,
+    limited,
     opened,
     size_kind,
     sized,
@@ -33,6 +35,7 @@ from runner.providers.batch.lines import (
     google_error,
     inner,
     objects,
+    one_line,
     parse,
     succeeded,
     text,
@@ -67,15 +70,27 @@ class XaiBatch:
         """OpenAI's form; the id comes back as `batch_request_id`."""
         return wrapped(item_id, "custom_id", "body", body, FORM)
 
-    async def submit(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent:
-        """Upload, then create under our id as name."""
-        url, headers = f"{account.base}/files", bearer(account)
+    async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """As a file named after our id."""
         with _explained(), sized():
-            file_id = text_at(await upload_form(http, url, draft.items, f"{draft.id}.jsonl", headers), "id")
-            batch = {"name": draft.id, "input_file_id": file_id}
-            async with discarding(http, f"{url}/{file_id}", headers):
-                made = await ask(http, "POST", _batches(account), json=batch, headers=headers)
-        return Sent(text_at(made, "batch_id"), (file_id,))
+            return (await upload_form(http, account, draft),)
+
+    async def uploaded(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
+        """Among the newest hundred files."""
+        with _explained():
+            return await files_named(http, account, draft, {"limit": str(PAGE), "order": "desc"})
+
+    async def discard(self, http: aiohttp.ClientSession, account: Account, files: Sequence[str]) -> None:
+        """One call for each."""
+        with _explained():
+            await delete_files(http, account, files)
+
+    async def create(self, http: aiohttp.ClientSession, account: Account, draft: Draft, files: tuple[str, ...]) -> Sent:
+        """Under our id as name."""
+        batch = {"name": draft.id, "input_file_id": files[0]}
+        with _explained(), sized():
+            made = await ask(http, "POST", _batches(account), json=batch, headers=bearer(account))
+        return Sent(text_at(made, "batch_id"), files)
 
     async def find(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> Sent | None:
         """By name."""
@@ -105,7 +120,7 @@ class XaiBatch:
             url = _batches(account, f"{sent.provider_id}/results")
             with _explained():
                 async with opened(http, "GET", url, params=query, headers=bearer(account)) as response:
-                    raw = await response.read()
+                    raw = await limited(response, ENDLESS_BYTES)
             entries, token = _page(raw)
             for entry in entries:
                 yield _item(entry)
@@ -127,9 +142,8 @@ class XaiBatch:
         standing: Standing,  # noqa: ARG002  the protocol's
     ) -> Sequence[str]:
         """The uploaded file; batches cannot be deleted, and vanish on the day that they name."""
-        files = f"{account.base}/files"
         with _explained():
-            return [name for name in sent.files if await delete(http, f"{files}/{name}", bearer(account))]
+            return await delete_files(http, account, sent.files)
 
 
 @contextmanager
@@ -162,7 +176,8 @@ def _standing(batch: Mapping[str, Json]) -> Standing:
         state = "expired" if _is_over(text(batch.get("expire_time"))) else "running"
     # What has results before the end is not asked for: a batch is read once.
     results = () if state == "running" else (text(batch.get("batch_id")),)
-    return Standing(state, word, total - pending, total, results, refused, size_kind(refused))
+    wrong = counted(inner(batch, "state", "num_error"))
+    return Standing(state, word, total - pending - cancelled, total, results, refused, size_kind(refused), failed=wrong)
 
 
 def _is_over(said: str) -> bool:
@@ -200,10 +215,13 @@ def _salvaged(said: str) -> Iterator[bytes]:
             yield said[start:end].encode()
 
 
+@one_line
 def _item(line: bytes) -> Item:
     found = parse(line)
     item_id, result = text(inner(found, "batch_request_id")), inner(found, "batch_result")
     if error := inner(result, "error"):
         return failed(item_id, line, google_error(error))
     response = inner(result, "response")
-    return succeeded(item_id, inner(response, "chat_get_completion"), line) if response else unreadable(line, item_id)
+    if not response:
+        return unreadable(line, item_id)
+    return succeeded(item_id, inner(response, "chat_get_completion"), line, "chat")

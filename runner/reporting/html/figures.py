@@ -10,6 +10,7 @@ from runner.reporting import formatting, stats
 from runner.reporting.html import palette
 from runner.reporting.stats import known
 from runner.reporting.stats.frame import SCORE
+from runner.reporting.stats.of_run import scales_of
 from runner.reporting.stats.summaries import summaries
 from runner.results.summary import verification
 
@@ -107,8 +108,10 @@ def figures(found: Gathered) -> Figures:
     pooled = found.frame.assign(job=0, cell=names.pair_of_each)
     # One job's cells are model and persona already, so that one description serves both purposes.
     alone = found.frame["job"].nunique() <= 1
-    described = stats.describe(pooled if alone else found.frame)
-    crossed = described.summaries if alone else summaries(stats.distinct(pooled)) if len(pooled) else ()
+    experiments = [part.experiment for part in found.parts if part.experiment is not None]
+    asked = stats.Asked(scales=scales_of(experiments))
+    described = stats.describe(pooled if alone else found.frame, asked)
+    crossed = described.summaries if alone else summaries(stats.distinct(pooled), asked.scales) if len(pooled) else ()
     looked_up = _Lookup(names, (*described.summaries, *(one for one in crossed if one.axis == "cell")))
     verified = tuple(_records(verification(found.tally))) if found.total else ()
     return Figures(

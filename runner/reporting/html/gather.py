@@ -112,12 +112,12 @@ class Gathered:
 
 def gather(folder: Path) -> Gathered:
     """Read a run's or a sweep's folder. ConfigError where it is neither, RunnerError where a row cannot be read."""
-    launch = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
-    parts = [_part(place, path, launch) for place, path in enumerate(manifest.job_folders(folder))]
+    launch = manifest.open_run(folder)
+    parts = [_part(place, path, launch.facts) for place, path in enumerate(launch.jobs)]
     files = [(part, part.folder / "results.jsonl") for part in parts if part.run["error"] is None]
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
-    found = Gathered(folder, launch, parts, total, stats.table(()))
+    found = Gathered(folder, launch.facts, parts, total, stats.table(()))
     found.frame = stats.table(_seen(found, files, chosen))
     return found
 

@@ -21,6 +21,7 @@ from runner.reporting import formatting
 from runner.reporting.html import figures as numbers
 from runner.reporting.html import palette
 from runner.reporting.html.explorer import embedded
+from runner.results import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -103,6 +104,7 @@ def page(found: Gathered, computed: Figures) -> str:
             charts=json_in_html(computed.charts),
             trials=json_in_html(embedded(found, _asked_questions(found))),
             status=STATUS,
+            served=served.told(found.tally.served),
             files=list(_files(found)),
             measured=any(_measured(row) for row in computed.verification),
         )

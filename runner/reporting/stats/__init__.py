@@ -1,11 +1,13 @@
 """Rows -> statistics: how high, how sure, and whether models, personas, temperatures and texts differ.
 
+An inference has a scope (see inference): over texts like these unless it says otherwise.
+
     paired(left, right, by=("question",), *, on=None, names=("left", "right")) -> tuple[PairedDifference, ...]
     describe(rows) -> Statistics        render(statistics) -> Iterator[Table]        to_json(statistics) -> str
 
-`left`, `right` and `rows` are rows, or a table that `table(rows)` made of them. A score counts only where its whole
-reply is scored; what is missing never counts as a score. A number that does not exist is an Undefined with the reason,
-never NaN. The same rows give the same numbers: what is drawn at random is drawn from a fixed seed.
+`left`, `right` and `rows` are rows, or a table that `table(rows)` made of them. A question's score counts wherever it
+was read; what is missing never counts as a score. A number that does not exist is an Undefined with the reason, never
+NaN. The same rows give the same numbers: nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.reporting.stats.agreement import agreement
-from runner.reporting.stats.differences import COMPARED, differences_within, paired
+from runner.reporting.stats.differences import COMPARED, Asked, against_first, differences_within, paired
 from runner.reporting.stats.frame import distinct, questions_of, table
+from runner.reporting.stats.omnibus import omnibus
+from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.render import render, to_json
 from runner.reporting.stats.summaries import summaries
 from runner.reporting.stats.values import (
@@ -23,7 +27,10 @@ from runner.reporting.stats.values import (
     Interval,
     KruskalWallis,
     Number,
+    OmnibusTest,
     PairedDifference,
+    Scales,
+    Scope,
     Skipped,
     Statistics,
     Summary,
@@ -31,7 +38,6 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
-from runner.reporting.stats.variance import one_way, two_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,15 +49,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Agreement",
     "Anova",
+    "Asked",
     "Interval",
     "KruskalWallis",
     "Number",
+    "OmnibusTest",
     "PairedDifference",
+    "Scales",
+    "Scope",
     "Skipped",
     "Statistics",
     "Summary",
     "Term",
     "Undefined",
+    "against_first",
     "describe",
     "distinct",
     "known",
@@ -62,21 +73,27 @@ __all__ = [
 ]
 
 
-def describe(rows: Iterable[Row] | pd.DataFrame) -> Statistics:
-    """Everything there is to say about a run, or about the rows of several."""
+def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> Statistics:
+    """Everything there is to say about a run, or about the rows of several.
+
+    `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
+    """
+    asked = asked or Asked()
     whole = table(rows)
     frame = distinct(whole)
-    differences = {axis: differences_within(frame, axis) for axis in COMPARED}
-    by_text, kruskal, skipped = one_way(frame, "text")
-    crossed, skipped_too = two_way(frame, ("vendor", "persona"))
+    differences = {axis: differences_within(frame, axis, asked) for axis in COMPARED}
+    whole_replies = frame[frame["outcome"] == "scored"]  # as the study had it
+    by_text, kruskal, skipped = one_way(whole_replies, "text")
+    crossed, skipped_too = two_way(whole_replies, ("vendor", "persona"))
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
     return Statistics(
         trials=len(frame),
         shared=len(whole) - len(frame),
         scored=int((frame["outcome"] == "scored").sum()),
         questions=tuple(questions_of(frame)),
-        summaries=summaries(whole) if len(whole) else (),
+        summaries=summaries(whole, asked.scales, asked.scope) if len(whole) else (),
         differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
+        omnibus=omnibus(frame),
         anovas=(*by_text, *crossed),
         kruskal=tuple(kruskal),
         agreement=agreement(frame),

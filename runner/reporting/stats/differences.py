@@ -1,48 +1,65 @@
-"""Paired differences: the same trial under two conditions, compared pair by pair.
+"""Paired differences: the same cells under two conditions, compared pair by pair, text by text.
 
-The test is Student's paired t (scipy.stats.ttest_1samp on the differences), the effect size Cohen's d_z (Cohen, 1988,
-section 2.3.5; Lakens, 2013), the correction Holm's (1979; statsmodels multipletests). Repetitions that share every
-column of `on` on one side are averaged first, so that a trial asked in several jobs counts once.
+A cell is what shares model, persona, text and settings; its repetitions are averaged, so that nothing depends on the
+numbers that they happen to have. Cells that both sides have are paired, and the mean of a text's pairs is its value:
+the unit of the test, the interval and the effect (see inference). Holm's correction (1979) is
+over a family: a question's differences on one axis.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import combinations
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
-from runner.reporting.stats.bootstrap import mean_intervals
-from runner.reporting.stats.frame import SCORE, questions_of, table
+from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of, table
+from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
-from runner.reporting.stats.values import PairedDifference, Skipped, Undefined, known
+from runner.reporting.stats.values import Interval, PairedDifference, Skipped, Undefined, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
     from runner.records import Row
+    from runner.reporting.stats.values import Number, Scales, Scope
 
-MATCHED = ("text", "persona", "model", "repetition")
-"""What two trials of a pair have in common, as far as both sides share any of its values."""
 COMPARED = ("model", "persona", "temperature")
 MAX_LEVELS = 40
 """Most levels of an axis of which every two are compared: 780 pairs a question."""
+MARGIN = 5.0
+"""Points within which a difference counts as none, where nothing else is asked for."""
+MOST_COMPARED = 200_000_000
+"""Most pairs of single scores that are looked at for the chance of superiority, in one family."""
+_AT_ONCE = 4_000_000
+"""Numbers in one block of differences: bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
-    """One comparison before its numbers: the paired scores and the text of each pair."""
+class Asked:
+    """How differences are to be tested."""
 
-    question: str
-    sides: tuple[str, str]
-    group: Mapping[str, str]
-    on: tuple[str, ...]
-    scores: tuple[Any, Any]
+    scales: Scales = field(default_factory=dict)
+    scope: Scope = "texts"
+    margin: float = MARGIN
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One question's cells: a row a level, a column a stratum (what both sides of a pair share)."""
+
+    mean: Any
+    """levels x strata; NaN where nothing was scored."""
+    count: Any
+    squares: Any
+    """Sum of squares about the cell's mean."""
     texts: Any
-    unmatched: tuple[int, int]
+    """The text of each stratum."""
+    personas: Any
+    scores: Any
+    """levels x strata x repetitions, NaN beyond a cell's last; None where there are too many."""
 
 
 def paired(
@@ -52,30 +69,76 @@ def paired(
     *,
     on: Sequence[str] | None = None,
     names: tuple[str, str] = ("left", "right"),
+    asked: Asked | None = None,
 ) -> tuple[PairedDifference, ...]:
     """Left minus right, for each question that both have and each value of the further columns of `by`.
 
     `by` starts with "question"; further columns (model, persona, text, temperature, vendor, cell) split the result.
-    `on` are the columns that pair two trials; None: text, persona, model and repetition, without those of which the two
-    sides share no value (so two personas pair within text, model and repetition). RunnerError for an unknown column.
+    `on` are the columns that pair two cells; None: text, persona, model and what else varies within them, without those
+    of which the two sides share no value (so two personas pair within text and model). RunnerError for an unknown
+    column. A family is one question, over the groups of `by`.
     """
+    import pandas as pd
+
     sides = table(left), table(right)
+    both = pd.concat([side.assign(side=name) for side, name in zip(sides, ("left", "right"), strict=True)])
     split = tuple(column for column in by if column != "question")
-    shared = tuple(column for column in MATCHED if _overlap(sides, column)) if on is None else tuple(on)
+    factors = factors_of(both)
+    shared = tuple(column for column in factors if _overlap(sides, column)) if on is None else tuple(on)
     for column in (*split, *shared):
         if any(column not in side.columns for side in sides):
             raise RunnerError(f"'{column}' is no column of results to pair by")
-    found = [
-        pairs
-        for question in questions_of(sides[0])
-        if question in questions_of(sides[1])
-        for pairs in _matched(sides, question, split, shared, names)
-    ]
-    return _compared(found)
+    asked = asked or Asked()
+    questions = [question for question in questions_of(sides[0]) if question in questions_of(sides[1])]
+    groups = list(both.groupby(list(split), sort=False, observed=True)) if split else [((), both)]
+    found = []
+    for question in questions:
+        family = len(groups)
+        made = [
+            one
+            for values, part in groups
+            for one in _contrasts(
+                part, "side", ["left", "right"], pairs=[(0, 1)], on=shared, question=question, asked=asked,
+                names=dict(zip(("left", "right"), names, strict=True)),
+                group=dict(zip(split, map(str, values), strict=True)), family=family,
+            )
+        ]  # fmt: skip
+        found += _corrected(made)
+    return tuple(found)
 
 
-def differences_within(frame: pd.DataFrame, axis: str) -> tuple[PairedDifference, ...] | Skipped:
-    """Every two levels of an axis compared within one set of rows, in all that MATCHED names but the axis itself."""
+def against_first(
+    frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked | None = None
+) -> tuple[PairedDifference, ...]:
+    """Every later table minus the first, paired by `on`: for each question of the first, one family over the tables."""
+    import pandas as pd
+
+    names = list(frames)
+    both = pd.concat([frame.assign(side=name) for name, frame in frames.items()])
+    first = questions_of(frames[names[0]])
+    pairs = [(place, 0) for place in range(1, len(names))]
+    return tuple(
+        one
+        for question in first
+        for one in _corrected(
+            _contrasts(
+                both,
+                "side",
+                names,
+                pairs=pairs,
+                on=tuple(on),
+                question=question,
+                asked=asked or Asked(),
+                family=len(pairs),
+            )
+        )
+    )
+
+
+def differences_within(
+    frame: pd.DataFrame, axis: str, asked: Asked | None = None
+) -> tuple[PairedDifference, ...] | Skipped:
+    """Every two levels of an axis compared within one set of rows, in all that cells have in common but the axis."""
     import pandas as pd
 
     levels = [str(level) for level in pd.unique(levels_of(frame, axis))]
@@ -84,18 +147,20 @@ def differences_within(frame: pd.DataFrame, axis: str) -> tuple[PairedDifference
         return Skipped(what, f"there is one {axis} only" if levels else "there is no trial")
     if len(levels) > MAX_LEVELS:
         return Skipped(what, f"there are {len(levels)} {axis}s, and at most {MAX_LEVELS} are compared with each other")
-    on = tuple(column for column in MATCHED if column != axis)
+    on = tuple(column for column in factors_of(frame) if column != axis)
+    pairs = list(combinations(range(len(levels)), 2))
     found = [
-        pairs
+        one
         for question in questions_of(frame)
-        for pairs in _between(_means(frame, question, (axis, *on)), axis, on, question, levels)
+        for one in _corrected(
+            _contrasts(
+                frame, axis, levels, pairs=pairs, on=on, question=question, asked=asked or Asked(), family=len(pairs)
+            )
+        )
     ]
-    if not any(len(pairs.texts) for pairs in found):
-        return Skipped(what, f"no scored trial has a partner at another {axis} with the same {', '.join(on)}")
-    return _compared(found)
-
-
-# ---- pairing ---------------------------------------------------------------------------------------------------------
+    if not any(one.pairs for one in found):
+        return Skipped(what, f"no scored cell has a partner at another {axis} with the same {', '.join(on)}")
+    return tuple(found)
 
 
 def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:
@@ -103,123 +168,250 @@ def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:
     return bool(left & right)
 
 
-def _means(frame: pd.DataFrame, question: str, keys: tuple[str, ...]) -> pd.Series[float]:
-    """The mean score under each combination of keys that has one."""
-    score = SCORE + question
-    scored = frame.loc[frame[score].notna(), [*keys, score]]
-    if not keys:
-        return scored[score][:0]
-    plain = scored.astype({name: str for name in keys if name != "repetition"})
-    return plain.groupby(list(keys), sort=False)[score].mean()
+# ---- cells -----------------------------------------------------------------------------------------------------------
 
 
-def _matched(
-    sides: tuple[pd.DataFrame, pd.DataFrame],
-    question: str,
-    split: tuple[str, ...],
+def _cells(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str, ...], question: str) -> _Cells:
+    """The cells of the levels, which are values of the axis as text."""
+    import numpy as np
+    import pandas as pd
+
+    place = {level: number for number, level in enumerate(levels)}
+    rows = levels_of(frame, axis).astype(str).map(place).to_numpy()
+    strata = codes_of(frame, on or (axis,))  # with nothing in common no cell has a partner
+    size = int(strata.max()) + 1 if len(strata) else 0
+    score = frame[SCORE + question].to_numpy(dtype=np.float64)
+    there = ~np.isnan(score)
+    cell = (rows * size + strata)[there].astype(np.int64)
+    count = np.bincount(cell, minlength=len(levels) * size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(cell, weights=score[there], minlength=len(levels) * size) / count
+    squares = np.bincount(cell, weights=(score[there] - mean[cell]) ** 2, minlength=len(levels) * size)
+    firsts = np.unique(strata, return_index=True)[1]
+    texts = pd.factorize(frame["text"])[0][firsts] if "text" in on else np.zeros(size, dtype=np.int64)
+    personas = pd.factorize(frame["persona"])[0][firsts] if "persona" in on else np.zeros(size, dtype=np.int64)
+    shape = (len(levels), size)
+    scores = _padded(cell, score[there], count, shape)
+    return _Cells(mean.reshape(shape), count.reshape(shape), squares.reshape(shape), texts, personas, scores)
+
+
+def _padded(cell: Any, scores: Any, count: Any, shape: tuple[int, int]) -> Any:
+    import numpy as np
+
+    most = int(count.max()) if len(count) else 0
+    if most == 0 or shape[0] * shape[1] * most > _AT_ONCE:
+        return None
+    found = np.full((shape[0] * shape[1], most), np.nan)
+    order = np.argsort(cell, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(count)])[cell[order]]
+    found[cell[order], np.arange(len(order)) - starts] = scores[order]
+    return found.reshape(*shape, most)
+
+
+# ---- differences -----------------------------------------------------------------------------------------------------
+
+
+def _contrasts(
+    frame: pd.DataFrame,
+    axis: str,
+    levels: Sequence[str],
+    *,
+    pairs: Sequence[tuple[int, int]],
     on: tuple[str, ...],
-    names: tuple[str, str],
-) -> Iterator[_Pairs]:
-    import pandas as pd
+    question: str,
+    asked: Asked,
+    family: int,
+    names: Mapping[str, str] | None = None,
+    group: Mapping[str, str] | None = None,
+) -> list[PairedDifference]:
+    """The differences of some pairs of levels, without the correction over the family."""
+    import numpy as np
 
-    keys = tuple(dict.fromkeys((*split, *on)))
-    means = [_means(side, question, keys) for side in sides]
-    both = pd.concat(means, axis=1, keys=["left", "right"]).reset_index()
-    for values, part in both.groupby(list(split), sort=False) if split else [((), both)]:
-        pairs = part.dropna()
-        yield _Pairs(
-            question=question,
-            sides=names,
-            group=dict(zip(split, map(str, values), strict=True)),
-            on=on,
-            scores=(pairs["left"].to_numpy(), pairs["right"].to_numpy()),
-            texts=_texts(pairs),
-            unmatched=(int(part["right"].isna().sum()), int(part["left"].isna().sum())),
+    if SCORE + question not in frame.columns or not pairs:
+        return []
+    cells = _cells(frame, axis, levels, on, question)
+    missing = _missing(frame, axis, levels, question)
+    block = max(1, _AT_ONCE // max(1, cells.mean.shape[1]))
+    found: list[PairedDifference] = []
+    for start in range(0, len(pairs), block):
+        some = np.array(pairs[start : start + block])
+        made = _Block.of(cells, some, asked.scope if "text" in on else "fixed")
+        superiority = _superiority(cells, some, len(pairs))
+        for place, (left, right) in enumerate(some):
+            found.append(
+                made.difference(
+                    place, asked, family,
+                    question=question, on=on, group=group or {},
+                    left=(names or {}).get(levels[left], levels[left]),
+                    right=(names or {}).get(levels[right], levels[right]),
+                    superiority=superiority[place],
+                    left_missing=missing[left], right_missing=missing[right],
+                    end=asked.scales.get(question),
+                )
+            )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some pairs of levels, with their estimates in each scope."""
+
+    texts: Estimates
+    fixed: Estimates
+    left: Any
+    right: Any
+    pairs: Any
+    unmatched: Any
+    scopes: Sequence[Scope]
+    both: Mapping[int, tuple[float, float, float]]
+
+    @classmethod
+    def of(cls, cells: _Cells, some: Any, scope: Scope) -> _Block:
+        import numpy as np
+
+        left, right = cells.mean[some[:, 0]], cells.mean[some[:, 1]]
+        difference = left - right
+        there = ~np.isnan(difference)
+        groups, strata = np.nonzero(there)
+        texts, count = cells.texts[strata], len(some)
+        by_text = over_texts(difference[there], groups, texts, count)
+        sides = [over_texts(side[there], groups, texts, count).value for side in (left, right)]
+        scopes: list[Scope] = [scope if units >= 2 else "fixed" for units in by_text.units]
+        both = {
+            place: over_both(_crossed(difference[place], cells))
+            for place in range(count)
+            if scopes[place] == "personas"
+        }
+        for place, (_, se, _df) in both.items():
+            if np.isnan(se):
+                scopes[place] = "texts"
+        unmatched = np.stack([(~np.isnan(side) & ~there).sum(axis=1) for side in (left, right)])
+        return cls(
+            by_text, _fixed(cells, some, there, by_text), sides[0], sides[1], there.sum(axis=1), unmatched, scopes, both
+        )
+
+    def estimates(self, place: int) -> Estimates:
+        """The estimate of one pair, in its scope."""
+        import numpy as np
+
+        scope = self.scopes[place]
+        if scope == "personas":
+            value, se, df = self.both[place]
+            units = self.texts.units[[place]]
+            return Estimates(np.array([value]), np.array([se]), np.array([df]), units, se * np.sqrt(units))
+        of = self.fixed if scope == "fixed" else self.texts
+        return Estimates(of.value[[place]], of.se[[place]], of.df[[place]], of.units[[place]], of.sd[[place]])
+
+    def difference(
+        self, place: int, asked: Asked, family: int, *, end: tuple[float, float] | None, **named: Any
+    ) -> PairedDifference:
+        """One pair's numbers."""
+        found, scope, n = self.estimates(place), self.scopes[place], int(self.pairs[place])
+        why = _why_not(n, int(self.texts.units[place]))
+        se = float(found.se[0])
+        tested = "all differences are the same" if se == 0 else why
+        ends = None if end is None else (end[0] - end[1], end[1] - end[0])
+        together = _simultaneous(found, scope, family, why, ends)
+        return PairedDifference(
+            pairs=n,
+            texts=int(self.texts.units[place]),
+            unmatched_left=int(self.unmatched[0][place]),
+            unmatched_right=int(self.unmatched[1][place]),
+            left_mean=number(self.left[place], why),
+            right_mean=number(self.right[place], why),
+            difference=number(found.value[0], why),
+            interval=interval_of(found, 0, scope, why, ends),
+            simultaneous=together,
+            effect=number(found.value[0] / found.sd[0] if se > 0 else float("nan"), tested),
+            t=number(found.statistic()[0], tested),
+            p=number(found.p_value()[0], tested),
+            p_holm=Undefined(tested),
+            p_equivalent=number(found.p_equivalent(asked.margin)[0], tested),
+            **named,
         )
 
 
-def _between(
-    means: pd.Series[float], axis: str, on: tuple[str, ...], question: str, levels: list[str]
-) -> Iterator[_Pairs]:
+def _crossed(difference: Any, cells: _Cells) -> Any:
+    """A pair's differences as a table of texts by personas, NaN where there is none."""
     import numpy as np
 
-    wide = means.unstack(axis).reindex(columns=levels)
-    texts, columns = _texts(wide.reset_index()), wide.to_numpy().T
-    there = ~np.isnan(columns)
-    for left, right in combinations(range(len(levels)), 2):
-        both = there[left] & there[right]
-        yield _Pairs(
-            question=question,
-            sides=(levels[left], levels[right]),
-            group={},
-            on=on,
-            scores=(columns[left][both], columns[right][both]),
-            texts=texts[both],
-            unmatched=(int((there[left] & ~both).sum()), int((there[right] & ~both).sum())),
+    shape = int(cells.texts.max()) + 1, int(cells.personas.max()) + 1
+    there = ~np.isnan(difference)
+    place = cells.texts[there] * shape[1] + cells.personas[there]
+    count = np.bincount(place, minlength=shape[0] * shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(place, weights=difference[there], minlength=shape[0] * shape[1]) / count
+    found = mean.reshape(shape)
+    return found[~np.isnan(found).all(axis=1)][:, ~np.isnan(found).all(axis=0)]
+
+
+def _fixed(cells: _Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
+    """The same differences over their own texts: variance within cells, pooled over both sides of all pairs."""
+    import numpy as np
+
+    groups, strata = np.nonzero(there)
+    width = int(cells.texts.max()) + 1 if len(cells.texts) else 1
+    key = groups * width + cells.texts[strata]
+    _, place, in_text = np.unique(key, return_inverse=True, return_counts=True)
+    counts = [cells.count[some[:, side]][there] for side in (0, 1)]
+    squares = sum(cells.squares[some[:, side]][there] for side in (0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = 1 / (in_text[place] * by_text.units[groups])
+        shares = np.bincount(groups, weights=weights**2 * (1 / counts[0] + 1 / counts[1]), minlength=len(some))
+        df = np.bincount(groups, weights=counts[0] + counts[1] - 2.0, minlength=len(some))
+        sd = np.sqrt(np.bincount(groups, weights=squares, minlength=len(some)) / df)
+        se = sd * np.sqrt(shares)
+    enough = df > 0
+    units = np.bincount(groups, weights=counts[0] + counts[1], minlength=len(some)).astype(np.int64)
+    return Estimates(by_text.value, np.where(enough, se, np.nan), np.where(enough, df, np.nan), units, sd)
+
+
+def _simultaneous(found: Estimates, scope: Scope, family: int, why: str, ends: tuple[float, float] | None) -> Interval:
+    low, high = found.bounds(1 - (1 - LEVEL) / max(1, family))
+    least, most = ends if ends is not None else (float("-inf"), float("inf"))
+    one = interval_of(found, 0, scope, why, ends)
+    return Interval(number(max(low[0], least), why), number(min(high[0], most), why), scope, one.units, one.se, one.df)
+
+
+def _superiority(cells: _Cells, some: Any, pairs: int) -> list[Number]:
+    """The chance that left is above right within a cell, ties half; each text alike."""
+    import numpy as np
+
+    if cells.scores is None or pairs * cells.mean.shape[1] * cells.scores.shape[2] ** 2 > MOST_COMPARED:
+        return [Undefined("there are too many scores to hold each against each")] * len(some)
+    found: list[Number] = []
+    for left, right in some:
+        first, second = cells.scores[left][:, :, None], cells.scores[right][:, None, :]
+        compared = (cells.count[left] * cells.count[right]).astype(np.float64)
+        above = ((first > second) + 0.5 * (first == second)).sum(axis=(1, 2))
+        there = compared > 0
+        one = over_texts(
+            above[there] / compared[there], np.zeros(int(there.sum()), dtype=np.int64), cells.texts[there], 1
         )
+        found.append(number(one.value[0], _why_not(int(there.sum()), 0)))
+    return found
 
 
-def _texts(pairs: pd.DataFrame) -> Any:
-    """A number for each pair's text; all the same where pairs are not made within texts."""
-    import numpy as np
-    import pandas as pd
-
-    return pd.factorize(pairs["text"])[0] if "text" in pairs.columns else np.zeros(len(pairs), dtype="int64")
+def _missing(frame: pd.DataFrame, axis: str, levels: Sequence[str], question: str) -> list[Number]:
+    """The share of each level's trials that have no score of the question."""
+    unread = frame[SCORE + question].isna().groupby(levels_of(frame, axis).astype(str), sort=False).mean()
+    return [number(float(unread.get(level, float("nan"))), "there is no trial") for level in levels]
 
 
-# ---- comparing -------------------------------------------------------------------------------------------------------
+def _corrected(family: Sequence[PairedDifference]) -> list[PairedDifference]:
+    """A family with Holm's correction over those of its differences that have a p."""
+    from dataclasses import replace
+
+    done = list(family)
+    tested = [(p, place) for place, one in enumerate(family) if (p := known(one.p)) is not None]
+    least = 0.0
+    for rank, (p, place) in enumerate(sorted(tested)):
+        least = max(least, min(1.0, (len(tested) - rank) * p))
+        done[place] = replace(done[place], p_holm=least)
+    return done
 
 
-def _compared(found: Sequence[_Pairs]) -> tuple[PairedDifference, ...]:
-    """The numbers of each comparison; the correction is over all of them."""
-    import numpy as np
-    from statsmodels.stats.multitest import multipletests
-
-    if not found:
-        return ()
-    sizes = [len(pairs.texts) for pairs in found]
-    values = np.concatenate([pairs.scores[0] - pairs.scores[1] for pairs in found])
-    groups = np.repeat(np.arange(len(found)), sizes)
-    bounds = mean_intervals(values, groups, np.concatenate([pairs.texts for pairs in found]), len(found))
-    done = [_difference(pairs, *bound) for pairs, *bound in zip(found, *bounds, strict=True)]
-    tested = [index for index, difference in enumerate(done) if known(difference.p) is not None]
-    corrected = multipletests([known(done[index].p) for index in tested], method="holm")[1] if tested else ()
-    for index, p in zip(tested, corrected, strict=True):
-        done[index] = replace(done[index], p_holm=float(p))
-    return tuple(done)
-
-
-def _difference(pairs: _Pairs, low: float, high: float, by_text: bool) -> PairedDifference:
-    from scipy.stats import ttest_1samp
-
-    left, right = pairs.scores
-    differences, n = left - right, len(left)
-    why = _why_not(n, alike=False)
-    spread = differences.std(ddof=1) if n > 1 else nan
-    alike = n > 1 and spread <= 1e-12 * max(1.0, float(abs(differences).max()))
-    untested = _why_not(n, alike=alike)
-    t, p = (nan, nan) if n < 2 or alike else ttest_1samp(differences, 0.0)
-    return PairedDifference(
-        question=pairs.question,
-        left=pairs.sides[0],
-        right=pairs.sides[1],
-        group=pairs.group,
-        on=pairs.on,
-        pairs=n,
-        unmatched_left=pairs.unmatched[0],
-        unmatched_right=pairs.unmatched[1],
-        left_mean=number(left.mean() if n else nan, why),
-        right_mean=number(right.mean() if n else nan, why),
-        difference=number(differences.mean() if n else nan, why),
-        interval=interval_of(low, high, why, by_text=by_text),
-        effect=number(nan if alike or n < 2 else differences.mean() / spread, untested),
-        t=number(t, untested),
-        p=number(p, untested),
-        p_holm=Undefined(untested),
-    )
-
-
-def _why_not(n: int, *, alike: bool) -> str:
-    if n == 0:
-        return "no trial of one side has a scored partner on the other"
-    return "all differences are the same" if alike else "there is one pair only"
+def _why_not(pairs: int, texts: int) -> str:
+    if pairs == 0:
+        return "no cell of one side has a scored partner on the other"
+    return "there is one text only, and no cell of it was asked twice" if texts < 2 else "there is one pair only"

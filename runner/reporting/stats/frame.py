@@ -19,6 +19,9 @@ NUMBERS = ("job", "repetition")
 CATEGORIES = ("cell", "vendor", "model", "persona", "text", "temperature", "outcome", "problem")
 LABELS = ("job", "cell", "vendor", "model", "persona", "text", "temperature", "repetition", "outcome", "problem")
 SCORE = "score:"
+BASIC = ("model", "persona", "text")
+SETTINGS = ("temperature",)
+"""What may differ between trials of one model, persona and text."""
 
 
 def table(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
@@ -26,8 +29,8 @@ def table(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
 
     `temperature` is the one that was sent, as text, "" where none was; `problem` is its kind, "" where there is none.
     `again` marks a trial that shares the answer of an earlier job's: the same request of the same model, persona, text
-    and repetition. A score counts only where the whole reply is scored, as in all tables. A table made here is passed
-    through.
+    and repetition. A question's score counts wherever it was read: what another question of the same reply lacks costs
+    it nothing. A table made here is passed through.
     """
     import pandas as pd
 
@@ -59,7 +62,7 @@ class Columns:
             numbers.append(getattr(row, name))
         temperature = row.sent.get("temperature")
         labels = (
-            row.cell, row.vendor, row.model, row.persona, row.text,
+            row.compared_in, row.vendor, row.answered_by, row.persona, row.text,
             "" if temperature is None else f"{temperature:g}",
             row.outcome, row.problem.kind if row.problem else "",
         )  # fmt: skip
@@ -68,9 +71,8 @@ class Columns:
             codes.append(places.setdefault(label, len(places)))
         if len(row.scores) > len(self._scores) or not self._scores.keys() >= row.scores.keys():
             self._meet(row)
-        scores = row.scores if row.outcome == "scored" else {}
         for question, column in self._scores.items():
-            score = scores.get(question)
+            score = row.scores.get(question)
             column.append(nan if score is None else score)
 
     def _meet(self, row: Row) -> None:
@@ -102,6 +104,30 @@ class Columns:
 def distinct(frame: pd.DataFrame) -> pd.DataFrame:
     """The trials of a table whose answers are their own: one answer of a sweep is one observation, not several."""
     return frame[~frame["again"]]
+
+
+def factors_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What tells two cells of a table apart: model, persona, text, and each setting that varies within these three.
+
+    A setting that goes with the others, as a temperature that each persona has of its own, is none: to match trials
+    by it as well would leave out personas, and change nothing else.
+    """
+    basic = list(BASIC)
+    within = frame.groupby(basic, observed=True, sort=False)
+    varied = (name for name in SETTINGS if len(frame) and int(within[name].nunique().max()) > 1)
+    return (*BASIC, *varied)
+
+
+def codes_of(frame: pd.DataFrame, names: Iterable[str]) -> Any:
+    """A number for each combination of the columns' values, in the order in which they come."""
+    import numpy as np
+    import pandas as pd
+
+    whole = np.zeros(len(frame), dtype=np.int64)
+    for name in names:
+        codes, levels = pd.factorize(frame[name])
+        whole = pd.factorize(whole * max(len(levels), 1) + codes)[0]
+    return whole
 
 
 def questions_of(frame: pd.DataFrame) -> list[str]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_LINES = 40
 """Most lines, or levels of several lines, of one table on a terminal; the rest is in the JSON."""
 WHOLE = frozenset((
-    "n", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)", "df", "F", "p", "eta²",
-    "partial eta²", "groups", "H", "units", "raters", "value",
+    "n", "texts", "levels", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)", "df", "F",
+    "p", "eta²", "partial eta²", "groups", "H", "units", "raters", "value",
 ))  # fmt: skip
 """Columns of numbers, which are not folded: names give way to them."""
 
@@ -50,6 +50,8 @@ def render(statistics: Statistics) -> Iterator[Table]:
         yield _summaries(axis, [summary for summary in statistics.summaries if summary.axis == axis])
     for axis, differences in statistics.differences.items():
         yield _differences(axis, differences)
+    if statistics.omnibus:
+        yield _omnibus(statistics)
     if statistics.anovas:
         yield _anovas(statistics)
     if statistics.kruskal:
@@ -62,7 +64,7 @@ def render(statistics: Statistics) -> Iterator[Table]:
 
 def _summaries(axis: str, found: list[Summary]) -> Table:
     """A level's name and its share of unscorable replies stand once, beside its first question."""
-    columns = (axis, "question", "n", "mean", "sd", "median", "95% interval", "unscorable")
+    columns = (axis, "question", "n", "texts", "levels", "mean", "sd", "median", "95% interval", "unscorable")
     lines = [
         (
             "" if same else summary.level or "none sent",
@@ -87,25 +89,55 @@ def _repeats(found: Sequence[Summary]) -> list[bool]:
 
 def _differences(axis: str, found: tuple[PairedDifference, ...]) -> Table:
     """The surest first."""
-    columns = ("question", "left - right", "pairs", "difference", "95% interval", "d_z", "p (Holm)")
+    columns = ("question", "left - right", "texts", "difference", "95% interval", "d_z", "p", "p (Holm)")
     lines = [
         (
             each.question,
             f"{each.left or 'none sent'} - {each.right or 'none sent'}",
-            f"{each.pairs}",
+            f"{each.texts}",
             plain(each.difference),
             _range(each.interval),
             plain(each.effect),
+            p_value(each.p),
             p_value(each.p_holm),
         )
         for each in sorted(found, key=_by_p)
     ]
-    return _cut(f"Paired differences between {axis}s", columns, lines)
+    return _cut(f"Differences between {axis}s, over {_about(found)}", columns, lines)
+
+
+def _about(found: Sequence[PairedDifference]) -> str:
+    scopes = {each.interval.scope for each in found if each.pairs}
+    names = {"texts": "texts like these", "personas": "texts and personas like these", "fixed": "these texts only"}
+    return ", or ".join(names[scope] for scope in names if scope in scopes) or "texts like these"
 
 
 def _by_p(each: PairedDifference) -> tuple[float, float]:
     p, effect = known(each.p_holm), known(each.effect)
     return (2.0 if p is None else p, -abs(effect or 0.0))
+
+
+def _omnibus(statistics: Statistics) -> Table:
+    columns = ("question", "axis", "levels", "texts", "F", "df", "p", "against")
+    lines = [
+        (
+            each.question,
+            each.axis,
+            f"{each.levels}",
+            f"{each.texts}",
+            plain(each.f),
+            "-" if known(each.df) is None else f"{_whole(each.df)}, {_digits(each.df_error)}",
+            p_value(each.p),
+            each.error,
+        )
+        for each in statistics.omnibus
+    ]
+    return _filled(_table("Does an axis matter? F over texts like these", columns), lines)
+
+
+def _digits(number: Number) -> str:
+    value = known(number)
+    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
 
 
 def _anovas(statistics: Statistics) -> Table:
@@ -123,7 +155,9 @@ def _anovas(statistics: Statistics) -> Table:
         for anova in statistics.anovas
         for term in anova.terms
     ]
-    return _filled(_table("Analyses of variance (two factors: type II)", columns), lines)
+    return _filled(
+        _table("As published: analyses of variance (type II), which hold for these texts only", columns), lines
+    )
 
 
 def _kruskal(statistics: Statistics) -> Table:
@@ -132,7 +166,7 @@ def _kruskal(statistics: Statistics) -> Table:
         (each.question, each.factor, f"{each.groups}", f"{each.n}", plain(each.h), p_value(each.p), plain(each.eta2, 4))
         for each in statistics.kruskal
     ]
-    return _filled(_table("Kruskal-Wallis", columns), lines)
+    return _filled(_table("As published: Kruskal-Wallis, which holds for these texts only", columns), lines)
 
 
 def _agreement(statistics: Statistics) -> Table:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,24 @@ def known(number: Number) -> float | None:
     return None if isinstance(number, Undefined) else number
 
 
+Scales = Mapping[str, tuple[float, float]]
+"""Question -> the least and the most that may be given to it."""
+Scope = Literal["texts", "personas", "fixed"]
+"""What an inference is about: texts like these; texts and personas like these; these texts only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95% interval: percentiles of seeded bootstrap resamples."""
+    """A 95% interval of a mean or a mean difference, by Student's t."""
 
     low: Number
     high: Number
-    drawn: Literal["texts", "trials"]
-    """What was drawn with replacement: whole texts, or single trials where a group has one text only."""
+    scope: Scope
+    units: int
+    """Texts; in the scope `fixed`, repetitions."""
+    se: Number
+    """Standard error, in points."""
+    df: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,9 @@ class Summary:
     question: str
     trials: int
     n: int
-    """Scored replies, the only ones that the five numbers below are of."""
+    """Scores of this question, the only ones that the numbers below are of."""
+    texts: int
+    """Texts that have one."""
     unscorable: int
     failed: int
     unscorable_share: Number
@@ -57,8 +67,9 @@ class Summary:
     reasons: Mapping[str, int]
     """Kind of problem -> how many trials without a score have it, the failed ones too."""
     mean: Number
+    """Of the texts' means: each text counts the same."""
     sd: Number
-    """Of a sample: divided by n - 1."""
+    """Of all scores as a sample: divided by n - 1."""
     median: Number
     interval: Interval
     """Of the mean."""
@@ -66,7 +77,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """One question compared between two groups of trials, pair by pair. Differences are left minus right."""
+    """One question compared between two groups of trials, cell by cell. Differences are left minus right.
+
+    Scores of one cell are averaged, cells that both sides have are paired, and a text's value is the mean of its pairs.
+    `difference`, `interval`, `t`, `p` and `effect` come from these values by one model: see inference.
+    """
 
     question: str
     left: str
@@ -74,23 +89,52 @@ class PairedDifference:
     group: Mapping[str, str]
     """The rest of `by`: column -> value. {} where differences are by question only."""
     on: tuple[str, ...]
-    """The columns that two trials of a pair share."""
+    """The columns that the two sides of a pair share."""
     pairs: int
+    """Cells that both sides have scores in."""
+    texts: int
+    """Texts that these are of: the units of the scope `texts`."""
     unmatched_left: int
-    """Scored trials' keys on the left without a scored partner; likewise on the right."""
+    """Cells with a score on the left and none on the right; likewise on the right."""
     unmatched_right: int
     left_mean: Number
-    """Of the paired scores; likewise on the right."""
+    """Of the paired cells, each text alike; likewise on the right."""
     right_mean: Number
     difference: Number
     interval: Interval
+    simultaneous: Interval
+    """The same at the level that holds for all of a family's differences together (Bonferroni)."""
     effect: Number
-    """Cohen's d_z: mean of the differences over their standard deviation."""
+    """Cohen's d_z: the difference over the standard deviation of the units' differences (Lakens, 2013)."""
+    superiority: Number
+    """Chance that a score of the left is above one of the right, cell by cell, ties half (Vargha and Delaney, 2000)."""
     t: Number
     p: Number
-    """Two-sided, paired t-test, each pair taken as independent (the interval does not take that for granted)."""
+    """Two-sided."""
     p_holm: Number
-    """`p` corrected by Holm over all differences of one call, or of one axis in `describe`."""
+    """`p` corrected by Holm over the family: a question's differences on one axis, or of one comparison of runs."""
+    p_equivalent: Number
+    """Of two one-sided tests that the difference lies within the margin (Lakens, 2017)."""
+    left_missing: Number
+    """Share of the left's trials without a score of this question, from 0 to 1; likewise on the right."""
+    right_missing: Number
+
+
+@dataclass(frozen=True, slots=True)
+class OmnibusTest:
+    """Whether the levels of one axis differ at all on one question: an F test over texts like these."""
+
+    axis: str
+    question: str
+    levels: int
+    texts: int
+    f: Number
+    df: Number
+    """Of the levels."""
+    df_error: Number
+    p: Number
+    error: str
+    """What the differences are held against, such as "model x text"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +215,10 @@ class Statistics:
     summaries: tuple[Summary, ...]
     differences: Mapping[str, tuple[PairedDifference, ...]]
     """model, persona, temperature -> every two of its levels compared."""
+    omnibus: tuple[OmnibusTest, ...]
+    """Whether the levels of an axis differ at all, over texts like these."""
     anovas: tuple[Anova, ...]
+    """As published: over these texts only."""
     kruskal: tuple[KruskalWallis, ...]
     agreement: tuple[Agreement, ...]
     skipped: tuple[Skipped, ...]

@@ -10,7 +10,7 @@ from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
 from runner.reporting.tracking import plots, store, traces
-from runner.results import files, manifest, summary
+from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Ta
     TrackingError where MLflow cannot be reached.
     """
     folder = manifest.launch_folder(folder)
-    launch_file = "sweep.json" if (folder / "sweep.json").is_file() else "run.json"
-    launch = manifest.load(folder, launch_file)
-    jobs = list(_jobs(folder, launch, counted or {}))
+    saved = manifest.open_run(folder)
+    launch = saved.facts
+    jobs = list(_jobs(saved, counted or {}))
     settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
-    if launch_file == "sweep.json":
+    if saved.is_sweep:
         plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
     logged = store.log(_launch_of(folder, launch, jobs, settings), settings)
-    _note_ids(folder, launch_file, jobs, logged)
+    _note_ids(saved, jobs, logged)
     if settings.traces != "off":
         with store.reported(launch["run"]):
             traces.log(logged.uri, logged.experiment_id, _traced(jobs, logged, settings), list(logged.cells.values()))
@@ -69,16 +69,16 @@ def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Trac
         asked = TrialPlan(experiment_from(job.experiment)).trials()
         for row, trial in zip(rows, asked, strict=False):
             if row.key == trial.key and traces.chosen(settings.traces, row, trials):
-                run_id = logged.cells[_child_name(job, row.cell, many=len(jobs) > 1)]
+                run_id = logged.cells[_child_name(job, row.compared_in, many=len(jobs) > 1)]
                 yield traces.Traced(trial, row, run_id)
 
 
-def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, Tally]) -> Iterator[_LoggedJob]:
+def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterator[_LoggedJob]:
     known = {path.resolve(): tally for path, tally in counted.items()}
-    for place, path in enumerate(manifest.job_folders(folder)):
+    for place, path in enumerate(launch.jobs):
         run = manifest.load(path, "run.json")
         experiment = manifest.load(path, "experiment.json") if run["name"] is not None else {}
-        axes = {name: values[place] for name, values in launch.get("axes", {}).items()}
+        axes = {name: values[place] for name, values in launch.facts.get("axes", {}).items()}
         tally = known.get(path.resolve()) or Tally()
         if run["error"] is None and not (path / "results.jsonl").is_file():
             raise manifest.missing(path, "results.jsonl")
@@ -87,10 +87,10 @@ def _jobs(folder: Path, launch: Mapping[str, Any], counted: Mapping[Path, Tally]
         yield _LoggedJob(path, run, experiment, axes, tally)
 
 
-def _note_ids(folder: Path, launch_file: str, jobs: Sequence[_LoggedJob], logged: store.LoggedRuns) -> None:
+def _note_ids(launch: manifest.SavedLaunch, jobs: Sequence[_LoggedJob], logged: store.LoggedRuns) -> None:
     ids = {"uri": logged.uri, "parent": logged.parent_id, "cells": dict(logged.cells)}
-    if launch_file == "sweep.json":
-        manifest.dump(folder / launch_file, {**manifest.load(folder, launch_file), "mlflow": ids})
+    if launch.is_sweep:
+        manifest.dump(launch.file, {**launch.facts, "mlflow": ids})
     for job in jobs:
         names = {_child_name(job, cell, many=len(jobs) > 1) for cell in job.tally.first}
         mine = {name: run_id for name, run_id in logged.cells.items() if name in names}
@@ -135,6 +135,8 @@ def _artifacts(folder: Path, jobs: Sequence[_LoggedJob]) -> Iterator[tuple[Path,
 def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> str:
     """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
     lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    for line in served.told(served.counted(job.tally for job in jobs)):
+        lines += ["", line]
     if len(jobs) > 1:
         axes = list(launch["axes"])
         lines += ["", f"| job | {' | '.join(axes)} | status | scored | failed |", "|---" * (len(axes) + 4) + "|"]
@@ -192,6 +194,7 @@ def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
     return {
         "model": row.model,
         "model_id": row.model_id,
+        **({"served": row.served} if row.served is not None else {}),
         "persona": row.persona,
         "prompt": experiment["prompt"]["name"],
         "rung": row.rung,

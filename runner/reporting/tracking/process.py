@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from runner import process
 from runner.errors import RunnerError, TrackingError
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class Tracker:
         self._process = None
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "runner.reporting.tracking.process"],
+        self._process = subprocess.Popen(  # noqa: S603  itself
+            process.python("runner.reporting.tracking.process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -96,7 +97,9 @@ def _job(folder: Path) -> _ExportedJob:
 
 def _to_study(jobs: list[_ExportedJob], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {target}")
+        raise ConfigError(
+            "is there already, and not an empty folder", where=str(target), advice=f"ls {shlex.quote(str(target))}"
+        )
     names = FileNames()
     vendors: dict[str, Path] = {}
     counted: Counter[str] = Counter()
@@ -151,7 +154,7 @@ def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
     return Exported(target, len(lines), 0)
 
 
-_OBJECTS = ("problem", "requested", "sent", "dropped", "tokens")
+_OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated")
 _FLOATS = ("latency_s", "price_usd", "saved_usd")
 _WHOLE = ("job", "repetition", "attempts")
 
@@ -174,7 +177,7 @@ def _flat(row: Row, questions: Iterable[str]) -> dict[str, Json]:
         line[f"score_{name}"] = line["scores"].get(name)
         line[f"reason_{name}"] = line["reasons"].get(name)
     for name in _OBJECTS:
-        line[name] = None if line[name] is None else json.dumps(line[name], ensure_ascii=False)
+        line[name] = json.dumps(line[name], ensure_ascii=False) if line.get(name) is not None else None
     return {name: whole_pairs(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
@@ -187,5 +190,5 @@ def _beside(target: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        advice = f"ls -ld {target.parent}"
+        advice = f"ls -ld {shlex.quote(str(target.parent))}"
         raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target), advice=advice) from error

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 from runner.config.settings import identity_of
 from runner.errors import ConfigError
-from runner.records import RECORD_VERSION, Batch, Experiment, Model, Persona, Prices, Sampling, Text, Tracking
+from runner.records import (
+    READING_VERSION,
+    RECORD_VERSION,
+    Batch,
+    Experiment,
+    Model,
+    Persona,
+    Prices,
+    Sampling,
+    Text,
+    Tracking,
+)
 from runner.results import files, manifest, summary
 from runner.results.study.check import VendorCheck, by_vendor
 from runner.results.study.columns import read_lines
@@ -229,6 +240,7 @@ def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[
     outcomes = Counter(row.outcome for row in imported.rows)
     return {
         "version": RECORD_VERSION,
+        "reading_version": READING_VERSION,
         "run": imported.id,
         "command": shlex.join(["runner", "import", imported.source]),
         "git": {"commit": None, "dirty": None},

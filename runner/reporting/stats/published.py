@@ -1,4 +1,8 @@
-"""Analyses of variance and their rank test, each question for itself.
+"""The published study's analyses of variance and rank test, each question for itself.
+
+Of replies whose every question was read. They hold for these texts only: every trial counts as an independent
+observation, so that a text weighs the more the more often it was asked. What may be said of texts like these is in
+omnibus.
 
 One factor: statsmodels anova_oneway on the groups' sizes, means and variances (the classical F, equal variances).
 Two factors with their interaction: statsmodels anova_lm on an ordinary least squares fit, sums of squares of type II

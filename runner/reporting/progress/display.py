@@ -1,8 +1,9 @@
 """What a person sees while requests are out: one live display a sweep, or a line now and then where no one looks.
 
 counts   what the dispatching thread notes, in a microsecond an event
-board    counts -> a picture of the moment: rates, time left, dollars
-shown    a picture -> a display for a terminal, a line for a log
+sampler  counts -> a snapshot of the moment: rates, time left, dollars
+render   a snapshot -> a display for a terminal, a line for a log
+notebook a snapshot -> a line of a notebook, drawn again and again
 
 Whatever takes time happens in a thread of its own, and takes no more than SHARE of it.
 """
@@ -15,9 +16,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from runner.cli.progress import render
-from runner.cli.progress.board import Board
-from runner.cli.progress.counts import Counts
+from runner.reporting.progress import render
+from runner.reporting.progress.counts import ProgressCounts
+from runner.reporting.progress.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-    from runner.cli.arguments import Loudness
+    from runner.reporting.progress import Loudness
 
-__all__ = ["Counts", "Progress", "is_watched"]
+__all__ = ["Progress", "ProgressCounts", "is_watched"]
 
 LOOK_S = 0.4
 """Seconds between two looks of the display."""
@@ -48,13 +49,13 @@ class Progress:
     ) -> None:
         self.console = console
         self.loudness = loudness
-        self.counts = Counts(verbose=loudness == "verbose")
-        self.board = Board(self.counts, stopping)
+        self.counts = ProgressCounts(verbose=loudness == "verbose")
+        self.sampler = Sampler(self.counts, stopping)
         self._live: Live | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Counts:
+    def __enter__(self) -> ProgressCounts:
         if self.loudness != "quiet":
             self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
             self._thread.start()
@@ -75,7 +76,7 @@ class Progress:
             if self.counts.models:
                 self._watch() if is_watched(self.console) else self._write()
                 self._tell()
-                self._say(render.last_line(self.board.look()))
+                self._say(render.last_line(self.sampler.sample()))
         except Exception:
             log.exception("the display of progress ended")
 
@@ -89,22 +90,22 @@ class Progress:
                 began = time.perf_counter()
                 self._tell()
                 width, height = self.console.size
-                live.update(render.display(self.board.look(), width, height), refresh=True)
+                live.update(render.display(self.sampler.sample(), width, height), refresh=True)
                 pause_s = max(LOOK_S, (time.perf_counter() - began) / SHARE)
 
     def _write(self) -> None:
-        self._say(render.first_line(self.board.look()))
+        self._say(render.first_line(self.sampler.sample()))
         next_s = LINES_S[0][1]
         said: set[str] = set()
         while not self._ended.wait(LOOK_S):
             self._tell()
-            picture = self.board.look()
-            for why in (why for why in render.stuck_lines(picture) if why not in said):
+            snapshot = self.sampler.sample()
+            for why in (why for why in render.stuck_lines(snapshot) if why not in said):
                 said.add(why)
                 self._say(why)
-            if picture.elapsed_s >= next_s:
-                self._say(render.line(picture))
-                next_s = picture.elapsed_s + next(every for until, every in LINES_S if picture.elapsed_s < until)
+            if snapshot.elapsed_s >= next_s:
+                self._say(render.line(snapshot))
+                next_s = snapshot.elapsed_s + next(every for until, every in LINES_S if snapshot.elapsed_s < until)
 
     def _tell(self) -> None:
         while self.counts.told:

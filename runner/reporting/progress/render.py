@@ -1,20 +1,20 @@
-"""A picture of the moment -> a display for a terminal, or one line for a log."""
+"""A snapshot of the moment -> a display for a terminal, or one line for a log."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from runner.cli.progress.counts import Failed, Retried
 from runner.ledger.batch_records import BatchRecord
 from runner.reporting.formatting import age, duration, many, money, rate
+from runner.reporting.progress.counts import Failed, Retried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.text import Text
 
-    from runner.cli.progress.board import BatchLine, Line, Picture
+    from runner.reporting.progress.sampler import BatchProgress, ModelProgress, Snapshot
 
 MOST_BATCHES = 8
 """Lines for batches; further ones are only counted."""
@@ -28,14 +28,14 @@ MOST_STUCK = 3
 # ---- a terminal ------------------------------------------------------------------------------------------------------
 
 
-def display(picture: Picture, width: int, height: int) -> Text:
+def display(snapshot: Snapshot, width: int, height: int) -> Text:
     """A line for each model with its bar, one for each batch, and what holds for all; at most `height` - 1 lines."""
     from rich.text import Text
 
-    batches = _batch_lines(picture, width)
-    stuck = stuck_lines(picture)
-    foot = [line[: width - 1] for line in (_foot(picture), _why(picture), *stuck, _stopping(picture)) if line]
-    shown, hidden = _fitting(picture.models, max(1, height - 3 - len(batches) - len(foot)))
+    batches = _batch_lines(snapshot, width)
+    stuck = stuck_lines(snapshot)
+    foot = [line[: width - 1] for line in (_foot(snapshot), _why(snapshot), *stuck, _stopping(snapshot)) if line]
+    shown, hidden = _fitting(snapshot.models, max(1, height - 3 - len(batches) - len(foot)))
     lines = _model_lines(shown, width, Text)
     if hidden:
         done = sum(line.done >= line.planned for line in hidden)
@@ -47,7 +47,7 @@ def display(picture: Picture, width: int, height: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _fitting(models: tuple[Line, ...], most: int) -> tuple[list[Line], list[Line]]:
+def _fitting(models: tuple[ModelProgress, ...], most: int) -> tuple[list[ModelProgress], list[ModelProgress]]:
     """Those that there is room for, and the others; models that are done go first where it is short."""
     if len(models) <= most:
         return list(models), []
@@ -59,7 +59,7 @@ def _fitting(models: tuple[Line, ...], most: int) -> tuple[list[Line], list[Line
 HEADERS = ("done", "flight", "rate", "retries", "failed", "left")
 
 
-def _model_lines(models: list[Line], width: int, text: type[Text]) -> list[Text]:
+def _model_lines(models: list[ModelProgress], width: int, text: type[Text]) -> list[Text]:
     cells = [_cells(line) for line in models]
     columns = [max(len(row[at]) for row in (HEADERS, *cells)) for at in range(len(HEADERS))]
     name = min(NAME, width // 3, max((len(line.name) for line in models), default=0))
@@ -80,7 +80,7 @@ def _model_lines(models: list[Line], width: int, text: type[Text]) -> list[Text]
     return lines
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: ModelProgress) -> tuple[str, ...]:
     left = "" if line.done >= line.planned else duration(line.left_s)
     done = f"{line.done:,}/{line.planned:,}"
     return (done, str(line.in_flight), rate(line.rate), str(line.retries or ""), str(line.failed or ""), left)
@@ -90,83 +90,85 @@ def _cut(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
-def _batch_lines(picture: Picture, width: int) -> list[str]:
-    shown = picture.batches[:MOST_BATCHES]
+def _batch_lines(snapshot: Snapshot, width: int) -> list[str]:
+    shown = snapshot.batches[:MOST_BATCHES]
     lines = [f"{_batch(one)}  {one.id}"[: width - 1] for one in shown]
-    if len(picture.batches) > len(shown):
-        lines.append(f"and {len(picture.batches) - len(shown)} further batches")
+    if len(snapshot.batches) > len(shown):
+        lines.append(f"and {len(snapshot.batches) - len(shown)} further batches")
     return lines
 
 
-def _batch(one: BatchLine) -> str:
+def _batch(one: BatchProgress) -> str:
     done = many(one.count, "request") if one.done is None else f"{one.done:,} of {one.count:,}"
     return f"batch of {_cut(one.model, NAME)}: {one.word}, {done}, {age(one.age_s)}"
 
 
-def _foot(picture: Picture) -> str:
-    total = picture.total
+def _foot(snapshot: Snapshot) -> str:
+    total = snapshot.total
     parts = [f"{total.done:,} of {total.planned:,}"]
     if total.done >= total.planned:
         parts.append("writing results")
     else:
         parts += [f"{total.in_flight:,} in flight", rate(total.rate)]
-    if ended := picture.batches_ended:
+    if ended := snapshot.batches_ended:
         parts.append(_ended(ended))
-    parts += [part for part in (_money(picture), _left(total)) if part]
+    parts += [part for part in (_money(snapshot), _left(total)) if part]
     return " · ".join(parts)
 
 
-def _stuck(picture: Picture) -> list[tuple[str, str]]:
+def _stuck(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Models that nothing is answered of, and why: one for each reason, the first few."""
-    by_reason = {line.stuck: line.name for line in reversed(picture.models) if line.stuck}
+    by_reason = {line.stuck: line.name for line in reversed(snapshot.models) if line.stuck}
     return [(name, why) for why, name in reversed(by_reason.items())][:MOST_STUCK]
 
 
-def _left(total: Line) -> str:
+def _left(total: ModelProgress) -> str:
     return f"{duration(total.left_s)} left" if total.done < total.planned and total.left_s is not None else ""
 
 
-def _stopping(picture: Picture) -> str:
-    if not picture.stopping:
+def _stopping(snapshot: Snapshot) -> str:
+    if not snapshot.stopping:
         return ""
-    return f"nothing more is sent; waiting for {picture.total.in_flight} in flight (Ctrl-C again drops them)"
+    return f"nothing more is sent; waiting for {snapshot.total.in_flight} in flight (Ctrl-C again drops them)"
 
 
 # ---- a log -----------------------------------------------------------------------------------------------------------
 
 
-def first_line(picture: Picture) -> str:
+def first_line(snapshot: Snapshot) -> str:
     """What is about to happen."""
-    by_model = ", ".join(f"{line.name} {line.planned:,}" for line in picture.models)
-    return f"{many(picture.total.planned, 'request')} to send: {by_model}"
+    by_model = ", ".join(f"{line.name} {line.planned:,}" for line in snapshot.models)
+    return f"{many(snapshot.total.planned, 'request')} to send: {by_model}"
 
 
-def line(picture: Picture) -> str:
+def line(snapshot: Snapshot) -> str:
     """The moment in one line."""
-    total = picture.total
+    total = snapshot.total
     parts = [f"{total.done:,} of {total.planned:,} done", f"{total.in_flight:,} in flight", rate(total.rate)]
-    parts += [part for part in (_money(picture), _why(picture), _batches(picture), _left(total)) if part]
-    return ", ".join(parts) + (", nothing more is sent" if picture.stopping else "")
+    parts += [part for part in (_money(snapshot), _why(snapshot), _batches(snapshot), _left(total)) if part]
+    return ", ".join(parts) + (", nothing more is sent" if snapshot.stopping else "")
 
 
-def stuck_lines(picture: Picture) -> list[str]:
+def stuck_lines(snapshot: Snapshot) -> list[str]:
     """Why nothing moves, a line a reason."""
-    return [f"{name} waits: {why}" for name, why in _stuck(picture)]
+    return [f"{name} waits: {why}" for name, why in _stuck(snapshot)]
 
 
-def last_line(picture: Picture) -> str:
+def last_line(snapshot: Snapshot) -> str:
     """What has happened."""
-    total, seconds = picture.total, picture.elapsed_s
+    total, seconds = snapshot.total, snapshot.elapsed_s
     parts = [f"{total.done:,} of {many(total.planned, 'request')} done in {duration(seconds)}"]
     if total.done and seconds > 0:
         parts.append(f"{rate(total.done / seconds)} on average")
-    parts += [part for part in (_spent(picture), _why(picture), _batches(picture)) if part]
+    parts += [part for part in (_spent(snapshot), _why(snapshot), _batches(snapshot)) if part]
     return ", ".join(parts)
 
 
-def event(what: Retried | Failed | BatchRecord) -> str:
-    """Something that happened, in one line, for those who asked to be told."""
+def event(what: Retried | Failed | BatchRecord | str) -> str:
+    """Something that happened, in one line."""
     match what:
+        case str():
+            return what
         case Retried():
             because = f" ({what.reason})" if what.reason else ""
             return f"{what.model}: {what.kind}{because}, again in {duration(what.wait_s)}"
@@ -187,13 +189,13 @@ def event(what: Retried | Failed | BatchRecord) -> str:
             assert_never(what)
 
 
-def _batches(picture: Picture) -> str:
-    if not picture.batches:
-        return _ended(picture.batches_ended) if picture.batches_ended else ""
-    words = Counter(one.word for one in picture.batches)
+def _batches(snapshot: Snapshot) -> str:
+    if not snapshot.batches:
+        return _ended(snapshot.batches_ended) if snapshot.batches_ended else ""
+    words = Counter(one.word for one in snapshot.batches)
     states = ", ".join(f"{count} {word}" for word, count in words.items())
-    oldest = age(max(one.age_s for one in picture.batches))
-    return f"batches: {states}, {picture.batches_ended} ended, the oldest {oldest} old"
+    oldest = age(max(one.age_s for one in snapshot.batches))
+    return f"batches: {states}, {snapshot.batches_ended} ended, the oldest {oldest} old"
 
 
 def _ended(count: int) -> str:
@@ -203,8 +205,8 @@ def _ended(count: int) -> str:
 # ---- words and numbers -----------------------------------------------------------------------------------------------
 
 
-def _why(picture: Picture) -> str:
-    retries, failures = _kinds(picture.retries), _kinds(picture.failures)
+def _why(snapshot: Snapshot) -> str:
+    retries, failures = _kinds(snapshot.retries), _kinds(snapshot.failures)
     parts = (f"retries: {retries}" if retries else "", f"failed: {failures}" if failures else "")
     return "; ".join(part for part in parts if part)
 
@@ -213,12 +215,12 @@ def _kinds(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _money(picture: Picture) -> str:
+def _money(snapshot: Snapshot) -> str:
     """What is spent of what it all will have cost: both are estimates."""
-    if not picture.whole_usd or picture.spent_usd is None:
+    if not snapshot.whole_usd or snapshot.spent_usd is None:
         return ""
-    return f"about ${money(picture.spent_usd)} of ${money(picture.whole_usd)}"
+    return f"about ${money(snapshot.spent_usd)} of ${money(snapshot.whole_usd)}"
 
 
-def _spent(picture: Picture) -> str:
-    return f"about ${money(picture.spent_usd)}" if picture.spent_usd else ""
+def _spent(snapshot: Snapshot) -> str:
+    return f"about ${money(snapshot.spent_usd)}" if snapshot.spent_usd else ""

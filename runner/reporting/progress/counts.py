@@ -81,7 +81,7 @@ class Failed:
 
 
 @dataclass(slots=True)
-class Counts:
+class ProgressCounts:
     """An Observer that counts. Another thread may read it at any time: it never waits, nor is waited for."""
 
     verbose: bool = False
@@ -95,8 +95,8 @@ class Counts:
     failures: dict[str, int] = field(default_factory=dict)
     batches: dict[str, BatchRecord] = field(default_factory=dict)
     """By id, each as it was last heard of."""
-    told: deque[Retried | Failed | BatchRecord] = field(default_factory=deque)
-    """What is still to be said, where `verbose`."""
+    told: deque[Retried | Failed | BatchRecord | str] = field(default_factory=deque)
+    """What is still to be said: notices, and where `verbose` each event."""
 
     def planned(self, model: Model, count: int) -> None:
         """Called once for each model, before anything is sent."""
@@ -144,3 +144,7 @@ class Counts:
         self.batches[entry.id] = entry
         if self.verbose:
             self.told.append(entry)
+
+    def notice(self, line: str) -> None:
+        """Said whether `verbose` or not."""
+        self.told.append(line)

@@ -1,4 +1,4 @@
-"""Counts -> a picture of the moment: rates, time left, dollars. Looks some times a second, from a thread of its own."""
+"""Counts -> a snapshot of the moment: rates, time left, dollars; taken some times a second, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from runner.providers.codec import Decoders
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.cli.progress.counts import Counts, ModelCounts
     from runner.records import Answer, Trial
+    from runner.reporting.progress.counts import ModelCounts, ProgressCounts
 
 RATE_S = 10.0
 """Seconds that a rate is taken over."""
@@ -26,7 +26,7 @@ STUCK_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ModelProgress:
     """One model, or all of them."""
 
     name: str
@@ -44,7 +44,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLine:
+class BatchProgress:
     """One batch that is out."""
 
     id: str
@@ -57,12 +57,12 @@ class BatchLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """Everything that is shown of one moment."""
 
-    models: tuple[Line, ...]
-    total: Line
-    batches: tuple[BatchLine, ...]
+    models: tuple[ModelProgress, ...]
+    total: ModelProgress
+    batches: tuple[BatchProgress, ...]
     """Those that are out, the oldest first."""
     batches_ended: int
     retries: Mapping[str, int]
@@ -75,21 +75,21 @@ class Picture:
 
 
 @dataclass(slots=True)
-class Board:
+class Sampler:
     """Remembers what it saw before, which rates and prices need."""
 
-    counts: Counts
+    counts: ProgressCounts
     stopping: Callable[[], bool] = lambda: False
     wall: Callable[[], float] = time.time
     """Seconds since 1970, for the age of batches."""
     _seen: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
-    _prices: Prices = field(default_factory=lambda: Prices())  # noqa: PLW0108  it is defined below
+    _prices: MeanPrices = field(default_factory=lambda: MeanPrices())  # noqa: PLW0108  it is defined below
 
     @property
     def _began_s(self) -> float:
         return self.counts.clock() if self.counts.began_s is None else self.counts.began_s
 
-    def look(self) -> Picture:
+    def sample(self) -> Snapshot:
         """The moment."""
         now, counted_models = self.counts.clock(), dict(self.counts.models)
         self._remember(now, {name: counted.done for name, counted in counted_models.items()})
@@ -97,11 +97,11 @@ class Board:
         batches = list(self.counts.batches.values())
         out = sorted((entry for entry in batches if entry.state in WAITING), key=lambda entry: entry.created)
         spent, whole = self._prices.of(counted_models)
-        return Picture(
+        return Snapshot(
             models=models,
             total=_sum(models),
             batches=tuple(
-                BatchLine(
+                BatchProgress(
                     id=entry.id,
                     model=entry.model.name,
                     word=entry.standing.word if entry.state == "sent" and entry.standing else entry.state,
@@ -125,14 +125,14 @@ class Board:
         while len(self._seen) > 2 and self._seen[1][0] <= now - LEFT_S:
             self._seen.popleft()
 
-    def _line(self, name: str, counted: ModelCounts, now: float) -> Line:
+    def _line(self, name: str, counted: ModelCounts, now: float) -> ModelProgress:
         left = counted.planned - counted.done
         done, seconds = self._since(name, now, LEFT_S)
         if done < ENOUGH:
             done, seconds = counted.done, now - self._began_s
         pace = done / seconds if seconds > 0 else 0.0
         recent, recent_s = self._since(name, now, RATE_S)
-        return Line(
+        return ModelProgress(
             name=name,
             done=counted.done,
             planned=counted.planned,
@@ -161,10 +161,10 @@ def _stuck(counted: ModelCounts, now: float) -> str:
     return f"{trouble.kind}: {trouble.reason}" if trouble.reason else trouble.kind
 
 
-def _sum(models: tuple[Line, ...]) -> Line:
+def _sum(models: tuple[ModelProgress, ...]) -> ModelProgress:
     """Models answer side by side, so the slowest decides how long it takes."""
     left = [line.left_s for line in models]
-    return Line(
+    return ModelProgress(
         name="all",
         done=sum(line.done for line in models),
         planned=sum(line.planned for line in models),
@@ -177,7 +177,7 @@ def _sum(models: tuple[Line, ...]) -> Line:
 
 
 @dataclass(slots=True)
-class Prices:
+class MeanPrices:
     """Mean price of a model's answers, from the newest one at each look: to decode every one would be too dear."""
 
     decoders: Decoders = field(default_factory=Decoders)

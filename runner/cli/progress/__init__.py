@@ -1,1 +1,0 @@
-"""What is seen while requests are out."""

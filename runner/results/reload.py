@@ -1,0 +1,126 @@
+"""A launch's folder -> its jobs, and what was bought for them, so that its results can be written again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runner.config import settings
+from runner.errors import RunnerError
+from runner.plan.job import Job
+from runner.records import Failure
+from runner.results import files, manifest
+from runner.results.launch import PENDING, Counts, JobResult, Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from runner.dispatch.purchase import Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A launch as it stood, with nothing written yet."""
+
+    launch: Launch
+    """With the results of the jobs that failed before they asked anything, and no others."""
+    jobs: list[Job]
+    """The jobs whose results can be written again."""
+    sweep: Path | None
+    """A sweep's folder."""
+
+
+def reload(folder: Path) -> Reloaded:
+    """The launch that a folder belongs to. ConfigError where it is none, was imported, or has no results."""
+    saved = manifest.open_run(manifest.launch_folder(folder).resolve())
+    run = saved.facts
+    manifest.ledger_of(saved.folder)
+    manifest.result_folders(saved.folder)
+    launch = Launch(run["command"], run["run"], datetime.fromisoformat(run["started"]))
+    if run["status"] != "SCHEDULED":
+        launch.ended = datetime.fromisoformat(run["time"])
+    launch.purchase.requests_sent, launch.purchase.run_id = run["requests_sent"], run["run"]
+    jobs = []
+    for path in saved.jobs:
+        of_job = manifest.load(path, "run.json")
+        if of_job["error"] is not None:
+            launch.results.append(_failed(path))
+            continue
+        jobs.append(job_in(path))
+        recall(launch.purchase, jobs[-1], run.get("batches", ()))
+    return Reloaded(launch, jobs, saved.folder if saved.is_sweep else None)
+
+
+def gather(launch: Launch, sweep: Path) -> None:
+    """Add to a launch what the jobs in a sweep's folder wrote, wherever they ran."""
+    for path in (found.parent for found in sweep.glob("*/run.json")):
+        run = manifest.load(path, "run.json")
+        if run["error"] is None:
+            launch.results.append(_result_in(path))
+            if run["failed"]:  # why, and whether a batch may still bring an answer
+                recall(launch.purchase, job_in(path), run["batches"])
+        else:
+            launch.results.append(_failed(path))
+        launch.purchase.requests_sent += run["requests_sent"]
+        launch.purchase.stop.asked |= run["status"] == "KILLED"
+
+
+def _result_in(folder: Path) -> JobResult:
+    run = manifest.load(folder, "run.json")
+    result = JobResult(run["job"], folder, tuple(run["overrides"]), None, counts=_counts(run))
+    result.experiment = settings.experiment_from(manifest.load(folder, "experiment.json"))
+    for row in files.read_rows(folder / "results.jsonl"):
+        result.note(row)
+    return result
+
+
+def _failed(folder: Path) -> JobResult:
+    run = manifest.load(folder, "run.json")
+    error = RunnerError(run["error"])
+    return JobResult(run["job"], folder, tuple(run["overrides"]), None, counts=_counts(run), error=error)
+
+
+def _counts(run: Mapping[str, Any]) -> Counts:
+    """Those of run.json; an older version counted less."""
+    return Counts(**{item.name: run[item.name] for item in fields(Counts) if item.name in run})
+
+
+def job_in(folder: Path) -> Job:
+    """The job whose folder it is, as it was asked."""
+    run = manifest.load(folder, "run.json")
+    experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json"))
+    return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
+
+
+def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
+    """What a run's rows say of its purchase: what it bought or had in batches, and why the rest has no answer."""
+    waiting = set()
+    for row in files.read_rows(job.folder / "results.jsonl"):
+        if row.problem is not None and row.problem.kind == PENDING:
+            waiting.add(row.key)
+        elif row.problem is not None and row.source is None:
+            why = Failure(row.key, row.problem, row.attempts, row.route, row.reply, row.time)
+            purchase.failures[row.key] = why
+        elif row.source == "bought":
+            purchase.bought.add(row.key)
+    if waiting:
+        _recall_batches(purchase, job, waiting, batches)
+
+
+def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Iterable[str]) -> None:
+    """Which of the keys open batches hold, which they answered, and how the others ended.
+
+    What another launch fetched, and so counts as bought, is not counted here again.
+    """
+    from runner.ledger.answers import open_ledger
+
+    with open_ledger(job.experiment.ledger_url) as ledger:
+        store = ledger.batches
+        items = [item for batch in batches for item in store.items(batch) if item.key in keys]
+        mine = (item for item in items if item.ending == "succeeded" and item.buyer in (None, purchase.run_id))
+        purchase.bought.update(item.key for item in mine)
+        ended = {item.key: item for item in items if item.ending not in {None, "succeeded"}}
+        purchase.failures |= {key: Failure(key, item.problem, item.attempt, "batch") for key, item in ended.items()}
+        purchase.pending |= {key: batch for key, batch in store.open_keys().items() if key in keys - ended.keys()}
