@@ -3,7 +3,9 @@
 It lets requests through in turn between the models, as many at once as goes well, and no faster than the account's
 limits: those of the config and those that the provider's headers tell. How many at once: a quarter of what the models
 allow together at first, or FIRST_ABREAST where that is more, further ones with each clean reply, half after a 429, and
-none for a while after a 429 or after several errors of the server in a row.
+none for a while after a 429 or after several errors of the server in a row. What was lost by falling is regained as
+fast. Where asking less is seen to change nothing, since the provider refuses a share whatever is asked, the account is
+neither held up nor slowed down by refusals: each request waits for its own Retry-After, and the others go on.
 """
 
 from __future__ import annotations
@@ -30,6 +32,18 @@ FIRST_ABREAST = 32
 FIRST_SHARE = 4
 GROWTH = 2.0
 """By how many each clean reply raises the number at once, until the first 429; from there on by one in a round."""
+REGAINED = 0.75
+"""Share of the number before a fall up to which each clean reply adds one; beyond it one in a round."""
+ROUND = 16
+"""At least so many endings make a round, over which the share of replies is counted."""
+LEAST_SHARE = 0.1
+"""A smaller share of replies is taken for a quota that is used up."""
+DEVIATIONS = 2.0
+"""So many standard deviations apart two shares differ."""
+LEAST_WAIT_S = 0.15
+"""Shorter waits cost nothing, and are what a quota that refills many times a second asks for."""
+FIRST_DOUBT = 8
+"""Rounds without another look, after what seemed to be no quota was one; twice as many each time."""
 TROUBLE = 3
 """Errors of the server in a row, without a reply between them, after which nothing is sent for a while."""
 FIRST_PAUSE_S = 0.5
@@ -58,6 +72,42 @@ class Permit:
     """What was on its way when it went: some of that may have come in after it."""
 
 
+@dataclass(slots=True)
+class Share:
+    """How many requests ended, and how many of them were refused."""
+
+    endings: float = 0.0
+    refused: float = 0.0
+
+    def add(self, *, refused: bool) -> None:
+        """One more."""
+        self.endings += 1
+        self.refused += refused
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.endings + other.endings, self.refused + other.refused)
+
+    def half_forgotten(self) -> Share:
+        """The same share, with half the weight."""
+        return Share(self.endings / 2, self.refused / 2)
+
+    @property
+    def replies(self) -> float:
+        """The share that was not refused."""
+        return 1.0 - self.refused / self.endings if self.endings else 0.0
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there were refusals, and replies enough between them."""
+        return LEAST_SHARE <= self.replies < 1.0
+
+    def is_above(self, other: Share) -> bool:
+        """Whether more got through than there, beyond chance (two proportions, pooled)."""
+        both = (self + other).replies
+        spread: float = (both * (1.0 - both) * (1.0 / self.endings + 1.0 / other.endings)) ** 0.5
+        return self.replies - other.replies > DEVIATIONS * spread
+
+
 @dataclass(slots=True, kw_only=True)
 class Limiter:
     """The limiter of one account. `ceiling` is how many requests its models allow at once, together."""
@@ -83,6 +133,22 @@ class Limiter:
     _halved: float = float("-inf")
     _paused_until: float = float("-inf")
     _trouble: int = 0
+    _before: float = 0.0
+    """How many went at once before they became fewer."""
+    _round: Share = field(default_factory=Share)
+    _fell: bool = False
+    """Whether fewer were let through during this round."""
+    _share: Share | None = None
+    """The round of the last fall, to which the next one is compared: under a quota more of fewer get through."""
+    _steady: Share | None = None
+    """Share of replies of a provider that refuses the rest whatever is asked; None while that is not so."""
+    _since: Share = field(default_factory=Share)
+    """Share of replies since then, the newest rounds above all."""
+    _returns_to: float = 1.0
+    _asked_s: float = 0.0
+    """The newest wait that was asked for."""
+    _doubt: int = 0
+    _doubts: int = 0
     _timer: asyncio.TimerHandle | None = None
     _closed: bool = False
 
@@ -202,16 +268,21 @@ class Limiter:
         """A reply came: the account is well. Its place is held until `leave`."""
         self._trouble = 0
         if self.abreast < self.ceiling:
-            self.abreast = min(self.ceiling, self.abreast + (GROWTH if self._growing else 1.0 / self.abreast))
+            slowly = 1.0 if self.abreast < self._before * REGAINED else 1.0 / self.abreast
+            self.abreast = min(self.ceiling, self.abreast + (GROWTH if self._growing else slowly))
         self._read(gone, headers, refused=False)
+        self._count(refused=False)
 
     def failed(self, gone: Permit, error: TransientError) -> None:
         """An attempt failed that may be made again: slow down, and for how long."""
         now = self.clock()
         if error.kind == "rate_limit":
             self._read(gone, error.headers, refused=True)
-            self._halve(gone, now)
-            self._pause(now, error.retry_after_s)
+            self._asked_s = FIRST_PAUSE_S if error.retry_after_s is None else error.retry_after_s
+            if self._steady is None:
+                self._halve(gone, now)
+                self._pause(now, error.retry_after_s)
+            self._count(refused=True)
         elif error.kind != "malformed":  # what a model wrote says nothing against its server
             self._trouble += 1
             if self._trouble >= TROUBLE:
@@ -229,8 +300,42 @@ class Limiter:
     def _halve(self, gone: Permit, now: float) -> None:
         """Once for all requests that were on their way together."""
         if gone.sent > self._halved:
+            self._before = self.abreast if self.abreast >= self._before * REGAINED else self._before
+            self._fell = True
             self.abreast = max(1.0, self.abreast / 2)
             self._halved, self._growing = now, False
+
+    def _count(self, *, refused: bool) -> None:
+        """Count an ending; at the end of a round look whether refusals depend on how much is asked."""
+        self._round.add(refused=refused)
+        if self._round.endings < max(ROUND, self.abreast):
+            return
+        ended, self._round = self._round, Share()
+        fell, self._fell = self._fell, False
+        if self._steady is not None:
+            self._keep_steady(ended)
+        elif self._doubt > 0:
+            self._doubt -= 1
+        elif self._share is not None and self._costs() and ended.is_mixed and not ended.is_above(self._share):
+            self._steady, self._since, self._share = self._share, Share(), None
+            self._returns_to, self._paused_until = self.abreast, float("-inf")
+            self.abreast = max(self.abreast, min(self._before, self.ceiling))
+        else:
+            self._share = ended if fell and ended.is_mixed and not self._of_model else None
+
+    def _costs(self) -> bool:
+        """Whether the waits that are asked for are long enough to be worth a look."""
+        return self._asked_s >= LEAST_WAIT_S
+
+    def _keep_steady(self, ended: Share) -> None:
+        """Ask more while the share of replies stays what it was; where it does not, it was a quota after all."""
+        self._since = self._since.half_forgotten() + ended
+        if self._steady is None or self._steady.is_above(self._since) or not self._since.is_mixed:
+            self._steady, self._doubts = None, self._doubts + (ended.refused > 0)
+            self._doubt = FIRST_DOUBT * 2 ** min(self._doubts - 1, 10) if ended.refused else 0
+            self.abreast = self._returns_to if ended.refused else self.abreast
+        else:
+            self.abreast = min(self.ceiling, self.abreast * 2)
 
     def _pause(self, now: float, wait_s: float | None) -> None:
         pause_s = FIRST_PAUSE_S if wait_s is None else min(wait_s, LONGEST_PAUSE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def test_a_small_ceiling_is_used_at_once() -> None:
 
 
 def test_a_429_halves_the_number_once_for_a_round() -> None:
-    """Refusals of requests that were on their way together halve the number once, and it grows back slowly."""
+    """Refusals of requests that were on their way together halve the number once, and it grows back as fast."""
 
     async def main() -> tuple[float, float, float]:
         at = limiter(Limits(concurrency=8))
@@ -77,7 +78,31 @@ def test_a_429_halves_the_number_once_for_a_round() -> None:
     halved, first, later = virtual_time.run(main())
     assert halved == 4
     assert first == pytest.approx(6)
-    assert 4 < later < 6
+    assert 6 < later < 8
+
+
+async def insist(at: Limiter, chance: Random, wait_s: float) -> None:
+    """Ask until a provider that refuses seven of ten, whatever is asked, gives a reply."""
+    while True:
+        gone = await at.enter("m", ONE)
+        await asyncio.sleep(0.1)
+        if chance.random() >= 0.7:
+            at.heard(gone, {})
+            return at.leave(gone)
+        at.failed(gone, TransientError("rate_limit", "slow down", status=429, retry_after_s=wait_s))
+        await asyncio.sleep(wait_s)
+
+
+@pytest.mark.parametrize(("wait_s", "most_s"), [(0.2, 15), (1.0, 40), (2.0, 75)])
+def test_a_share_that_is_refused_whatever_is_asked_slows_nobody(wait_s: float, most_s: float) -> None:
+    """Sixty replies of a provider that refuses seven of ten come nearly as fast as their own waits allow."""
+
+    async def main() -> float:
+        at, chance = limiter(Limits(concurrency=32)), random.Random(7)  # noqa: S311  no secret depends on it
+        await asyncio.gather(*(insist(at, chance, wait_s) for _ in range(60)))
+        return virtual_time.now()
+
+    assert virtual_time.run(main()) < most_s
 
 
 @pytest.mark.parametrize(("kind", "in_a_row"), [("server", 3), ("timeout", 3), ("connection", 3)])
