@@ -48,7 +48,6 @@ class SweepFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before the first job."""
         self.noted[:] = [Path(str(config.hydra.sweep.dir)).resolve()]
-        os.environ.update(process.SAFE_PATH)  # for the processes that a launcher of Hydra's may start
         self._note_new(self.noted[0])
 
     def _note_new(self, folder: Path) -> None:
@@ -106,7 +105,7 @@ class Task:
         failure: RunnerError | None = None
         try:
             try:
-                with self._terminable():
+                with self._terminable(), _safe_children():
                     start()
             except RunnerError as error:
                 failure = error
@@ -179,6 +178,21 @@ class Task:
         if failure is not None and (status == 0 or isinstance(failure, BudgetError | LedgerError)):
             raise failure
         return status
+
+
+@contextmanager
+def _safe_children() -> Iterator[None]:
+    """Processes that a launcher of Hydra's starts, and theirs, take no file of the user's folder for a module."""
+    before = {name: os.environ.get(name) for name in process.SAFE_PATH}
+    os.environ.update(process.SAFE_PATH)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _given_up(error: BaseException, command: str) -> RunnerError:

@@ -88,6 +88,15 @@ def test_an_event_loop_may_run_already(call: Callable[[Path], None], folder: Pat
     asyncio.run(notebook())
 
 
+def test_the_command_line_leaves_the_environment_as_it_was(folder: Path) -> None:
+    """A sweep that is called from Python changes no variable for what its caller starts later."""
+    before = dict(os.environ)
+    assert main(["-m", "--config-dir=mine", *ASKED, "sampling.temperature=0,1", "-q"]) == 0
+    changed = {name for name in {*before, *os.environ} if before.get(name) != os.environ.get(name)}
+    assert "PYTHONSAFEPATH" not in changed
+    assert newest(folder)
+
+
 def test_threads_run_side_by_side(folder: Path, provider: Provider) -> None:
     """Runs in several threads at once keep to their own folders, and leave the signals alone."""
     before = signal.getsignal(signal.SIGINT)
