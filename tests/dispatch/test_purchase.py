@@ -18,8 +18,10 @@ import pytest
 from loopback import Provider, Turn
 
 from runner import pipeline
-from runner.cli.jobs import gather, reproduce, rescore
+from runner.cli.jobs import gather
 from runner.cli.session import EXIT_BUDGET, EXIT_DETACHED, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, EXIT_OK, Session
+from runner.cli.verbs.reproduce import reproduce
+from runner.cli.verbs.runs import rescore
 from runner.dispatch.interrupts import interrupts
 from runner.dispatch.observer import Stop
 from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError

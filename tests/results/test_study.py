@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from runner.cli.jobs import reproduce, rescore
 from runner.cli.verbs import results
+from runner.cli.verbs.reproduce import reproduce
+from runner.cli.verbs.runs import rescore
 from runner.errors import ConfigError
 from runner.records import Tracking
 from runner.reporting import html

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.cli import jobs
 from runner.cli.output import console, quoted, say
 from runner.cli.verbs import options
+from runner.cli.verbs.runs import rescore
 from runner.dispatch.batch import control
 from runner.dispatch.batch.dispatch import BatchContext
 from runner.dispatch.interrupts import interrupts
@@ -90,7 +90,7 @@ def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> i
     """
     status = _work(url, folder, control.collect)
     if folder is not None:
-        ends = [jobs.rescore(launch) for launch in _complete(url, [folder])]
+        ends = [rescore(launch) for launch in _complete(url, [folder])]
     else:
         ends = [_completed(launch, url) for launch in reversed(find_run.launches(outputs))]
     return status or max(ends, default=0)
@@ -99,7 +99,7 @@ def collect(url: str, folder: Path | None, outputs: Path = Path("outputs")) -> i
 def _completed(launch: Path, url: str) -> int:
     """The exit status of a launch that is completed if it can be; a damaged one takes no other down."""
     try:
-        return max(map(jobs.rescore, _complete(url, [launch])), default=0)
+        return max(map(rescore, _complete(url, [launch])), default=0)
     except RunnerError as error:
         say(f"not completed: {error}")
         return error.exit_status

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.verbs import options
+from runner.errors import ConfigError
 from runner.reporting.formatting import NONE, percent, plain, signed
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from rich.console import Group
+    from rich.console import Console, Group
     from rich.table import Table
 
+    from runner.records import Experiment
     from runner.results.reproduce import Reproduction
     from runner.results.rerun import Moved, Spread
-    from runner.results.verify import Change
+    from runner.results.verify import Answers, Change
 
 
 def options_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +34,65 @@ def options_reproduce(parser: argparse.ArgumentParser) -> None:
 
 def run_reproduce(words: argparse.Namespace, conf: Path) -> int:
     """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
-    from runner.cli import jobs
+    return reproduce(options.run_of(words, conf), conf, fresh=words.fresh)
 
-    return jobs.reproduce(options.run_of(words, conf), conf, fresh=words.fresh)
+
+def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
+    """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
+    from runner.cli.output import console
+    from runner.config.settings import experiment_from
+    from runner.results import manifest, served
+    from runner.results import reproduce as checks
+
+    manifest.ledger_of(folder)
+    manifest.result_folders(folder)
+    shown, equal, jobs = console(), True, manifest.job_folders(folder)
+    command = manifest.load(jobs[0], "run.json")["command"]
+    if fresh and manifest.is_rehearsal(command):
+        message = "was rehearsed: the simulated providers that it asked are gone, and rehearsing it again costs nothing"
+        raise ConfigError(message, where=str(folder), advice=command)
+    for path in jobs:
+        if len(jobs) > 1:
+            shown.print(f"job {path.name}: {path}", soft_wrap=True, markup=False)
+            if (why := manifest.load(path, "run.json")["error"]) is not None:
+                shown.print(f"it failed, so there is nothing to reproduce: {why}", soft_wrap=True, markup=False)
+                continue
+        experiment = experiment_from(manifest.load(path, "experiment.json"), str(path / "experiment.json"))
+        with ExitStack() as stack:
+            found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
+        shown.print(render_reproduction(found))
+        for line in served.told(served.from_json(manifest.load(path, "run.json").get("served", ()))):
+            shown.print(line, soft_wrap=True, markup=False)
+        equal &= found.equal
+        if fresh:
+            _buy_again(path, experiment, shown)
+    return 0 if equal else 1
+
+
+def _answers(url: str, stack: ExitStack) -> Answers | None:
+    """How to read the ledger that a run used; None where it is not at hand, as on another machine."""
+    from runner.ledger.answers import open_ledger
+
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return None
+    return stack.enter_context(open_ledger(url)).answers
+
+
+def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
+    """Ask everything once more, into a ledger of its own, and show how far the scores moved."""
+    from runner.cli.session import Session
+    from runner.plan.job import Job
+    from runner.results import files
+    from runner.results.rerun import compare_fresh
+
+    folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
+    folder.mkdir(parents=True)
+    again = replace(experiment, name=f"{experiment.name} (fresh)", ledger_url=f"sqlite:///{folder / 'ledger.db'}")
+    with Session(f"runner reproduce {original} --fresh") as session:
+        session.run([Job(0, again, folder.resolve())])
+        session.finish()
+    old, new = (files.read_rows(path / "results.jsonl") for path in (original, folder))
+    shown.print(render_fresh(compare_fresh(old, new)))
 
 
 def render_reproduction(found: Reproduction) -> Group:

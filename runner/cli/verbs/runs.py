@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from runner.records import Tracking
+
 QUIET_SERVER = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -29,11 +31,9 @@ options_track = options_rescore = options_report = options.one_run
 
 def run_track(words: argparse.Namespace, conf: Path) -> int:
     """Log a run's or a sweep's folder to MLflow: all of it, or what is missing there."""
-    from runner.cli import jobs
-
     folder = options.run_of(words, conf)
     try:
-        return jobs.track(folder, options.tracking_of(conf, words.overrides) if words.overrides else None)
+        return track(folder, options.tracking_of(conf, words.overrides) if words.overrides else None)
     except TrackingError as error:
         error.advice = shlex.join(["runner", "track", words.run or str(folder), *words.overrides])
         raise
@@ -41,9 +41,27 @@ def run_track(words: argparse.Namespace, conf: Path) -> int:
 
 def run_rescore(words: argparse.Namespace, conf: Path) -> int:
     """Read a run's replies again from the ledger, in place: after batches have ended, or with a newer parser."""
-    from runner.cli import jobs
+    return rescore(options.run_of(words, conf))
 
-    return jobs.rescore(options.run_of(words, conf))
+
+def track(folder: Path, where: Tracking | None = None) -> int:
+    """Log a launch's folder to the MLflow that `where` names, or that the launch itself names. TrackingError."""
+    from runner.cli.output import console, say_logged
+    from runner.reporting.tracking import log_run
+
+    say_logged(console(), log_run.track(folder, where))
+    return 0
+
+
+def rescore(folder: Path) -> int:
+    """Read the replies of a launch's folder again and write its results anew; the exit status of a run."""
+    from runner.cli.session import Session
+    from runner.results import reload
+
+    found = reload.reload(folder)
+    with Session(found.launch.command, launch=found.launch) as session:
+        session.execution.rewrite(found.jobs)
+        return session.finish(found.sweep)
 
 
 def run_report(words: argparse.Namespace, conf: Path) -> int:
