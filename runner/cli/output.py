@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner.errors import TrackingError
     from runner.reporting.tracking.store import LoggedRuns
 
-__all__ = ["called_as", "console", "quoted", "say", "say_logged", "say_next", "say_not_logged", "short"]
+__all__ = ["called_as", "console", "quoted", "say", "say_logged", "say_next", "say_not_logged"]
 
 
 def quoted(path: Path) -> str:
@@ -27,9 +27,6 @@ def quoted(path: Path) -> str:
     """
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return shlex.quote(str(near))
-
-
-short = quoted
 
 
 def called_as() -> str:

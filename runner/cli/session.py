@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runner.cli import tables
-from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged, short
+from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged
 from runner.errors import RunnerError, TrackingError
 from runner.execution import Execution
 from runner.plan import estimate
@@ -151,7 +151,7 @@ class Session:
         self._say_totals()
         for line in served.told(served.counted([result.tally for result in done])):
             self._say(line)
-        self._say(f"results: {short(sweep or done[0].folder)}")
+        self._say(f"results: {quoted(sweep or done[0].folder)}")
 
     def _say_totals(self) -> None:
         purchase, counts = self.launch.purchase, [result.counts for result in self.launch.results]
@@ -178,10 +178,10 @@ class Session:
         try:
             page = self.execution.page()
         except RunnerError as error:
-            self._say(f"report:  none: {error}. Try: {called_as()} report {short(folder)}")
+            self._say(f"report:  none: {error}. Try: {called_as()} report {quoted(folder)}")
             return
         if page is not None:
-            self._say(f"report:  {short(page)}")
+            self._say(f"report:  {quoted(page)}")
 
     def _say_logged(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
@@ -203,7 +203,7 @@ class Session:
                 stop = f"{called_as()} cancel {quoted(folder)}"
                 self._say(f"{batches} batches still run, and are billed. Ask them to stop: {stop}")
         elif ending == "detached":
-            look = f"runner status {short(folder)}"
+            look = f"runner status {quoted(folder)}"
             self._say(f"{batches} batches still run; nothing is lost. Look: {look}. Continue: {command}")
         elif ending == "interrupted":
             self._say(f"interrupted; what was answered is kept. Continue: {command}")
@@ -219,7 +219,7 @@ class Session:
         if failed := sum(result.counts.failed for result in self.launch.results):
             self._say_why()
             self._say(
-                f"{many(failed, 'trial')} failed, see errors.jsonl below {short(folder)}. Try them again: {command}"
+                f"{many(failed, 'trial')} failed, see errors.jsonl below {quoted(folder)}. Try them again: {command}"
             )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
