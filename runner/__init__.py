@@ -22,6 +22,7 @@ errors      what is raised on purpose
 event_loop  a coroutine run to its end, also in a notebook
 fastjson    JSON by orjson
 process     who a process is, whether it still lives, and how one is started
+redaction   an API key taken out of whatever a server says
 records     the values between the stages
 """
 

@@ -26,8 +26,8 @@ from runner.errors import FatalError, LedgerError, ProviderError, TransientError
 from runner.plan.trials import endpoint_of
 from runner.providers.accounts import api_key_of
 from runner.providers.codec import codec_for
-from runner.providers.reply import without_key
 from runner.records import Answer, Failure, Problem
+from runner.redaction import raw_without_key, without_key
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -179,6 +179,7 @@ class _ModelQueue:
     """What no request is to blame for, such as the end of memory or files: nothing more is sent then."""
     breaker: Breaker = field(init=False)
     _last: Wire | None = None
+    _repeated: bool = False
 
     def __post_init__(self) -> None:
         self.breaker = Breaker(account=self.limiter.breaker)
@@ -218,6 +219,17 @@ class _ModelQueue:
     def _redacted(self, said: str) -> str:
         key_env = self.model.key_env
         return without_key(said, os.environ.get(key_env or ""), key_env)
+
+    def _kept(self, raw: bytes) -> bytes:
+        """A reply as it is kept: should it repeat the key, then without that, which is said once."""
+        key_env = self.model.key_env
+        kept = raw_without_key(raw, os.environ.get(key_env or ""), key_env)
+        if kept is not raw and kept != raw and not self._repeated:
+            self._repeated = True
+            self.observer.notice(
+                f"{self.model.name}: replies repeat the API key; they are kept with <{key_env}> instead"
+            )
+        return kept
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
         while not self._is_over() and (trial := next(self.queue, None)) is not None:
@@ -264,7 +276,7 @@ class _ModelQueue:
         self.breaker.record_success()
         answer = Answer(
             key=trial.key,
-            raw=raw,
+            raw=self._kept(raw),
             route="live",
             model_id=self.model.id,
             endpoint=endpoint_of(self.model),

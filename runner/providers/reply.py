@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
     from runner.records import Json, Rung
 
-__all__ = ["error_for", "error_of", "first_words", "message_in", "read_chat", "without_key"]
+__all__ = ["error_for", "error_of", "first_words", "message_in", "read_chat"]
 
 MOST_TOKENS = 2**53
 """More than any reply has; a count beyond it is none."""
-SHORTEST_KEY = 8
-"""Fewest characters of what is taken for a key where a provider's message repeats it."""
 
 
 def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
@@ -111,21 +109,6 @@ def _tokens(usage: Mapping[str, Json]) -> Tokens:
         cached=count(object_in(usage.get("prompt_tokens_details")).get("cached_tokens")),
         reasoning=count(object_in(usage.get("completion_tokens_details")).get("reasoning_tokens")),
     )
-
-
-def without_key(said: str, key: str | None, name: str | None) -> str:
-    """What a provider says, with the name of the key's variable in place of the key, should it repeat that.
-
-    Messages go into files that are handed on. One that is cut short may end in a part of the key.
-    """
-    if key is None or len(key) < SHORTEST_KEY:
-        return said
-    instead = f"<{name or 'API key'}>"
-    said = said.replace(key, instead)
-    for length in range(len(key) - 1, SHORTEST_KEY - 1, -1):
-        if said.endswith(f"{key[:length]}…"):
-            return f"{said[: -length - 1]}{instead}…"
-    return said
 
 
 def message_in(error: Mapping[str, Json], body: bytes) -> str:

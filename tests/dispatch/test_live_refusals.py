@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -199,3 +200,25 @@ def test_why_there_is_no_connection(
     assert words in str(told)
     assert (told.most_attempts == FEW_ATTEMPTS) == ends
     assert not ends or told.advice
+
+
+# ---- the key ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reply_that_repeats_the_key_is_kept_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an answer's bytes nor a failure's message or sample holds the key, in whatever form it came."""
+    key = "sk-test-0123456789abcdef"
+    monkeypatch.setenv("TEST_KEY", key)
+    shown = base64.b64encode(f"Bearer {key}".encode()).decode()
+
+    def answer(body: dict[str, Any]) -> Turn:
+        if number_of(body) == 0:
+            return refusing(400, error(f"content policy: {shown} and {key[:13]}"))
+        return Turn(content=f"you are {shown}, {key} and {key.encode().hex()}")
+
+    with Provider(answer=answer) as provider:
+        seen = Watching()
+        (failure,) = dispatch(seen, (model(provider.url, key_env="TEST_KEY"), 2)).values()
+    kept = seen.answers[0].raw.decode() + failure.problem.message
+    assert kept.count("<TEST_KEY>") == 5
+    assert not any(part in kept for part in (key[:12], key[-12:], key.encode().hex(), shown[12:]))

@@ -19,8 +19,8 @@ from runner.dispatch.retry import attempt
 from runner.errors import ConfigError, FatalError, ProviderError, TransientError
 from runner.ledger.batch_records import ItemEnding
 from runner.providers.batch.api import Standing
-from runner.providers.reply import without_key
 from runner.records import Problem
+from runner.redaction import raw_without_key, without_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -319,11 +319,8 @@ class BatchLifecycle:
         return without_key(said, self.account.api_key, self.model.key_env)
 
     def _redacted(self, raw: bytes) -> bytes:
-        """Bytes that are kept, without the key: looked for first, since few of many lines hold it."""
-        key = self.account.api_key
-        if not key or key.encode() not in raw:
-            return raw
-        return self._told(raw.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        """Bytes that are kept, without the key."""
+        return raw_without_key(raw, self.account.api_key, self.model.key_env)
 
     async def change(self, entry: BatchRecord, **values: Any) -> BatchRecord:
         """Write down what has changed, and tell of it."""
