@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
@@ -68,38 +68,46 @@ async def attempt(
         last = error
 
     # Tenacity comes in only now: a first attempt that succeeds, the usual case, costs nothing.
-    first_is_known = True
-
-    async def again() -> T:
-        nonlocal first_is_known, last
-        if first_is_known:
-            first_is_known = False
-            raise last
-        try:
-            return await _once(call, limits)
-        except TransientError as error:
-            last = error
-            raise
+    again = _Again(call, limits, last)
 
     def left_s() -> float:
         return started + limits.total_s - clock()
 
     def tell(state: RetryCallState) -> None:
         if on_retry is not None:
-            on_retry(last.kind, state.attempt_number, state.upcoming_sleep)
+            on_retry(again.last.kind, state.attempt_number, state.upcoming_sleep)
 
     retrying = AsyncRetrying(
         sleep=sleep,
         retry=retry_if_exception_type(TransientError),
-        wait=lambda state: min(_wait_s(last, state), max(left_s(), 0.0)),
-        stop=lambda state: state.attempt_number >= _most(last, limits) or left_s() <= _EARLY_S,
+        wait=lambda state: min(_wait_s(again.last, state), max(left_s(), 0.0)),
+        stop=lambda state: state.attempt_number >= _most(again.last, limits) or left_s() <= _EARLY_S,
         before_sleep=tell,
         reraise=True,
     )
     try:
-        return await retrying(again)
+        return await retrying(again.ask)
     except TransientError as error:
         raise _at_the_end(error, limits) from error.__cause__
+
+
+class _Again(Generic[T]):
+    """The attempts after the first, which has failed with `last` and is not made again."""
+
+    def __init__(self, call: Callable[[], Awaitable[T]], limits: Limits, last: TransientError) -> None:
+        self._call, self._limits, self.last = call, limits, last
+        self._first_is_known = True
+
+    async def ask(self) -> T:
+        """One attempt; the first time the one that is known."""
+        if self._first_is_known:
+            self._first_is_known = False
+            raise self.last
+        try:
+            return await _once(self._call, self._limits)
+        except TransientError as error:
+            self.last = error
+            raise
 
 
 async def _once(call: Callable[[], Awaitable[T]], limits: Limits) -> T:
