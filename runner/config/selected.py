@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DefaultsEntry:
     """One choice of a defaults list: in which file (`group/name.yaml`), of which group, which name."""
 
     file: str
@@ -25,7 +25,7 @@ class Entry:
     name: str | None
 
 
-def choices(words: Sequence[str], folders: Sequence[Path]) -> Iterator[Entry]:
+def choices(words: Sequence[str], folders: Sequence[Path]) -> Iterator[DefaultsEntry]:
     """What the defaults lists of all selected files choose. `folders` are the config folders, in order of precedence.
 
     A file that cannot be found or read is passed over: whoever asks has an error of its own about it.
@@ -63,15 +63,15 @@ def _content(file: str, folders: Sequence[Path]) -> dict[str, Any]:
     return {}
 
 
-def _defaults(listed: Any, file: str, here: str) -> Iterator[Entry]:
+def _defaults(listed: Any, file: str, here: str) -> Iterator[DefaultsEntry]:
     for item in listed if isinstance(listed, list) else ():
         if isinstance(item, str) and item != "_self_":
-            yield Entry(file, *_parted(item, here))
+            yield DefaultsEntry(file, *_parted(item, here))
         elif isinstance(item, dict):
             for key, value in item.items():
                 group = _group(str(key).split()[-1].partition("@")[0], here)
                 for name in value if isinstance(value, list) else [value]:
-                    yield Entry(file, group, None if name is None else str(name))
+                    yield DefaultsEntry(file, group, None if name is None else str(name))
 
 
 def _group(stated: str, here: str) -> str:

@@ -238,7 +238,7 @@ class _Reader:
 
     def segments(self, text: str) -> tuple[list[_Segment], bool]:
         """The parts of answers in their order, and True where the last one reaches the end of `text`."""
-        table: list[tables.Row] = []
+        table: list[tables.TableRow] = []
         for line in _BREAK.split(text):
             if len(self.found) > _MAX_ANSWERS:
                 break
@@ -257,7 +257,7 @@ class _Reader:
                 segment.unclear = True  # What is left unread could say otherwise.
         return self.found, self.open is not None
 
-    def _end(self, table: list[tables.Row]) -> None:
+    def _end(self, table: list[tables.TableRow]) -> None:
         """What follows a table that held answers belongs to none of them."""
         if table and self._table(table):
             self.open = None
@@ -277,7 +277,7 @@ class _Reader:
         if not line.lstrip().startswith(("{", "}")) and self.open is not None:
             self.open.lines.append(line)
 
-    def _row(self, line: str) -> tables.Row | None:
+    def _row(self, line: str) -> tables.TableRow | None:
         """The fields of a table's row. A line whose fields are whole answers is none."""
         if "|" not in line and "｜" not in line and "\t" not in line:
             return None
@@ -286,7 +286,7 @@ class _Reader:
             return None
         return row
 
-    def _table(self, rows: list[tables.Row]) -> bool:
+    def _table(self, rows: list[tables.TableRow]) -> bool:
         """Whether the rows held an answer, which is kept."""
         cells = tables.read(rows, self.sheet)
         for cell in cells:

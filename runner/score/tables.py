@@ -39,7 +39,7 @@ _TOPS: Final = listed("max maximum outof of full 満点 最大 最大値 上限 
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A part of an answer that a table holds."""
 
     index: int
@@ -48,7 +48,7 @@ class Cell:
     scales: tuple[Scale, ...] = ()
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A line of a table."""
 
     cells: list[str]
@@ -56,7 +56,7 @@ class Row(NamedTuple):
     """It begins with a bar and does not end with one: it may go on below, or have been cut off."""
 
 
-def row_of(line: str) -> Row | None:
+def row_of(line: str) -> TableRow | None:
     """A line as a row of a table, or None where it is none."""
     marked = plain(line)
     bars = marked.count("|")
@@ -67,10 +67,10 @@ def row_of(line: str) -> Row | None:
         start = len(marked) - len(marked.lstrip()) + begins
         end = len(marked.rstrip()) - ends
         fields = _split(line[start:end], marked[start:end])
-        return Row(fields, begins and not ends) if len(fields) >= 2 or (begins and bars > 1) else None
+        return TableRow(fields, begins and not ends) if len(fields) >= 2 or (begins and bars > 1) else None
     if "\t" in line.strip():
         fields = [field.strip() for field in line.split("\t")]
-        return Row(fields) if len(fields) >= 2 and not fields[0].endswith((":", "：")) else None
+        return TableRow(fields) if len(fields) >= 2 and not fields[0].endswith((":", "：")) else None
     return None
 
 
@@ -82,7 +82,7 @@ def _split(line: str, marked: str) -> list[str]:
     return [*fields, line[at:].strip()]
 
 
-def read(rows: Sequence[Row], sheet: Sheet) -> list[Cell]:
+def read(rows: Sequence[TableRow], sheet: Sheet) -> list[TableCell]:
     """The answers in the rows of one table, those of one question after another."""
     first = rows[0].cells
     ruled = len(rows) > 1 and any(rows[1].cells) and _is_rule(rows[1])
@@ -98,7 +98,7 @@ def read(rows: Sequence[Row], sheet: Sheet) -> list[Cell]:
     return [cell for row in body for cell in _down(row.cells, header, sheet, torn=row.open and shut)]
 
 
-def _is_rule(row: Row) -> bool:
+def _is_rule(row: TableRow) -> bool:
     return all(_RULE.fullmatch(cell) or not cell for cell in row.cells)
 
 
@@ -116,7 +116,7 @@ def _kind(heading: str) -> Column:
     return "number" if key in _NUMBERING and (key or "#" in words) else "other"
 
 
-def _down(row: Sequence[str], header: Sequence[str] | None, sheet: Sheet, *, torn: bool) -> list[Cell]:
+def _down(row: Sequence[str], header: Sequence[str] | None, sheet: Sheet, *, torn: bool) -> list[TableCell]:
     """The answers of a row that names its question. `torn`: unlike the others it does not end where a row ends."""
     places = [(at, place) for at, cell in enumerate(row) if cell and (place := sheet.find(cell)) and place[1] == "both"]
     if not places:
@@ -133,22 +133,24 @@ def _down(row: Sequence[str], header: Sequence[str] | None, sheet: Sheet, *, tor
     free = [
         column for column in range(at + 1, len(row)) if kinds[column] == "other" and _NUMERIC.match(plain(row[column]))
     ]
-    found: list[Cell] = []
+    found: list[TableCell] = []
     if torn or (columns and header is not None and len(row) > len(header)):
-        found.append(Cell(index, "score", UNCLEAR))
+        found.append(TableCell(index, "score", UNCLEAR))
     elif columns:
         found += [
-            Cell(index, "score", row[column], scales + _of_heading(header, column)) for column in columns if row[column]
+            TableCell(index, "score", row[column], scales + _of_heading(header, column))
+            for column in columns
+            if row[column]
         ]
     elif len(free) == 1 and (header is None or free[0] >= len(header) or not header[free[0]]):
         columns = free
-        found.append(Cell(index, "score", row[free[0]], scales))
+        found.append(TableCell(index, "score", row[free[0]], scales))
     elif free:
-        found.append(Cell(index, "score", UNCLEAR))
+        found.append(TableCell(index, "score", UNCLEAR))
     reasons = [column for column, kind in kinds.items() if kind == "reason"]
     if not reasons and header is None and columns:
         reasons = [column for column in range(columns[-1] + 1, len(row)) if not declared(plain(row[column]))]
-    found.append(Cell(index, "reason", " | ".join(row[column] for column in reasons)))
+    found.append(TableCell(index, "reason", " | ".join(row[column] for column in reasons)))
     return found
 
 
@@ -168,19 +170,19 @@ def _of_heading(header: Sequence[str] | None, column: int) -> tuple[Scale, ...]:
     return declared(plain(header[column])) if header and column < len(header) else ()
 
 
-def _across(named: dict[int, int], header: Sequence[str], body: Sequence[Row]) -> list[Cell]:
+def _across(named: dict[int, int], header: Sequence[str], body: Sequence[TableRow]) -> list[TableCell]:
     """The answers of a table whose headings name the questions: one row of scores, perhaps one of reasons."""
-    found: list[Cell] = []
+    found: list[TableCell] = []
     for row in (line.cells for line in body):
         labels = [cell for column, cell in enumerate(row) if column not in named and cell]
         kinds = {_kind(label) for label in labels}
         for column, index in named.items():
             cell = row[column] if column < len(row) else ""
             if kinds == {"reason"}:
-                found.append(Cell(index, "reason", cell))
+                found.append(TableCell(index, "reason", cell))
             elif cell:
                 scales = _of_heading(header, column) + tuple(
                     scale for label in labels for scale in declared(plain(label))
                 )
-                found.append(Cell(index, "score", cell if kinds <= {"score"} else UNCLEAR, scales))
+                found.append(TableCell(index, "score", cell if kinds <= {"score"} else UNCLEAR, scales))
     return found

@@ -18,7 +18,7 @@ from runner.dispatch.batch.queue import SENDING
 from runner.dispatch.observer import Stop
 from runner.errors import ConfigError, FatalError, LedgerError, TransientError
 from runner.ledger.answers import open_ledger
-from runner.providers.batch.api import Item, Limits, PlainRefusalError, Standing
+from runner.providers.batch.api import BatchLimits, Item, PlainRefusalError, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +115,7 @@ class Packing:
 )
 def test_packing(tmp_path: Path, case: Packing) -> None:
     """A batch holds as many requests as its size and the API's limits allow, and at least one."""
-    limits = Limits(*case.limits, one_model=True, windows_s=(86_400,))
+    limits = BatchLimits(*case.limits, one_model=True, windows_s=(86_400,))
     api = FakeApi(limits=limits)
     with with_api(tmp_path, api, settings=settings(size=case.size)) as at:
         at.buy(trials_of(MODEL, 10))

@@ -12,21 +12,19 @@ from runner.dispatch.batch.dispatch import BatchContext, Outcome, Wanted, dispat
 from runner.dispatch.observer import Stop
 from runner.ledger.answers import Ledger, open_ledger
 from runner.plan.trials import endpoint_of, key_of
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.records import (
     Adapted,
     Batch,
     Capability,
     Cell,
+    Limits,
     Model,
     Persona,
     Request,
     Sampling,
     Text,
     Trial,
-)
-from runner.records import (
-    Limits as ModelLimits,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +77,7 @@ def model_of(name: str, base: str = "http://127.0.0.1:1") -> Model:
         api_base=base + api.base,
         capability=Capability(batch=name, structure="json_object"),
         batch_bucket="bucket/runs",
-        limits=ModelLimits(attempts=10, total_s=10.0),
+        limits=Limits(attempts=10, total_s=10.0),
     )
 
 
@@ -200,7 +198,7 @@ def done(line: Mapping[str, Any]) -> Item:
 class FakeApi:
     """A BatchApi in memory whose manners a test replaces one by one."""
 
-    limits: Limits = field(default_factory=lambda: Limits(100, 10**6, one_model=True, windows_s=(86_400,)))
+    limits: BatchLimits = field(default_factory=lambda: BatchLimits(100, 10**6, one_model=True, windows_s=(86_400,)))
     on_submit: Callable[[FakeBatch], Exception | None] = lambda _batch: None
     """Raised in place of the answer. The batch is taken where `takes` says so."""
     takes: Callable[[Exception], bool] = lambda _error: False

@@ -64,7 +64,7 @@ def texts_from_table(
     rows without content out. `limit` takes the first so many of the rest.
     """
     texts = []
-    for cells in _rows(Path(path), columns, TEXT_FIELDS, Reading(limit, where, delimiter, skip_empty)):
+    for cells in _rows(Path(path), columns, TEXT_FIELDS, TableReading(limit, where, delimiter, skip_empty)):
         shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
         content = cells.filled("content")
         rest = {field: cells.string(field) for field in ("title", "author", "language")}
@@ -84,11 +84,11 @@ def personas_from_table(
     """A persona for each row, its description for every language. An empty temperature is None. Errors as for texts."""
     return tuple(
         Persona(cells.name, {"*": cells.filled("description")}, cells.number("temperature", 0, MAX_TEMPERATURE))
-        for cells in _rows(Path(path), columns, PERSONA_FIELDS, Reading(limit, where, delimiter, skip_empty))
+        for cells in _rows(Path(path), columns, PERSONA_FIELDS, TableReading(limit, where, delimiter, skip_empty))
     )
 
 
-class Reading(NamedTuple):
+class TableReading(NamedTuple):
     """How a table is read, and which config file says so; see texts_from_table."""
 
     limit: int | None
@@ -150,7 +150,9 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and isnan(cell))
 
 
-def _rows(path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], reading: Reading) -> Iterator[Cells]:
+def _rows(
+    path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], reading: TableReading
+) -> Iterator[Cells]:
     """Each row's cells, named; names are checked to be there and to differ. The second field is what must be filled."""
     limit, where, _, skip_empty = reading
     check_limit(limit, where)
@@ -215,7 +217,7 @@ def _chosen(
 # ---- formats --------------------------------------------------------------------------------------------------------
 
 
-def _opened(path: Path, reading: Reading) -> Table:
+def _opened(path: Path, reading: TableReading) -> Table:
     where = reading.where
     apart = reading.delimiter or ("tab" if path.suffix.lower() == ".tsv" else ",")
     apart = "\t" if apart == "tab" else apart

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.ledger.batch_records import BatchItem
-    from runner.providers.batch.api import Limits
+    from runner.providers.batch.api import BatchLimits
     from runner.records import Batch
 
 
@@ -27,7 +27,7 @@ def new_id() -> str:
     return f"b{uuid.uuid4().hex[:20]}"
 
 
-def most_items(settings: Batch, limits: Limits) -> int:
+def most_items(settings: Batch, limits: BatchLimits) -> int:
     """Items that a batch may hold."""
     return limits.items if settings.size == "auto" else min(settings.size, limits.items)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runner.errors import TransientError
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.http import ask, delete, items_of, joined, lines, sized, stop, text_at
 from runner.providers.batch.lines import (
     failed,
@@ -58,7 +58,7 @@ STATUS: Mapping[str, int] = {
 class AnthropicBatch:
     """See the module."""
 
-    limits = Limits(items=100_000, n_bytes=256 * 10**6, one_model=False, windows_s=(86_400,))
+    limits = BatchLimits(items=100_000, n_bytes=256 * 10**6, one_model=False, windows_s=(86_400,))
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:  # noqa: ARG002  the protocol's
         """`item_id` must be 1 to 64 of [a-zA-Z0-9_-]."""

@@ -35,7 +35,7 @@ class PlainRefusalError(FatalError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BatchLimits:
     """What one batch may hold."""
 
     items: int
@@ -54,7 +54,7 @@ class Account:
     """Base address of the API, without a trailing slash."""
     api_key: str | None
     max_reply_bytes: int = 16 * 2**20
-    """Largest reply that is taken; see records.Limits."""
+    """Largest reply that is taken; see records.BatchLimits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class BatchApi(Protocol):
     """One family of batch APIs. `http` is a session without base address or default headers."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> BatchLimits:
         """What one of its batches may hold."""
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.http import ask, delete, lines, opened, reading, size_kind, sized, stop, text_at
 from runner.providers.batch.lines import (
     dumped,
@@ -47,7 +47,7 @@ class GeminiBatch:
     """See the module. A batch has no window to ask for: its target is 24 hours, and it expires after 48."""
 
     # The number of requests is not documented as limited; the bytes are those of one file.
-    limits = Limits(items=200_000, n_bytes=2 * 10**9, one_model=True, windows_s=(86_400,))
+    limits = BatchLimits(items=200_000, n_bytes=2 * 10**9, one_model=True, windows_s=(86_400,))
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:  # noqa: ARG002  the protocol's
         """The key is any string."""

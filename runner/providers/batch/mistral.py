@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.http import (
     ask,
     bearer,
@@ -62,7 +62,7 @@ STATES: Mapping[str, State] = {
 class MistralBatch:
     """See the module."""
 
-    limits = Limits(
+    limits = BatchLimits(
         items=1_000_000,
         n_bytes=512 * 10**6,
         one_model=True,

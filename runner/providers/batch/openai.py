@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.http import (
     ask,
     bearer,
@@ -88,7 +88,7 @@ ENDINGS: Mapping[str, Ending] = {"batch_expired": "expired", "batch_cancelled": 
 class OpenAiBatch:
     """A batch_api.BatchApi. The fields are where the providers differ."""
 
-    limits: Limits
+    limits: BatchLimits
     windows: Mapping[int, str] = field(default_factory=lambda: {24 * HOUR_S: "24h"})
     """Seconds of a completion window -> how it is written."""
     paging: Literal["after", "cursor"] = "after"
@@ -171,17 +171,17 @@ class OpenAiBatch:
         return await delete_files(http, account, (*sent.files, *standing.results))
 
 
-OPENAI = OpenAiBatch(Limits(items=50_000, n_bytes=200 * 10**6, one_model=True, windows_s=(24 * HOUR_S,)))
+OPENAI = OpenAiBatch(BatchLimits(items=50_000, n_bytes=200 * 10**6, one_model=True, windows_s=(24 * HOUR_S,)))
 GROQ_WINDOWS = {24 * HOUR_S: "24h"} | {days * 24 * HOUR_S: f"{days}d" for days in range(2, 8)}
 GROQ = OpenAiBatch(
     # Groq's documentation says 200 MB, its client's types 100 MB; what is below both is taken for sure.
-    Limits(items=50_000, n_bytes=100 * 10**6, one_model=False, windows_s=tuple(GROQ_WINDOWS)),
+    BatchLimits(items=50_000, n_bytes=100 * 10**6, one_model=False, windows_s=tuple(GROQ_WINDOWS)),
     windows=GROQ_WINDOWS,
     paging="cursor",
 )
 KLUSTER_WINDOWS = {hours * HOUR_S: f"{hours}h" for hours in (1, 3, 6, 12, 24, 48, 72)}
 KLUSTER = OpenAiBatch(
-    Limits(items=50_000, n_bytes=100 * 10**6, one_model=False, windows_s=tuple(KLUSTER_WINDOWS)),
+    BatchLimits(items=50_000, n_bytes=100 * 10**6, one_model=False, windows_s=tuple(KLUSTER_WINDOWS)),
     windows=KLUSTER_WINDOWS,
 )
 

@@ -65,7 +65,7 @@ def _mistral() -> BatchApi:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class BatchService:
     """One batch API."""
 
     make: Callable[[], BatchApi]
@@ -75,19 +75,19 @@ class Service:
     """Whether a batch belongs to its key. A token that changes by the hour belongs to no batch."""
 
 
-SERVICES: Mapping[str, Service] = {
-    "openai": Service(_openai, "openai"),
-    "groq": Service(_groq, "groq"),
-    "kluster": Service(_kluster, "kluster"),
-    "anthropic": Service(_anthropic, "anthropic"),
-    "gemini": Service(_gemini, "gemini"),
-    "vertex": Service(_vertex, "vertex_ai", key_is_account=False),
-    "xai": Service(_xai, "xai"),
-    "mistral": Service(_mistral, "mistral"),
+SERVICES: Mapping[str, BatchService] = {
+    "openai": BatchService(_openai, "openai"),
+    "groq": BatchService(_groq, "groq"),
+    "kluster": BatchService(_kluster, "kluster"),
+    "anthropic": BatchService(_anthropic, "anthropic"),
+    "gemini": BatchService(_gemini, "gemini"),
+    "vertex": BatchService(_vertex, "vertex_ai", key_is_account=False),
+    "xai": BatchService(_xai, "xai"),
+    "mistral": BatchService(_mistral, "mistral"),
 }
 
 
-def service_of(model: Model) -> Service:
+def service_of(model: Model) -> BatchService:
     """The batch API that a model's file names. ConfigError where there is none of that name."""
     name = str(model.capability.batch)
     if name not in SERVICES:

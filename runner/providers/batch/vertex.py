@@ -16,7 +16,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.gcs import Storage, split, storage_beside
 from runner.providers.batch.http import ask, bearer, delete, size_kind, sized, stop, text_at
 from runner.providers.batch.lines import (
@@ -51,7 +51,7 @@ RENEWAL = "an access token lasts an hour: set a new one, as `gcloud auth print-a
 class VertexBatch:
     """See the module. `account.base` ends in /projects/PROJECT/locations/LOCATION."""
 
-    limits = Limits(items=200_000, n_bytes=10**9, one_model=True, windows_s=(86_400,))
+    limits = BatchLimits(items=200_000, n_bytes=10**9, one_model=True, windows_s=(86_400,))
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:  # noqa: ARG002  the protocol's
         """`item_id` must be what a label may be: at most 63 of [a-z0-9_-]."""

@@ -14,7 +14,7 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING
 
 from runner.errors import FatalError, ProviderError
-from runner.providers.batch.api import Item, Limits, Sent, Standing
+from runner.providers.batch.api import BatchLimits, Item, Sent, Standing
 from runner.providers.batch.http import (
     ENDLESS_BYTES,
     ask,
@@ -64,7 +64,7 @@ class XaiBatch:
     """See the module. No window can be asked for: most batches end within 24 hours."""
 
     # xAI advises 100,000 requests at most; 48 MB is what its files API takes.
-    limits = Limits(items=100_000, n_bytes=48 * 10**6, one_model=False, windows_s=(86_400,))
+    limits = BatchLimits(items=100_000, n_bytes=48 * 10**6, one_model=False, windows_s=(86_400,))
 
     def line(self, item_id: str, body: bytes, model: Model) -> bytes:  # noqa: ARG002  the protocol's
         """OpenAI's form; the id comes back as `batch_request_id`."""
