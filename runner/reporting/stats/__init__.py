@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.reporting.stats.agreement import agreement
+from runner.reporting.stats.components import components
 from runner.reporting.stats.differences import COMPARED, Asked, against_first, differences_within, paired
 from runner.reporting.stats.frame import distinct, questions_of, table
 from runner.reporting.stats.omnibus import omnibus
@@ -24,6 +25,8 @@ from runner.reporting.stats.summaries import summaries
 from runner.reporting.stats.values import (
     Agreement,
     Anova,
+    Component,
+    Components,
     Interval,
     KruskalWallis,
     Number,
@@ -50,6 +53,8 @@ __all__ = [
     "Agreement",
     "Anova",
     "Asked",
+    "Component",
+    "Components",
     "Interval",
     "KruskalWallis",
     "Number",
@@ -92,6 +97,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> 
         scored=int((frame["outcome"] == "scored").sum()),
         questions=tuple(questions_of(frame)),
         summaries=summaries(whole, asked.scales, asked.scope) if len(whole) else (),
+        components=components(frame),
         differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
         omnibus=omnibus(frame),
         anovas=(*by_text, *crossed),

@@ -6,8 +6,8 @@ import json
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from runner.reporting.formatting import NONE, between, p_value, plain
-from runner.reporting.stats.values import Interval, PairedDifference, Statistics, Summary, Undefined, known
+from runner.reporting.formatting import NONE, between, p_value, percent, plain
+from runner.reporting.stats.values import Component, Interval, PairedDifference, Statistics, Summary, Undefined, known
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def _plain(value: Any) -> Json:
 
 def render(statistics: Statistics) -> Iterator[Table]:
     """Tables for a terminal of 80 columns or more, the widest view first. A dash stands where there is no number."""
+    if statistics.components:
+        yield _components(statistics)
     for axis in dict.fromkeys(summary.axis for summary in statistics.summaries):
         yield _summaries(axis, [summary for summary in statistics.summaries if summary.axis == axis])
     for axis, differences in statistics.differences.items():
@@ -60,6 +62,38 @@ def render(statistics: Statistics) -> Iterator[Table]:
         yield _agreement(statistics)
     if missing := list(_missing(statistics)):
         yield _filled(_table("Not defined", ("what", "because")), missing)
+
+
+METHODS = {
+    "anova": "expected mean squares of the cells' means",
+    "reml": "REML, by mixedlm",
+    "largest": "expected mean squares of the cells' means, of the complete part of the design",
+}
+
+
+def _components(statistics: Statistics) -> Table:
+    """A row a source of variation, a column a question: its share, and its standard deviation in points."""
+    from rich.text import Text
+
+    found = statistics.components
+    names = list(dict.fromkeys(part.name for one in found for part in one.parts))
+    columns = ["source", *(one.question for one in found)]
+    lines = []
+    for name in names:
+        parts = [next((part for part in one.parts if part.name == name), None) for one in found]
+        lines.append((name, *(NONE if part is None else _share(part) for part in parts)))
+    shown = _filled(_table("Where variation comes from: share (standard deviation in points)", columns), lines)
+    used = " and ".join(dict.fromkeys(METHODS[one.method] for one in found))
+    zero = " 0*: the estimate was negative." if any(part.negative for one in found for part in one.parts) else ""
+    left = [f"{one.question}: {one.n} scores" for one in found if one.method == "largest"]
+    of = f" ({', '.join(left)})" if left else ""
+    shown.caption = Text(f"Crossed random effects; {used}{of}.{zero}")
+    shown.caption_justify = "left"
+    return shown
+
+
+def _share(part: Component) -> str:
+    return f"{percent(part.share) if part.sd else '0%'} ({plain(part.sd, 1)}){'*' if part.negative else ''}"
 
 
 def _summaries(axis: str, found: list[Summary]) -> Table:

@@ -137,6 +137,44 @@ class OmnibusTest:
     """What the differences are held against, such as "model x text"."""
 
 
+ComponentMethod = Literal["anova", "reml", "largest"]
+"""How variances were estimated: see components."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One source of variation of one question's scores."""
+
+    name: str
+    """A factor, several joined by " x ", or repetition."""
+    factors: tuple[str, ...]
+    """() for repetition."""
+    sd: float
+    """In points."""
+    share: float
+    """Of the sum of all variances, from 0 to 1."""
+    low: Number
+    """Of the 95% interval of `sd`; likewise `high`."""
+    high: Number
+    negative: bool
+    """Whether the estimate of the variance was below 0, and set to 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Where one question's variation comes from: a crossed random-effects model."""
+
+    question: str
+    method: ComponentMethod
+    n: int
+    """Scores that were used: with `largest`, those of the complete part of the design alone."""
+    levels: Mapping[str, int]
+    """Factor -> levels that were used."""
+    parts: tuple[Component, ...]
+    confounded: bool
+    """Whether no cell was asked twice, so that repetition and the last interaction cannot be told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """One effect of an analysis of variance."""
@@ -213,6 +251,8 @@ class Statistics:
     scored: int
     questions: tuple[str, ...]
     summaries: tuple[Summary, ...]
+    components: tuple[Components, ...]
+    """Where the variation of each question comes from."""
     differences: Mapping[str, tuple[PairedDifference, ...]]
     """model, persona, temperature -> every two of its levels compared."""
     omnibus: tuple[OmnibusTest, ...]
