@@ -322,11 +322,15 @@ def test_jsonl_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
 
 
 def test_a_cell_may_hold_a_book(tmp_path: Path) -> None:
-    """A csv cell above the csv module's own bound is read whole, and that bound is left as it was."""
+    """A csv cell above the csv module's own bound is read whole; that bound is left as it was, also by a refusal."""
     bound = csv.field_size_limit()
     book = "word " * bound
     path = write_csv(tmp_path / "t", [{"name": "book", "content": book}])
     assert texts_from_table(path, TEXT_COLUMNS, limit=None, where=WHERE)[0].content == book
+    assert csv.field_size_limit() == bound
+    path.write_bytes(b"name,content\nbook,\xff\n")
+    with pytest.raises(ConfigError):
+        texts_from_table(path, TEXT_COLUMNS, limit=None, where=WHERE)
     assert csv.field_size_limit() == bound
 
 

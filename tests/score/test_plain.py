@@ -111,4 +111,4 @@ def test_the_time_to_read_a_reply_grows_with_its_length(unit: str) -> None:
         begun_s = time.process_time()
         _read(text, STUDY)
         taken_s.append(time.process_time() - begun_s)
-    assert taken_s[1] < 30 * taken_s[0] + 0.2
+    assert taken_s[1] < 60 * taken_s[0] + 1.0  # a pattern that goes over its words again takes a hundred times as long

@@ -259,8 +259,8 @@ def _spoken(apart: str) -> str:
 
 def _csv_lines(apart: str, path: Path) -> list[list[str]]:
     """The lines that are not blank. A cell may be a whole book, so csv's bound on cells is lifted meanwhile."""
-    bound = csv.field_size_limit(2**31 - 1)
     text = StringIO(decoded(path.read_bytes(), path), newline="")
+    bound = csv.field_size_limit(2**31 - 1)
     try:
         return [line for line in csv.reader(text, strict=True, delimiter=apart) if line]
     except csv.Error as error:
