@@ -15,7 +15,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from runner import event_loop
-from runner.errors import ProviderError, TransientError
+from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers.accounts import key_in
 from runner.providers.batch.http import ask
 from runner.providers.services import GEMINI_VERSION, GEMINI_VERSIONS, SERVICES, Format, base_of
 
@@ -99,7 +100,10 @@ def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
     if service is None or model.provider in NO_LIST:
         unknown = f"nobody here knows where '{model.provider}' lists its models"
         return Found("cannot be asked", message=NO_LIST.get(model.provider, unknown))
-    key = environment.get(model.key_env, "") if model.key_env else ""
+    try:
+        key = key_in(model.key_env, environment)
+    except FatalError as error:
+        return Found("key refused", message=str(error))
     if model.key_env and not key:
         return Found("key not set", message=f"export {model.key_env}=...")
     base = base_of(model.provider, model.api_base).removesuffix("/chat/completions")

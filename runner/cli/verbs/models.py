@@ -15,6 +15,7 @@ from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import lacks_address, model_of
 from runner.config.pricing import batch_share
 from runner.errors import ConfigError, nearest
+from runner.providers.accounts import known_key
 from runner.reporting.formatting import NONE
 from runner.reporting.terminal import empty_table
 
@@ -151,7 +152,7 @@ def _differs(one: Shown) -> str | None:
 
 def key_is_set(model: Model, environment: Mapping[str, str] = os.environ) -> bool | None:
     """Whether the model's key is in the environment; None where it needs none."""
-    return bool(environment.get(model.key_env)) if model.key_env else None
+    return bool(known_key(model.key_env, environment)) if model.key_env else None
 
 
 def as_data(one: Shown, today: date) -> dict[str, Any]:
