@@ -152,6 +152,18 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class Retirement:
+    """The end of a model at its provider. Not part of a key, nor of what an experiment is."""
+
+    date: str | None = None
+    """First day on which it is served no more, as YEAR-MONTH-DAY; None where no end is known."""
+    replacement: str | None = None
+    """The file of conf/model that takes its place."""
+    source: str = ""
+    """Who says so: an address, or a page's name, and when it was read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model as an experiment selects it."""
 
@@ -177,7 +189,8 @@ class Model:
     batch_bucket: str | None = None
     """Where batches of Vertex AI are put in Google Cloud Storage: BUCKET or BUCKET/FOLDER. Not part of a key."""
     retired: str | None = None
-    """When and why the provider withdrew it; None while it is served."""
+    """When and why the provider withdrew it, in words; None while it is served."""
+    retirement: Retirement = field(default_factory=Retirement)
     served_as: tuple[str, ...] = ()
     """Further names under which it may answer, beside its id and that with a date; see providers.identity."""
     identity: Identity = "record"

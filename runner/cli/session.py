@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from runner.cli import tables
 from runner.cli.output import called_as, console, quoted, say_logged, say_next, say_not_logged
+from runner.config import retirement
 from runner.errors import RunnerError, TrackingError
 from runner.execution import Execution
 from runner.plan import estimate
+from runner.plan.job import models_of
 from runner.reporting.formatting import many, money
 from runner.reporting.progress.display import Progress
 from runner.results import manifest, served, summary
@@ -20,6 +22,7 @@ from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
     from pathlib import Path
     from types import TracebackType
 
@@ -70,14 +73,21 @@ class Runs(Protocol):
 class Session:
     """A launch from its first job to its last word. Used as a context manager; `finish` ends it well.
 
-    `launch` is one that was begun before, and is only written again.
+    `launch` is one that was begun before, and is only written again. `today` decides which models end soon.
     """
 
     def __init__(
-        self, command: str, *, tracked: bool = True, loudness: Loudness = "usual", launch: Launch | None = None
+        self,
+        command: str,
+        *,
+        tracked: bool = True,
+        loudness: Loudness = "usual",
+        launch: Launch | None = None,
+        today: date | None = None,
     ) -> None:
         self.execution = Execution(launch or Launch(command), tracked=tracked)
         self.loudness: Loudness = loudness
+        self.today = today or retirement.now()
         self.console = console()
 
     def __enter__(self) -> Self:
@@ -120,6 +130,8 @@ class Session:
             self._say(f"live, as they have no batch API: {', '.join(names)}")
         if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
             self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
+        for line in retirement.told(models_of(job.experiment for job in jobs), self.today):
+            self._say(line)
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 

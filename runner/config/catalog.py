@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,6 +40,10 @@ class Entry:
     """Whether it is one of OpenAI's own models that reason on every request: see `_openai_reasoning`."""
     supports_reasoning: bool | None = None
     """Whether the model can reason; not whether it does unasked."""
+    ends: str | None = None
+    """First day on which the provider serves it no more, as YEAR-MONTH-DAY."""
+    source: str = ""
+    """The map, by version."""
     batch_share: tuple[float, float] | None = None
     """What a batch costs of the live price, for input and for output: (0.5, 0.5) is half."""
 
@@ -57,6 +62,8 @@ def lookup(provider: str, model_id: str) -> Entry | None:
         supports_system=found.get("supports_system_messages"),
         openai_reasoning=reasoning,
         supports_reasoning=found.get("supports_reasoning"),
+        ends=_ends(found.get("deprecation_date")),
+        source=_source(),
         batch_share=_batch_share(found),
     )
 
@@ -135,6 +142,14 @@ def _prices(found: Mapping[str, Any]) -> Prices:
         cached_usd_per_mtok=_per_million(found.get("cache_read_input_token_cost")),
         source=_source(),
     )
+
+
+def _ends(stated: object) -> str | None:
+    """The map's date; None for anything else that stands there, such as the words of its own documentation."""
+    try:
+        return date.fromisoformat(str(stated)).isoformat()
+    except ValueError:
+        return None
 
 
 def _batch_share(found: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from runner import records
-from runner.config import catalog, schema, sources
+from runner.config import catalog, retirement, schema, sources
 from runner.errors import ConfigError, close, nearest
 from runner.records import Batch, Experiment, Limits, Model, Persona, Prices, PromptTemplate, Question, Sampling, Text
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
 
-HERE = ("127.0.0.1", "localhost", "::1")
 """Hosts that are this machine."""
 FIRST_POLL_HERE_S = 0.05
 MAX_POLL_HERE_S = 0.5
@@ -208,6 +207,7 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
         retired=conf.retired,
+        retirement=retirement.checked(records.Retirement(**asdict(conf.retirement)), entry, where),
         served_as=tuple(conf.served_as),
         identity=cast("records.Identity", identity),
     )
@@ -404,7 +404,7 @@ def polled(batch: Batch, models: Iterable[Model]) -> Batch:
     As it is where any of the models with a batch API has another address.
     """
     addresses = [model.api_base for model in models if model.capability.batch is not None]
-    if addresses and all(address and urlsplit(address).hostname in HERE for address in addresses):
+    if addresses and all(address and urlsplit(address).hostname in retirement.HERE for address in addresses):
         return replace(batch, first_poll_s=FIRST_POLL_HERE_S, max_poll_s=MAX_POLL_HERE_S, find_s=FIND_HERE_S)
     return batch
 

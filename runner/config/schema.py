@@ -63,6 +63,15 @@ class PricesConf:
 
 
 @dataclass
+class RetirementConf:
+    """When a model ends; see records.Retirement."""
+
+    date: Optional[str] = None
+    replacement: Optional[str] = None
+    source: str = ""
+
+
+@dataclass
 class ModelConf:
     """One model; see records.Model. `provider: null` takes the part of `id` before its first slash."""
 
@@ -78,6 +87,7 @@ class ModelConf:
     extra: dict[str, Any] = field(default_factory=dict)
     batch_bucket: Optional[str] = None
     retired: Optional[str] = None
+    retirement: RetirementConf = field(default_factory=RetirementConf)
     served_as: list[str] = field(default_factory=list)
 
 

@@ -24,7 +24,7 @@ PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("b
 """Experiment's field -> its path in the config, where that is not its name."""
 RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report", "identity")
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
-RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity")
+RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
 LATER: Mapping[str, Json] = {"rescale": False}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""

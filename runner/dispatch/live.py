@@ -9,7 +9,6 @@ takes nothing, costs no more than what is in flight.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from contextlib import suppress
@@ -24,7 +23,7 @@ from runner.dispatch.retry import Breaker, attempt
 from runner.dispatch.transport import Wire, new_session, sender
 from runner.errors import FatalError, LedgerError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
-from runner.providers.accounts import api_key_of
+from runner.providers.accounts import api_key_of, known_key
 from runner.providers.codec import codec_for
 from runner.records import Answer, Failure, Problem
 from runner.redaction import raw_without_key, without_key
@@ -105,7 +104,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def _limiters(models: Sequence[Model]) -> list[Limiter]:
     """The limiter of each model: one for all that ask one provider at one address with one key."""
-    accounts = [(model.provider, model.api_base, os.environ.get(model.key_env or "")) for model in models]
+    accounts = [(model.provider, model.api_base, known_key(model.key_env)) for model in models]
     sharing: dict[tuple[str, str | None, str | None], list[Model]] = {}
     for account, model in zip(accounts, models, strict=True):
         sharing.setdefault(account, []).append(model)
@@ -218,7 +217,7 @@ class _ModelQueue:
 
     def _redacted(self, said: str) -> str:
         key_env = self.model.key_env
-        return without_key(said, os.environ.get(key_env or ""), key_env)
+        return without_key(said, known_key(key_env), key_env)
 
     def _kept(self, raw: bytes) -> bytes:
         """A reply as it is kept: should it repeat the key, then without that, which is said once."""

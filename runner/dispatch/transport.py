@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runner import fastjson
 from runner.dispatch.rate_limits import Amount
@@ -12,6 +12,7 @@ from runner.dispatch.unreachable import connection_error
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
+from runner.providers.network import trouble_with, way_to
 from runner.providers.received import NOT_A_REPLY, redirected
 from runner.providers.refusals import short
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
+    from runner.providers.network import Way
     from runner.records import Adapted, Limits, Model
 
     Send: TypeAlias = Callable[["Wire"], Awaitable[tuple[bytes, Mapping[str, str]]]]
@@ -69,19 +71,25 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
     timeout = aiohttp.ClientTimeout(
         total=limits.timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=limits.first_byte_timeout_s
     )
+    options: dict[str, Any] = {"headers": headers, "timeout": timeout, "allow_redirects": False}
+
+    way: Way | None = None
 
     async def post(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
+        nonlocal way, options
+        if way is None:  # once, and where an error of it is one attempt's
+            way = way_to(url)
+            options = {**options, **way.words}
         try:
-            async with session.post(
-                url, data=wire.body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
+            async with session.post(url, data=wire.body, **options) as response:
                 with _placed(url, model):
                     taken = body_of(response, limits.max_reply_bytes) if response.status < 300 else first_of(response)
                     raw = await taken
         except TimeoutError as error:
-            raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}") from error
+            raise TransientError("timeout", f"{_late(error, limits)} from {codec.url}{way.said}") from error
         except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: the name of a host that none can have
-            raise connection_error(error, url, f"model.{model.name}.api_base") from error
+            trouble = trouble_with(way, error) or connection_error(error, url, f"model.{model.name}.api_base")
+            raise trouble from error
         with _whatever_it_holds():
             if response.status >= 300:
                 raise _refusal(response.status, response.headers, raw, url, model)

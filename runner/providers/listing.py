@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from runner import event_loop
-from runner.errors import ProviderError, TransientError
+from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers.accounts import key_in
 from runner.providers.batch.http import ask
 from runner.providers.services import GEMINI_VERSION, GEMINI_VERSIONS, SERVICES, Format, base_of
 
@@ -52,6 +54,8 @@ class Found:
     """Names in the list that are like it, where it is not listed."""
     message: str = ""
     """The provider's words, or why it was not asked."""
+    shutdown: str | None = None
+    """The last day that its list gives it, as YEAR-MONTH-DAY; None where it gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> lis
 
     asked = [source_of(model, environment) for model in models]
     async with aiohttp.ClientSession() as http:
-        lists: dict[Source, asyncio.Task[tuple[str, ...]]] = {}
+        lists: dict[Source, asyncio.Task[dict[str, str | None]]] = {}
         for source in asked:
             if isinstance(source, Source) and source not in lists:
                 lists[source] = asyncio.create_task(_names(http, source))
@@ -96,7 +100,10 @@ def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
     if service is None or model.provider in NO_LIST:
         unknown = f"nobody here knows where '{model.provider}' lists its models"
         return Found("cannot be asked", message=NO_LIST.get(model.provider, unknown))
-    key = environment.get(model.key_env, "") if model.key_env else ""
+    try:
+        key = key_in(model.key_env, environment)
+    except FatalError as error:
+        return Found("key refused", message=str(error))
     if model.key_env and not key:
         return Found("key not set", message=f"export {model.key_env}=...")
     base = base_of(model.provider, model.api_base).removesuffix("/chat/completions")
@@ -121,14 +128,14 @@ def _at(base: str, form: Format, provider: str, key: str) -> Source:
 
 
 async def _found(
-    http: aiohttp.ClientSession, source: Source, listed: asyncio.Task[tuple[str, ...]], name: str
+    http: aiohttp.ClientSession, source: Source, listed: asyncio.Task[dict[str, str | None]], name: str
 ) -> Found:
     try:
         names = listed.result()
         if name in names:
-            return Found("listed")
-        if await _is_known(http, source, name):
-            return Found("alias", message="known by this name, though not in the list")
+            return Found("listed", shutdown=names[name])
+        if (entry := await _entry(http, source, name)) is not None:
+            return Found("alias", message="known by this name, though not in the list", shutdown=_shutdown(entry))
     except ProviderError as error:
         if error.kind == "key_refused":
             return Found("key refused", message=str(error))
@@ -136,29 +143,29 @@ async def _found(
     return Found("not listed", tuple(get_close_matches(name, names, n=NEAREST, cutoff=0.5)))
 
 
-async def _is_known(http: aiohttp.ClientSession, source: Source, name: str) -> bool:
-    """Whether the provider has a model of that name after all; any refusal is a no."""
+async def _entry(http: aiohttp.ClientSession, source: Source, name: str) -> Mapping[str, Json] | None:
+    """What the provider says of a model that is in no list; None where it has none: any refusal is a no."""
     try:
-        await _get(http, source, f"{source.url}/{name}", {})
+        return await _get(http, source, f"{source.url}/{name}", {})
     except ProviderError as error:
         if error.kind in ("not_found", "bad_request", "malformed"):
-            return False
+            return None
         raise
-    return True
 
 
-async def _names(http: aiohttp.ClientSession, source: Source) -> tuple[str, ...]:
-    """Every name in a list, page by page, aliases included."""
-    read, names = _READ[source.format], list[str]()
+async def _names(http: aiohttp.ClientSession, source: Source) -> dict[str, str | None]:
+    """Every name in a list, page by page, aliases included, with the last day that the list gives it."""
+    read, names = _READ[source.format], dict[str, str | None]()
     query = dict(_FIRST[source.format])
     for _ in range(MOST_PAGES):
         page = await _get(http, source, source.url, query)
-        names += (name for name in read.names(page) if name not in names)
+        for entry in _entries(page, "data", "models"):
+            names.update(dict.fromkeys(read.names(entry), _shutdown(entry)))
         mark = read.next(page)
         if not mark:
             break
         query = {**_FIRST[source.format], **mark}
-    return tuple(names)
+    return names
 
 
 async def _get(http: aiohttp.ClientSession, source: Source, url: str, query: Mapping[str, str]) -> Mapping[str, Json]:
@@ -177,6 +184,7 @@ class Reading:
     """How a page is read."""
 
     names: Callable[[Mapping[str, Json]], list[str]]
+    """The names of one of its entries."""
     next: Callable[[Mapping[str, Json]], dict[str, str]]
     """What the next page is asked with; empty after the last."""
 
@@ -186,16 +194,23 @@ def _entries(page: Mapping[str, Json], *keys: str) -> list[Mapping[str, Json]]:
     return [entry for entry in found if isinstance(entry, dict)]
 
 
-def _by_id(page: Mapping[str, Json]) -> list[str]:
+def _by_id(entry: Mapping[str, Json]) -> list[str]:
     """By `id`, with the aliases that Mistral and xAI add to an entry."""
-    names: list[str] = []
-    for entry in _entries(page, "data", "models"):
-        names += [name for name in (entry.get("id"), *(entry.get("aliases") or ())) if isinstance(name, str)]
-    return names
+    return [name for name in (entry.get("id"), *(entry.get("aliases") or ())) if isinstance(name, str)]
 
 
-def _gemini_names(page: Mapping[str, Json]) -> list[str]:
-    return [str(entry.get("name", "")).removeprefix("models/") for entry in _entries(page, "models")]
+def _gemini_names(entry: Mapping[str, Json]) -> list[str]:
+    return [str(entry.get("name", "")).removeprefix("models/")]
+
+
+def _shutdown(entry: Mapping[str, Json]) -> str | None:
+    """OpenAI's `shutdown_date` (its deprecations page), or the day of Mistral's `deprecation` (its SDK)."""
+    for name in ("shutdown_date", "deprecation"):
+        try:
+            return date.fromisoformat(str(entry.get(name))[:10]).isoformat()
+        except ValueError:
+            continue
+    return None
 
 
 def _anthropic_next(page: Mapping[str, Json]) -> dict[str, str]:

@@ -32,7 +32,18 @@ OPEN = {
 }
 """What the user must set for the files that leave it open."""
 NO_KEY = ("any", "openai_compatible", "smollm2")
-VENDORS = {"openai", "claude", "gemini", "grok", "deepseek", "llama", "smollm2", "openai_compatible"}
+VENDORS = {
+    "gpt-oss",
+    "mistral",
+    "openai",
+    "claude",
+    "gemini",
+    "grok",
+    "deepseek",
+    "llama",
+    "smollm2",
+    "openai_compatible",
+}
 BATCHES = {"openai", "groq", "kluster", "anthropic", "gemini", "vertex", "xai", "mistral", None}
 SCHEMA = {
     "type": "object",

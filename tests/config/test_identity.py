@@ -23,6 +23,7 @@ from runner.records import (
     Prices,
     PromptTemplate,
     Question,
+    Retirement,
     Sampling,
     Text,
     Tracking,
@@ -71,7 +72,7 @@ BASE = Experiment(
 def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     """`base` with fields of one of its records changed: the experiment itself, or the first model, persona, ..."""
     model = base.models[0]
-    inner = {Capability: "capability", Limits: "limits", Prices: "prices"}
+    inner = {Capability: "capability", Limits: "limits", Prices: "prices", Retirement: "retirement"}
     outer = {Sampling: "sampling", Batch: "batch", Tracking: "tracking", PromptTemplate: "prompt"}
     groups = {Model: "models", Persona: "personas", Text: "texts"}
     if owner in inner:
@@ -120,6 +121,11 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "retired": Field(RECORD, "withdrawn"),
         "served_as": Field(AS_STATED, ("m-2",)),
         "identity": Field(AS_STATED, "strict"),
+    },
+    Retirement: {
+        "date": Field(AS_STATED, "2026-12-11"),
+        "replacement": Field(AS_STATED, "m2"),
+        "source": Field(AS_STATED, "a page"),
     },
     Capability: {
         "system": Field(REQUEST, "developer"),
@@ -214,6 +220,7 @@ CONFIG: Mapping[type, type] = {
     schema.CapabilityConf: Capability,
     schema.LimitsConf: Limits,
     schema.PricesConf: Prices,
+    schema.RetirementConf: Retirement,
     schema.PersonaConf: Persona,
     schema.TextConf: Text,
     schema.QuestionConf: Question,

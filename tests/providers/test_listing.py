@@ -91,7 +91,10 @@ class Lists:
 
 
 def _openai(_query: dict[str, str]) -> dict[str, Any]:
-    entries = [{"id": name, "object": "model", "owned_by": "someone", "aliases": [f"{name}-latest"]} for name in IDS]
+    entries = [
+        {"id": name, "object": "model", "owned_by": "someone", "aliases": [f"{name}-latest"], "shutdown_date": ends}
+        for name, ends in zip(IDS, [None, None, "2027-01-14", None, None], strict=True)
+    ]
     return {"object": "list", "data": entries}
 
 
@@ -147,6 +150,31 @@ def test_an_alias_in_the_list_is_listed() -> None:
     with Lists() as lists:
         (found,) = check([model("mistral", "model-1-latest", lists.url + "/openai/v1")], {"KEY": "good"})
     assert found == Found("listed")
+
+
+def test_a_list_says_when_a_model_ends() -> None:
+    """A last day that a list gives is of the model and of its aliases, and of no other."""
+    with Lists() as lists:
+        base = lists.url + "/openai/v1"
+        asked = [model("openai", name, base) for name in ("model-2", "model-2-latest", "model-1")]
+        found = check(asked, {"KEY": "good"})
+    assert [one.shutdown for one in found] == ["2027-01-14", "2027-01-14", None]
+
+
+@pytest.mark.parametrize(("stated", "status"), [("2027-01-14", 0), ("2026-12-11", 3), (None, 3)])
+def test_a_file_that_says_another_day_than_the_list_is_told(
+    stated: str | None, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`models --check` ends with 3 where the provider's list and the file differ, and says what to write."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("KEY", "good")
+    with Lists() as lists:
+        mine = own(tmp_path / "mine", lists.url + "/openai/v1")
+        file = tmp_path / "mine" / "model" / "present.yaml"
+        text = file.read_text(encoding="utf-8").replace("id: model-0", "id: model-2")
+        file.write_text(text + (f"retirement: {{date: {stated}}}\n" if stated else ""), encoding="utf-8")
+        assert main(["models", "present", "--check", "--config-dir", mine]) == status
+    assert ("put retirement.date: 2027-01-14 into it" in capsys.readouterr().out) is (status == 3)
 
 
 def test_what_cannot_be_asked_is_said() -> None:

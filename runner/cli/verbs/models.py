@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.cli.output import console, say
-from runner.config import schema
+from runner.config import retirement, schema
 from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import lacks_address, model_of
 from runner.config.pricing import batch_share
 from runner.errors import ConfigError, nearest
+from runner.providers.accounts import known_key
 from runner.reporting.formatting import NONE
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from rich.table import Table
 
@@ -63,17 +65,25 @@ def run_models(words: argparse.Namespace, conf: Path) -> int:
 
 
 def show(
-    conf: Path, further: Path | None, names: Sequence[str], overrides: Sequence[str], *, as_json: bool, check: bool
+    conf: Path,
+    further: Path | None,
+    names: Sequence[str],
+    overrides: Sequence[str],
+    *,
+    as_json: bool,
+    check: bool,
+    today: date | None = None,
 ) -> int:
     """Print the table; 3 where `check` found something wrong. `further` is a config folder of the user's own."""
+    today = today or retirement.now()
     shown = gather(conf, further, names, overrides)
     if check:
         shown = checked(shown)
     if as_json:
-        sys.stdout.write(json.dumps([as_data(one) for one in shown], ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json.dumps([as_data(one, today) for one in shown], ensure_ascii=False, indent=2) + "\n")
     else:
-        _print(shown, check=check)
-    return EXIT_WRONG if any(_is_wrong(one) for one in shown) else 0
+        _print(shown, today, check=check)
+    return EXIT_WRONG if any(_is_wrong(one, today) for one in shown) else 0
 
 
 def gather(conf: Path, further: Path | None, names: Sequence[str], overrides: Sequence[str]) -> list[Shown]:
@@ -121,21 +131,31 @@ def checked(shown: Sequence[Shown]) -> list[Shown]:
     return [Shown(one.name, one.model, one.needs, next(found) if one.model else None) for one in shown]
 
 
-def _is_wrong(one: Shown) -> bool:
+def _is_wrong(one: Shown, today: date) -> bool:
     """A withdrawn model that is not listed is as it should be."""
     from runner.providers import listing
 
-    if one.found is None or one.model is None or one.found.state not in listing.WRONG:
+    if one.found is None or one.model is None:
         return False
-    return not (one.found.state == "not listed" and one.model.retired)
+    if one.found.state == "not listed":
+        return not retirement.is_over(one.model, today)
+    return one.found.state in listing.WRONG or _differs(one) is not None
+
+
+def _differs(one: Shown) -> str | None:
+    """What the provider's list says of a model's end that its file does not, and the line that mends the file."""
+    if one.model is None or one.found is None or one.found.shutdown in (None, one.model.retirement.date):
+        return None
+    stated = one.model.retirement.date or "none"
+    return f"ends on {one.found.shutdown}, its file says {stated}: put retirement.date: {one.found.shutdown} into it"
 
 
 def key_is_set(model: Model, environment: Mapping[str, str] = os.environ) -> bool | None:
     """Whether the model's key is in the environment; None where it needs none."""
-    return bool(environment.get(model.key_env)) if model.key_env else None
+    return bool(known_key(model.key_env, environment)) if model.key_env else None
 
 
-def as_data(one: Shown) -> dict[str, Any]:
+def as_data(one: Shown, today: date) -> dict[str, Any]:
     """One model for machines."""
     if one.model is None:
         return {"name": one.name, "needs": one.needs}
@@ -147,6 +167,7 @@ def as_data(one: Shown) -> dict[str, Any]:
         "key_set": key_is_set(one.model),
         "prices": {"live": live, "batch": _batch_prices(one.model, share), "source": source},
         "needs": None,
+        "ends": retirement.remark(one.model, today),
     }
     return data | ({"check": asdict(one.found)} if one.found is not None else {})
 
@@ -161,32 +182,32 @@ def _batch_prices(model: Model, share: tuple[float, float] | None) -> dict[str, 
 # ---- the terminal ---------------------------------------------------------------------------------------------------
 
 
-def _print(shown: Sequence[Shown], *, check: bool) -> None:
+def _print(shown: Sequence[Shown], today: date, *, check: bool) -> None:
     out = console()
-    for table in (render_capability(shown), render_prices(shown)):
+    for table in (render_capability(shown, today), render_prices(shown, today)):
         out.print(table)
     if check:
-        out.print(render_check(shown))
-    for line in remarks(shown):
+        out.print(render_check(shown, today))
+    for line in remarks(shown, today):
         say(line, out)
 
 
-def render_capability(shown: Sequence[Shown]) -> Table:
+def render_capability(shown: Sequence[Shown], today: date) -> Table:
     """What each model takes, for a terminal of 80 columns."""
     table = _table("What models take", ("system", "temper-\nature", "length", "seed", "structure", "batch\nAPI"))
     for one in shown:
         if (model := one.model) is None:
-            table.add_row(_named(one), NONE)
+            table.add_row(_named(one, today), NONE)
             continue
         able = model.capability
         temperature = f"0 to {able.temperature_max:g}" if able.temperature == "free" else able.temperature
         length = LENGTHS.get(able.max_tokens, able.max_tokens)
         seed = "yes" if able.seed else "no"
-        table.add_row(_named(one), able.system, temperature, length, seed, able.structure, able.batch or NONE)
+        table.add_row(_named(one, today), able.system, temperature, length, seed, able.structure, able.batch or NONE)
     return table
 
 
-def render_prices(shown: Sequence[Shown]) -> Table:
+def render_prices(shown: Sequence[Shown], today: date) -> Table:
     """What each model costs, in US dollars a million tokens, and how hard it is driven."""
     headers = ("live\nin/out", "by batch\nin/out", "from", "at\nonce", "at-\ntempts", "key")
     table = _table("Prices (USD a million tokens), limits, keys", headers)
@@ -197,7 +218,7 @@ def render_prices(shown: Sequence[Shown]) -> Table:
         batch = _batch_prices(model, batch_share(model)) if model.capability.batch else None
         key = {None: "none needed", True: "set", False: "not set"}[key_is_set(model)]
         table.add_row(
-            _named(one),
+            _named(one, today),
             _pair(model.prices.input_usd_per_mtok, model.prices.output_usd_per_mtok),
             _pair(*batch.values()) if batch else "?" if model.capability.batch else NONE,
             sources.get(model.prices.source, ""),
@@ -208,7 +229,7 @@ def render_prices(shown: Sequence[Shown]) -> Table:
     return table
 
 
-def render_check(shown: Sequence[Shown]) -> Table:
+def render_check(shown: Sequence[Shown], today: date) -> Table:
     """What the providers' lists say."""
     from rich.text import Text
 
@@ -216,9 +237,9 @@ def render_check(shown: Sequence[Shown]) -> Table:
     for one in shown:
         if (found := one.found) is None:
             continue
-        said = f"near: {', '.join(found.nearest)}" if found.nearest else found.message
-        style = "red" if _is_wrong(one) else "green" if found.state in ("listed", "alias") else ""
-        table.add_row(_named(one), Text(found.state, style=style), Text(said))
+        said = f"near: {', '.join(found.nearest)}" if found.nearest else _differs(one) or found.message
+        style = "red" if _is_wrong(one, today) else "green" if found.state in ("listed", "alias") else ""
+        table.add_row(_named(one, today), Text(found.state, style=style), Text(said))
     return table
 
 
@@ -230,11 +251,12 @@ def _table(title: str, headers: Sequence[str], vertical: Literal["top", "bottom"
     return table
 
 
-def _named(one: Shown) -> Any:
+def _named(one: Shown, today: date) -> Any:
     from rich.text import Text
 
-    retired = one.model is not None and one.model.retired
-    return Text(f"{one.name}{' †' if retired else ''}", style="dim" if retired else "")
+    ends = one.model is not None and retirement.remark(one.model, today) is not None
+    over = one.model is not None and retirement.is_over(one.model, today)
+    return Text(f"{one.name}{' †' if ends else ''}", style="dim" if over else "")
 
 
 def _pair(first: float | None, second: float | None) -> str:
@@ -247,15 +269,15 @@ def _sources(shown: Sequence[Shown]) -> dict[str, str]:
     return {source: chr(ord("a") + place) for place, source in enumerate(dict.fromkeys(filter(None, named)))}
 
 
-def remarks(shown: Sequence[Shown]) -> Iterator[str]:
+def remarks(shown: Sequence[Shown], today: date) -> Iterator[str]:
     """What the tables have no room for: where prices are from, what was withdrawn, which keys are missing."""
     models = [one.model for one in shown if one.model is not None]
     yield f"length: {', '.join(f'{short} is {name}' for name, short in LENGTHS.items())}"
     for source, letter in _sources(shown).items():
         yield f"{letter}  {source}"
     for model in models:
-        if model.retired:
-            yield f"†  {model.name}: {model.retired}"
+        if (ends := retirement.remark(model, today)) is not None:
+            yield f"†  {model.name}: {ends}"
     for one in shown:
         if one.model is None:
             yield f"-  {one.name} is complete with {one.needs}"

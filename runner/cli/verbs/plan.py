@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from runner.cli.output import console, say
 from runner.cli.verbs.show import UnknownTrialError, show
+from runner.config import retirement
 from runner.errors import ConfigError
 from runner.plan import estimate
+from runner.plan.job import models_of
 from runner.reporting.formatting import NONE, duration, many, money, short_count
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+    from datetime import date
     from pathlib import Path
 
     from rich.console import Group
@@ -56,10 +59,12 @@ class Planner:
     """Collects a launch's jobs and estimates them together. Sends nothing and writes nothing.
 
     `trial`: show one request of each model ("") or the one that is named, instead of the estimate.
+    `today` decides which models end soon.
     """
 
-    def __init__(self, trial: str | None = None) -> None:
+    def __init__(self, trial: str | None = None, today: date | None = None) -> None:
         self.trial = trial
+        self.today = today or retirement.now()
         self.jobs: list[Job] = []
         self.errors: list[tuple[int, RunnerError]] = []
 
@@ -101,6 +106,8 @@ class Planner:
 
         found = pipeline.estimate_of([job.experiment for job in self.jobs])
         console().print(render_estimate(found))
+        for line in retirement.told(models_of(job.experiment for job in self.jobs), self.today):
+            say(line)
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
             say(f"above budget.max_usd of ${limit:.4g}: such a run is refused")

@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.batch.api import PlainRefusalError
 from runner.providers.batch.lines import Oversized, inner, objects, text
+from runner.providers.network import trouble_with, way_to
 from runner.providers.received import redirected
 from runner.providers.refusals import error_of
 
@@ -78,8 +79,10 @@ async def opened(
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    way = way_to(url)
+    options = {**way.words, **request}
     try:
-        async with http.request(method, url, timeout=timeout, allow_redirects=False, **request) as response:
+        async with http.request(method, url, timeout=timeout, allow_redirects=False, **options) as response:
             if 300 <= response.status < 400:
                 to = response.headers.get("Location", "")
                 if not signed or not to:
@@ -91,9 +94,9 @@ async def opened(
                 raise _refusal(response.status, response.headers, await limited(response, ERROR_BYTES))
             yield response
     except TimeoutError as error:
-        raise TransientError("timeout", f"no answer in time from {url}") from error
+        raise TransientError("timeout", f"no answer in time from {url}{way.said}") from error
     except aiohttp.ClientError as error:
-        raise TransientError("connection", f"{type(error).__name__}: {error}") from error
+        raise trouble_with(way, error) or TransientError("connection", f"{type(error).__name__}: {error}") from error
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
