@@ -222,7 +222,7 @@ class _ModelQueue:
     def _kept(self, raw: bytes) -> bytes:
         """A reply as it is kept: should it repeat the key, then without that, which is said once."""
         key_env = self.model.key_env
-        kept = raw_without_key(raw, os.environ.get(key_env or ""), key_env)
+        kept = raw_without_key(raw, known_key(key_env), key_env)
         if kept is not raw and kept != raw and not self._repeated:
             self._repeated = True
             self.observer.notice(

@@ -17,7 +17,7 @@ from runner.ledger.batch_records import GIVEN_UP, OPEN, BatchItem, BatchRecord, 
 from runner.ledger.database import now, parts
 from runner.ledger.schema import BATCH, ITEM, add_later_columns
 from runner.providers.batch.api import Sent, Standing
-from runner.records import Batch, Capability, Limits, Model, Prices
+from runner.records import Batch, Capability, Limits, Model, Prices, Retirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -178,9 +178,12 @@ def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
 
 
 def _model(values: Mapping[str, Any]) -> Model:
-    inner = {"capability": Capability, "limits": Limits, "prices": Prices}
+    inner: dict[str, Callable[..., Any]] = {
+        "capability": Capability, "limits": Limits, "prices": Prices, "retirement": Retirement,
+    }  # fmt: skip
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return _known(Model, {**plain, **{name: _known(kind, values[name]) for name, kind in inner.items()}})
+    records = {name: _known(kind, values[name]) for name, kind in inner.items() if name in values}
+    return _known(Model, {**plain, **records})
 
 
 def _known(kind: Callable[..., R], values: Mapping[str, Any]) -> R:

@@ -74,6 +74,9 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "gpt-5": DEVELOPER,
     "gpt-5-mini": DEVELOPER,
     "gpt-5-6": DEVELOPER,
+    "gpt-6-1-sol": DEVELOPER,
+    "gpt-6-1-terra": DEVELOPER,
+    "gpt-6-luna": DEVELOPER,
 }
 """Where we differ from LiteLLM on purpose: model file -> place -> reason. A line that no longer holds fails too."""
 
