@@ -496,6 +496,13 @@ def test_what_holds_for_all_questions_is_said_once() -> None:
     assert printed.count("there is one model only") == 4  # differences, alpha and two ICCs
 
 
+def test_every_number_stands_under_its_header() -> None:
+    """No table of the terminal has more headers than its lines have cells, or fewer."""
+    for table in stats.render(stats.describe(_study())):
+        cells = [list(column.cells) for column in table.columns]
+        assert all(any(str(cell) for cell in column) for column in cells), table.title
+
+
 def test_names_are_shown_as_they_are() -> None:
     """A persona named like markup is printed as it is spelt."""
     rows = [_row(float(n), persona=persona, text=f"t{n}") for n in range(3) for persona in ("[red]x[/red]", "y")]

@@ -98,7 +98,7 @@ def _share(part: Component) -> str:
 
 def _summaries(axis: str, found: list[Summary]) -> Table:
     """A level's name and its share of unscorable replies stand once, beside its first question."""
-    columns = (axis, "question", "n", "texts", "levels", "mean", "sd", "median", "95% interval", "unscorable")
+    columns = (axis, "question", "n", "mean", "sd", "median", "95% interval", "unscorable")
     lines = [
         (
             "" if same else summary.level or "none sent",
