@@ -12,20 +12,21 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from runner.config import settings
 from runner.dispatch import purchase
 from runner.dispatch.batch.control import is_there
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
-from runner.errors import BudgetError, ConfigError, RunnerError
+from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.plan.estimate import estimate
 from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import count_of
 from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
-from runner.results import files
+from runner.results import earlier, files, manifest
 from runner.results.launch import PENDING, JobResult
-from runner.results.rows import Reader
+from runner.results.rows import DAMAGED, Reader, damaged
 from runner.results.summary import write_summary
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _launch(
         there = stack.enter_context(open_ledger(url)) if is_there(url) else None
         planned, missing = _plan(results, jobs, _lookup_of(there))
         plans = [plan for _, plan in planned]
+        _check_ledger(this, planned, missing, there, observer)
         _check_budget(this, plans, there)
         ledger = there or stack.enter_context(open_ledger(url))
         this.begun = True
@@ -109,10 +111,24 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     """Write the results of jobs again from what the ledger has now. Sends nothing."""
     results = [JobResult.of(job) for job in jobs]
     this.results += results
-    with open_ledger(jobs[0].experiment.ledger_url) as ledger:
-        planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    url = jobs[0].experiment.ledger_url
+    if not is_there(url):
+        raise _would_lose(this, f"{url} is gone")
+    with open_ledger(url) as ledger:
+        for job in jobs:
+            had = earlier.answered_in(job.folder)
+            if lost := len(had - ledger.lookup(had)):
+                raise _would_lose(this, f"{ledger.place} lacks {lost} of the {len(had)} answers that {job.folder} has")
         _write_all(this, planned, ledger)
     return results
+
+
+def _would_lose(this: Launch, why: str) -> RunnerError:
+    """Results that are read again must not be fewer than they were."""
+    lost = "read again, the rows would lose their replies, so they stay as they are"
+    message = f"{why}; {lost}. Put a copy of the ledger back, or have them bought again"
+    return LedgerError(message, advice=f"{this.command} ledger.missing=buy")
 
 
 def _plan(
@@ -183,6 +199,50 @@ def _ask_again(this: Launch, missing: Missing) -> None:
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
+def _check_ledger(
+    this: Launch,
+    planned: Sequence[tuple[JobResult, TrialPlan]],
+    missing: Missing,
+    ledger: Ledger | None,
+    observer: Observer,
+) -> None:
+    """LedgerError where what earlier runs had from the ledger is gone and would be bought again; or it is only said.
+
+    What was forgotten is missed by nobody, and what the embedded model or simulated providers answer costs nothing.
+    """
+    first = planned[0][1].experiment
+    if missing.keys and ledger is not None:
+        ledger.check_whole()
+    if not missing.keys or first.ledger_missing == "buy" or manifest.is_rehearsal(this.command):
+        return
+    keys = {key for some in missing.keys.values() for key in some}
+    found = earlier.loss_of(
+        earlier.Asked(
+            manifest.without_password(first.ledger_url),
+            keys,
+            {count_of(plan.experiment) for _, plan in planned},
+            lambda: {settings.identity_of(plan.experiment) for _, plan in planned},
+            [result.folder for result, _ in planned],
+        ),
+        is_empty=ledger is None or ledger.is_empty(),
+    )
+    if found is None or (ledger is not None and ledger.has_forgotten(keys)):
+        return
+    is_paid = any(missing.models[index].provider != "embedded" for index in missing.keys)
+    if is_paid and found.again and (found.is_empty or not _is_held(planned, ledger)):
+        raise found.refusal(this.command)
+    observer.notice(found.told)
+
+
+def _is_held(planned: Sequence[tuple[JobResult, TrialPlan]], ledger: Ledger | None) -> bool:
+    """Whether the ledger has an answer to any trial."""
+    trials = (trial for _, plan in planned for trial in plan.trials())
+    while ledger is not None and (keys := [trial.key for trial in islice(trials, KEYS_AT_A_TIME)]):
+        if ledger.lookup(keys):
+            return True
+    return False
+
+
 def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger | None) -> None:
     """BudgetError where what is missing would cost more than is left, or nobody knows what it would cost."""
     limit = this.purchase.budget_usd
@@ -208,14 +268,18 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, TrialPlan]], led
 
 def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
-    reader = Reader(this.id, result.index, plan.experiment.prompt)
+    reader = Reader(this.id, result.index, plan.experiment.prompt, ledger=ledger.place)
     prices = {model.name: model.prices for model in plan.experiment.models}
     trials = count_of(plan.experiment)
     with files.RunFolder(result.folder, plan.experiment.prompt, prices, trials=trials) as folder:
         for trial, answer in _with_answers(plan.trials(), ledger):
+            if answer is None and (why := ledger.damaged.get(trial.key)) is not None:
+                this.purchase.failures[trial.key] = damaged(trial.key, why, ledger.place)
             mark = _mark(trial.key)
             again = mark in this.seen
             row = _row(this, reader, trial, answer, again=again)
+            if row.problem is not None and row.problem.kind == DAMAGED:
+                this.purchase.failures[trial.key] = Failure(trial.key, row.problem, 0)
             # From here on the key stands among the seen ones, in a third of the room.
             this.seen.add(mark)
             this.purchase.bought.discard(trial.key)

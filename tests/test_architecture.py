@@ -17,7 +17,7 @@ HEAVY = ("aiohttp", "litellm", "mlflow", "pandas", "xllamacpp")
 """Seconds to import, or native code: needed by a run, never by `runner --help`."""
 DATABASE = {
     "runner.pipeline", "runner.execution", "runner.ledger.answers", "runner.ledger.batches", "runner.ledger.claims",
-    "runner.ledger.database", "runner.ledger.schema",
+    "runner.ledger.at_once", "runner.ledger.database", "runner.ledger.schema", "runner.ledger.stored",
     "runner.cli.jobs", "runner.cli.launcher", "runner.cli.session", "runner.cli.verbs.batches", "runner.cli.verbs.plan",
     "runner.cli.verbs.rehearse", "runner.cli.verbs.results",
 }  # fmt: skip

@@ -38,6 +38,8 @@ class Counts:
     unscorable: int = 0
     failed: int = 0
     from_ledger: int = 0
+    answered: int = 0
+    """Trials whose answer is in the ledger."""
     collapsed: int = 0
     """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
     price_usd: float | None = 0.0
@@ -50,6 +52,7 @@ class Counts:
         self.trials += 1
         setattr(self, row.outcome, getattr(self, row.outcome) + 1)
         self.from_ledger += row.source == "ledger"
+        self.answered += row.source is not None
         if row.source == "bought" and self.price_usd is not None:
             self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd
         if row.source == "bought":

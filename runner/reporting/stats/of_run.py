@@ -6,9 +6,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from runner.config.settings import experiment_from
 from runner.reporting.stats import Asked, describe
-from runner.results import files, manifest
+from runner.results import saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,12 +23,8 @@ def describe_jobs(jobs: Iterable[Path], asked: Asked | None = None) -> Statistic
     RunnerError where a folder's results or its experiment cannot be read.
     """
     folders = list(jobs)
-    experiments = [
-        experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json"))
-        for folder in folders
-        if (folder / "experiment.json").is_file()
-    ]
-    rows = chain.from_iterable(files.read_rows(folder / "results.jsonl") for folder in folders)
+    experiments = [saved.experiment_in(folder) for folder in folders if (folder / "experiment.json").is_file()]
+    rows = chain.from_iterable(saved.rows_in(folder) for folder in folders)
     return describe(rows, replace(asked or Asked(), scales=scales_of(experiments)))
 
 
