@@ -63,6 +63,9 @@ class Runs(Protocol):
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a job whose config is wrong."""
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked."""
+
     def finish(self, sweep: Path | None = None) -> int:
         """Show what came of it; the exit status."""
 
@@ -139,6 +142,10 @@ class Session:
         """Take up a sweep's job whose config is wrong: it is shown with the others, and nothing is asked for it."""
         self.execution.fail(index, folder, overrides, error)
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked, as between two turns of a sweeper."""
+        self.execution.interrupt()
+
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
         folder = self.execution.conclude(sweep)
@@ -197,10 +204,14 @@ class Session:
 
     def _say_logged(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
+        waits = "MLflow:  nothing gets there; it is waited for {:.0f} s more at most, and Ctrl-C leaves it"
         try:
-            logged = self.execution.logged()
+            logged = self.execution.logged(lambda left_s: self._say(waits.format(left_s)))
         except TrackingError as error:
             say_not_logged(self.console, error, folder)
+            return
+        except KeyboardInterrupt:
+            say_not_logged(self.console, TrackingError("MLflow: left alone"), folder)
             return
         if logged is not None:
             say_logged(self.console, logged)
