@@ -49,7 +49,11 @@ class Entry:
     supports_system: bool | None
     """Whether the API takes a system message."""
     openai_reasoning: bool
-    """Whether it is one of OpenAI's own models that reason on every request: see `_openai_reasoning`."""
+    """Whether it is one of OpenAI's models that reason on every request: see `_openai_reasoning`."""
+    openai_newer: bool = False
+    """Whether it is one of OpenAI's models since the first that reasons, be it that it reasons or not."""
+    mode: str | None = None
+    """What it is for: chat, responses, completion, embedding, ..."""
     supports_reasoning: bool | None = None
     """Whether the model can reason; not whether it does unasked."""
     ends: str | None = None
@@ -73,6 +77,8 @@ def lookup(provider: str, model_id: str) -> Entry | None:
         supports_temperature=False if reasoning else found.get("supports_sampling_params"),
         supports_system=found.get("supports_system_messages"),
         openai_reasoning=reasoning,
+        openai_newer=_openai_newer(found),
+        mode=_mode(found),
         supports_reasoning=found.get("supports_reasoning"),
         ends=_ends(found.get("deprecation_date")),
         source=_source(),
@@ -80,15 +86,16 @@ def lookup(provider: str, model_id: str) -> Entry | None:
     )
 
 
-def fill_capability(stated: Mapping[str, object], entry: Entry | None) -> Capability:
+def fill_capability(stated: Mapping[str, object], entry: Entry | None, provider: str = "") -> Capability:
     """What a YAML states, completed: from the map where it positively says so, else with the safe choice.
 
-    `stated` has a key for each field of records.Capability; None leaves it open.
+    `stated` has a key for each field of records.Capability; None leaves it open. What holds for all models of a
+    provider's API wins over the map, which speaks of what LiteLLM makes of a parameter.
     """
     known = {name: value for name, value in stated.items() if value is not None}
-    if entry is not None:
-        for name, value in _stated_by(entry).items():
-            known.setdefault(name, value)
+    said = {**(_stated_by(entry, provider) if entry is not None else {}), **OF_API.get(provider, {})}
+    for name, value in said.items():
+        known.setdefault(name, value)
     return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
 
 
@@ -117,7 +124,14 @@ def _in_proportion(tier: PriceTier, stated: Prices, of_map: Prices) -> PriceTier
     return replace(tier, **found)
 
 
-def _stated_by(entry: Entry) -> dict[str, object]:
+OF_API: Mapping[str, Mapping[str, object]] = {
+    # Its API reference knows text and json_object alone, and refuses json_schema.
+    "deepseek": {"structure": "json_object"},
+}
+"""Provider -> what all its models take, by the API's reference."""
+
+
+def _stated_by(entry: Entry, provider: str) -> dict[str, object]:
     said: dict[str, object] = {}
     if entry.supports_schema:
         said["structure"] = "schema"
@@ -125,9 +139,48 @@ def _stated_by(entry: Entry) -> dict[str, object]:
         said["temperature"] = "fixed"
     if entry.supports_system is False:
         said["system"] = "merge"
-    if entry.openai_reasoning:
-        said |= {"system": "developer", "max_tokens": "max_completion_tokens"}
+    if entry.openai_newer:
+        said["max_tokens"] = "max_completion_tokens"
+    if entry.openai_reasoning and provider != "azure":  # which takes a system message for a developer's
+        said["system"] = "developer"
     return said
+
+
+NOT_CHAT: Mapping[str, str] = {
+    "embedding": "makes embeddings",
+    "completion": "continues a text and takes no chat",
+    "image_generation": "makes images",
+    "image_edit": "changes images",
+    "video_generation": "makes videos",
+    "audio_transcription": "writes down speech",
+    "audio_speech": "speaks",
+    "moderation": "judges texts by a policy",
+    "rerank": "ranks documents",
+    "realtime": "speaks over a connection that stays open",
+    "ocr": "reads images of text",
+    "search": "searches",
+    "vector_store": "stores vectors",
+}
+"""The map's mode of a model -> what it does in place of a chat."""
+CONTINUED = frozenset({"ollama", "sagemaker", "nlp_cloud", "ai21", "cohere", "vertex_ai-text-models"})
+"""Providers whose chats LiteLLM itself writes out as a text to be continued."""
+
+
+def not_chat(provider: str, model_id: str) -> str | None:
+    """What a model does in place of a chat, in words; None for one that chats, or that the map does not know."""
+    models = _models()
+    found = models.get(f"{provider}/{model_id}") or models.get(model_id) or {}
+    stated = str(found.get("litellm_provider"))
+    if not (_serves(provider, stated) or stated in (f"text-completion-{provider}", f"{provider}_text")):
+        return None
+    return NOT_CHAT.get(_mode(found) or "")
+
+
+def _mode(found: Mapping[str, Any]) -> str | None:
+    mode = found.get("mode")
+    if not isinstance(mode, str) or (mode == "completion" and found.get("litellm_provider") in CONTINUED):
+        return None
+    return mode
 
 
 def _serves(provider: str, stated: str) -> bool:
@@ -140,13 +193,23 @@ def _serves(provider: str, stated: str) -> bool:
 
 
 def _openai_reasoning(found: Mapping[str, Any]) -> bool:
-    """True for OpenAI's o-series and gpt-5 onward, but for those whose default is not to reason.
+    """True for OpenAI's o-series and gpt-5 onward, here or at Azure, but for those whose default is not to reason.
 
-    They take max_completion_tokens and a developer message, and no temperature while they reason (OpenAI's reasoning
-    guide). The map has no flag for it, only `supports_reasoning` and `default_reasoning_effort`.
+    They take a developer message, and no temperature while they reason (OpenAI's reasoning guide). The map has no flag
+    for it, only `supports_reasoning` and `default_reasoning_effort`.
     """
-    reasons = found.get("litellm_provider") == "openai" and found.get("supports_reasoning") is True
+    reasons = found.get("litellm_provider") in OPENAI and found.get("supports_reasoning") is True
     return reasons and found.get("default_reasoning_effort") != "none"
+
+
+def _openai_newer(found: Mapping[str, Any]) -> bool:
+    """True where max_tokens is refused for max_completion_tokens: wherever the map speaks of reasoning at all."""
+    speaks = any(key == "supports_reasoning" or key.endswith("_reasoning_effort") for key in found)
+    return found.get("litellm_provider") in OPENAI and speaks
+
+
+OPENAI = frozenset({"openai", "azure"})
+"""Providers of OpenAI's models under OpenAI's own rules."""
 
 
 @cache

@@ -196,6 +196,9 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
     _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
+    if (does := catalog.not_chat(provider, model_id)) is not None:
+        message = f"'{provider}/{model_id}' {does}: a chat model is asked here"
+        raise ConfigError(message, where=where, key="id", advice=f"runner model=any model.{name}.id=PROVIDER/MODEL")
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
         message = (
@@ -211,7 +214,7 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         vendor=_filled(conf.vendor or provider, where, "vendor"),
         key_env=conf.key_env,
         api_base=conf.api_base.rstrip("/") if conf.api_base else None,
-        capability=catalog.fill_capability(_checked_capability(conf.capability, where), entry),
+        capability=_capability(conf, provider, entry, where),
         limits=_limits(conf.limits, where),
         prices=catalog.fill_prices(_prices(conf.prices, where), entry),
         temperature=conf.temperature,
@@ -250,6 +253,13 @@ def _check_address(api_base: str | None, where: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         message = f"'{api_base}' is no http address, such as http://127.0.0.1:8000/v1"
         raise ConfigError(message, where=where, key="api_base")
+
+
+def _capability(conf: schema.ModelConf, provider: str, entry: catalog.Entry | None, where: str) -> records.Capability:
+    stated = _checked_capability(conf.capability, where)
+    if provider == "openai" and entry is None and conf.key_env and not conf.api_base and stated["max_tokens"] is None:
+        stated["max_tokens"] = "max_completion_tokens"  # a model at OpenAI that the map does not know yet
+    return catalog.fill_capability(stated, entry, provider)
 
 
 def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, object]:
