@@ -6,7 +6,8 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at its share of them, as pricing.price_of has it
+    dollars  live prices times tokens, nothing cached, request by request, since long ones cost more a token; a batch
+             at its share of them, as pricing.price_of has it
     seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
              model's file; limits that only the provider knows are not foreseen
 
@@ -28,10 +29,10 @@ from runner.plan import tokens
 from runner.records import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from runner.plan.job import TrialPlan
-    from runner.records import Adapted, Experiment, Model, PromptTemplate, Trial
+    from runner.records import Adapted, Experiment, Model, PromptTemplate, Route, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
@@ -222,21 +223,22 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
     line = book.line(model)
     line.cells += len(plan.experiment.personas)
     reply = book.tokens(line.tokenizer, longest_reply(plan.experiment.prompt))
-    requests = input_tokens = output_tokens = 0
+    asked: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
     for trial in _missing(book, line, plan.trials(model), lookup):
         # Repetitions follow one another and share what is sent.
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        requests += 1
-        input_tokens += last[1]
-        output_tokens += most if line.reasons else min(reply, most)
+        asked[last[1], most if line.reasons else min(reply, most)] += 1
+    requests = asked.total()
+    input_tokens = sum(into * times for (into, _), times in asked.items())
+    output_tokens = sum(out * times for (_, out), times in asked.items())
     line.requests += requests
     line.input_tokens += input_tokens
     line.output_tokens += output_tokens
     line.live_s += seconds(model, requests, input_tokens, output_tokens)
-    _pay(line, model, input_tokens, output_tokens)
+    _pay(line, model, asked)
 
 
 def _missing(book: _Ledgered, line: Line, trials: Iterator[Trial], lookup: Lookup) -> Iterator[Trial]:
@@ -271,6 +273,13 @@ def _input_tokens(book: _Ledgered, tokenizer: str, adapted: Adapted) -> int:
     return sum(book.tokens(tokenizer, text) for text in texts) + OVERHEAD * len(request.messages)
 
 
+def highest_price(trial: Trial, route: Route) -> float | None:
+    """US dollars of an answer that does not say what it used: its input as counted here, its output at the longest."""
+    book = _Ledgered(())
+    into = _input_tokens(book, tokens.tokenizer_of(trial.cell.model), trial.adapted)
+    return price_of(Tokens(into, trial.cell.sampling.max_tokens), trial.cell.model, route)
+
+
 def longest_reply(prompt: PromptTemplate) -> str:
     """A reply with every score and every reason at its longest, in the prompt's language."""
     sentence = SENTENCES.get(prompt.language, SENTENCES["en"])
@@ -303,12 +312,16 @@ def may_reason(model: Model) -> bool:
 # ---- dollars and seconds --------------------------------------------------------------------------------------------
 
 
-def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> None:
-    if not input_tokens:
-        return
-    counts = Tokens(input_tokens, output_tokens)
-    line.live_usd = _sum((line.live_usd, price_of(counts, model, "live")))
-    line.batch_usd = _sum((line.batch_usd, price_of(counts, model, "batch")))
+def _pay(line: Line, model: Model, asked: Mapping[tuple[int, int], int]) -> None:
+    """Add what requests cost; `asked` counts them by their input and output tokens, since a long one costs more."""
+    for (input_tokens, output_tokens), times in asked.items():
+        counts = Tokens(input_tokens, output_tokens)
+        line.live_usd = _sum((line.live_usd, _times(price_of(counts, model, "live"), times)))
+        line.batch_usd = _sum((line.batch_usd, _times(price_of(counts, model, "batch"), times)))
+
+
+def _times(usd: float | None, times: int) -> float | None:
+    return None if usd is None else usd * times
 
 
 def seconds(model: Model, requests: int, input_tokens: int, output_tokens: int) -> float:
