@@ -316,7 +316,8 @@ def _ended(wait: Any, what: str) -> Iterator[str]:
     try:
         wait()
     except RunnerError as error:
-        yield f"{what}: {error}"
+        mend = getattr(error, "mend", None)
+        yield f"{what}: {error}{f'; {mend}' if mend else ''}"
 
 
 def command_of(asked: Sequence[ComposedExperiment], out: str | Path | None = None) -> str:
