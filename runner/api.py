@@ -170,8 +170,8 @@ class Plan:
 def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Plan:
     """What a run of the experiments would buy. Sends nothing, writes nothing, and needs no API key.
 
-    Tokens and dollars err high rather than low. A model that has ended, or will, is a UserWarning. ConfigError where a prompt cannot be rendered; LedgerError where the
-    ledger cannot be read.
+    Tokens and dollars err high rather than low. A model that has ended, or will, is a UserWarning. ConfigError where a
+    prompt cannot be rendered; LedgerError where the ledger cannot be read.
 
     >>> import runner
     >>> plan = runner.plan(runner.compose("model=[gpt-6-luna]", "persona=[poet,robot]", "sampling.trials=5"))

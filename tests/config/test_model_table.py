@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = conf_dir().parent / "docs" / "providers.md"
-HEAD = "| file | id | USD in/out | checked against | on | ends | then use | not confirmed |\n|---|---|---|---|---|---|---|---|\n"
+COLUMNS = ("file", "id", "USD in/out", "checked against", "on", "ends", "then use", "not confirmed")
+HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
 OF_NO_PROVIDER = ("any", "openai_compatible", "smollm2")
 """Files that nobody could withdraw."""
 FILES = [path for path in sorted((conf_dir() / "model").glob("*.yaml")) if path.stem not in OF_NO_PROVIDER]
@@ -55,7 +56,7 @@ def _price(stated: object) -> str:
 
 
 def test_the_table_is_what_the_files_say() -> None:
-    """One line a file, in their order: id, price, what it was checked against and when, its end, what is not confirmed."""
+    """One line a file, in their order: id, price, what it was checked against and when, its end, what is in doubt."""
     page = PAGE.read_text(encoding="utf-8")
     before, head, rest = page.partition(HEAD)
     assert head, "no table of model files"
