@@ -91,6 +91,8 @@ class Session:
         self.execution = Execution(launch or Launch(command), tracked=tracked)
         self.loudness: Loudness = loudness
         self.today = today or retirement.now()
+        self.told = set[str]()
+        """What was said of models' ends."""
         self.console = console()
 
     def __enter__(self) -> Self:
@@ -133,8 +135,10 @@ class Session:
             self._say(f"live, as they have no batch API: {', '.join(names)}")
         if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
             self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
-        for line in retirement.told(models_of(job.experiment for job in jobs), self.today):
+        ends = retirement.told(models_of(job.experiment for job in jobs), self.today)
+        for line in (line for line in ends if line not in self.told):
             self._say(line)
+        self.told.update(ends)  # a search comes here once for each of its turns
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 

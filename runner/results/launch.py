@@ -105,9 +105,9 @@ class JobResult:
             self._summary = summary_of(self.tally)
         return self._summary
 
-    def metrics(self) -> dict[str, float]:
-        """What MLflow shows for the whole job."""
-        return total_metrics(self.tally)
+    def metrics(self, *, unknown: bool = False) -> dict[str, float]:
+        """What MLflow shows for the whole job; with `unknown` also what has no value here, as NaN."""
+        return total_metrics(self.tally, unknown=unknown)
 
 
 @dataclass(slots=True)

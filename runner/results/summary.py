@@ -229,13 +229,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def total_metrics(*counted: Tally) -> dict[str, float]:
-    """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows."""
+def total_metrics(*counted: Tally, unknown: bool = False) -> dict[str, float]:
+    """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows.
+
+    What is unknown is left out, unless `unknown` asks for it: as NaN.
+    """
     if not any(one.rows for one in counted):
         return {}
     frame = _frame(counted, *FLAGS, *NUMBERS, *_questions(*counted)).assign(cell="")
     shares = _share_metrics(_records(_shares(frame, ["cell"]))[0])
-    return _known({**shares, **{name: value for _, name, value in _score_metrics(frame)}})
+    metrics = {**shares, **{name: value for _, name, value in _score_metrics(frame)}}
+    return {name: float(value) for name, value in metrics.items()} if unknown else _known(metrics)
 
 
 def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, float]]:

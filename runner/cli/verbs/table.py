@@ -36,7 +36,7 @@ class Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-4o-mini", composes=True),
+    "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-6-luna", composes=True),
     "rehearse": Verb("rehearse", "a run on simulated providers, free", "rehearse --plan study", composes=True),
     "stats": Verb("results", "intervals, differences, agreement", "stats latest"),
     "report": Verb("runs", "write the page, report.html, again", "report latest"),

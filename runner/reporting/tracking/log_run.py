@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
-from runner.reporting.tracking import plots, store, traces
+from runner.reporting.tracking import connection, entities, plots, store, traces
 from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
 
@@ -62,7 +62,7 @@ def track(
     logged = store.log(_launch_of(folder, launch, jobs, settings), settings, moved)
     _note_ids(saved, jobs, logged)
     if settings.traces != "off":
-        with store.reported(launch["run"]):
+        with connection.reported(launch["run"], settings.uri):
             traced = _traced(jobs, logged, settings)
             traces.log(logged.uri, logged.experiment_id, traced, list(logged.cells.values()), moved)
     return logged
@@ -179,11 +179,11 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
     return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
 
 
-def _cells(job: _LoggedJob, *, many: bool) -> Iterator[store.CellRun]:
+def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
     metrics = summary.cell_metrics(job.tally)
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
-        yield store.CellRun(
+        yield entities.CellRun(
             name=_child_name(job, cell, many=many),
             params={**_cell_params(row, job.experiment), **swept},
             metrics=metrics[cell],

@@ -281,6 +281,8 @@ def _log(folder: Path, counted: Mapping[Path, Tally], moved: Callable[[], object
 
     try:
         return log_run.track(folder, counted=counted, moved=moved)
+    except TrackingError as error:
+        return TrackingError(str(error), advice=error.advice, mend=error.mend)
     except RunnerError as error:
         return TrackingError(str(error), advice=error.advice)
     except Exception as error:  # noqa: BLE001  whatever goes wrong in here costs the run nothing but a line
