@@ -47,10 +47,13 @@ def components(frame: pd.DataFrame) -> tuple[Components, ...]:
     return tuple(found for question in questions_of(frame) if (found := components_of(frame, question)) is not None)
 
 
-def components_of(frame: pd.DataFrame, question: str) -> Components | None:
-    """Those of one question; None where nothing was scored, or no factor has two levels."""
+def components_of(frame: pd.DataFrame, question: str, further: Sequence[str] = ()) -> Components | None:
+    """Those of one question; None where nothing was scored, or no factor has two levels.
+
+    `further` are columns that are factors beside those that tell two cells of a run apart.
+    """
     scored = frame.loc[frame[SCORE + question].notna()]
-    factors = [name for name in factors_of(scored) if scored[name].nunique() > 1]
+    factors = [name for name in dict.fromkeys((*factors_of(scored), *further)) if scored[name].nunique() > 1]
     if not factors:
         return None
     factors.sort(key=lambda name: (name != "text", name != "model"))
