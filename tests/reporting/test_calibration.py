@@ -128,3 +128,15 @@ def test_equivalence_is_not_claimed_at_the_margin() -> None:
     one, other = (frame[frame["model"] == name] for name in "01")
     claimed = [(known(each.p_equivalent) or 0.0) < 0.05 for each in paired(one, other, asked=Asked(margin=5.0))]
     assert 0 < np.mean(claimed) <= 0.11
+
+
+def test_vendors_whose_models_agree_on_every_text() -> None:
+    """Scores that are nearly all 0, and models of a vendor that never differ, give a test or a reason, no failure."""
+    scores = made(World("", 3, 2, 6, 8.0), 3, 31)
+    scores[..., 0] = 0.0
+    scores[..., 1] = np.arange(3)[None, None, :, None] * np.repeat([1.0, 2.0], 3)[:, None, None, None]
+    scores[..., 2] = np.repeat([1.0, 2.0], 3)[:, None, None, None]
+    found = {test.question: test for test in omnibus(table(scores)) if test.axis == "vendor"}
+    assert known(found["q0"].p) is None
+    assert known(found["q1"].p) is not None
+    assert known(found["q2"].p) is None
