@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import pytest
 from omegaconf import OmegaConf
@@ -26,7 +26,7 @@ FILES = [path for path in sorted((conf_dir() / "model").glob("*.yaml")) if path.
 def line_of(path: Path) -> str:
     """A file's line of the table: what is known is in the file, a price that it leaves open in LiteLLM's map."""
     text = path.read_text(encoding="utf-8")
-    stated = OmegaConf.load(path)
+    stated: Any = OmegaConf.load(path)
     checked = re.search(r"^# Checked on (\d{4}-\d\d-\d\d): (.*)\.$", text, re.MULTILINE)
     assert checked is not None, path
     doubt = re.search(r"^# Not confirmed: (.*)\.$", text, re.MULTILINE)
@@ -44,7 +44,7 @@ def line_of(path: Path) -> str:
     return f"| {' | '.join(cells)} |\n".replace("|  ", "| ")
 
 
-def _price(stated: object) -> str:
+def _price(stated: Any) -> str:
     from runner.config.catalog import fill_prices
     from runner.records import Prices
 
@@ -71,7 +71,7 @@ def test_the_table_is_what_the_files_say() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_end_has_a_source(path: Path) -> None:
     """A file with a day says where the day is from, and no file's remark has two days for one end."""
-    stated = OmegaConf.load(path)
+    stated: Any = OmegaConf.load(path)
     retirement = stated.get("retirement")
     if retirement is not None:
         assert retirement.source

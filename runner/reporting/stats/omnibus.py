@@ -111,7 +111,8 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     rest = values - mean_model[:, None] - of_vendor[of] + mean_vendor[of][:, None]
     model_text = float((rest**2).sum()) / (df_models * (texts - 1))
     below, df_error = inner, float(df_models)
-    if fisher.sf(vendor_text / model_text, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
+    alike = vendor_text / model_text if model_text > 0 else float("inf") if vendor_text > 0 else 0.0
+    if fisher.sf(alike, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
         below, df_error = satterthwaite(
             (inner, vendor_text, model_text), (1.0, 1.0, -1.0), (df_models, df * (texts - 1), df_models * (texts - 1))
         )
