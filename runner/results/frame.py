@@ -23,6 +23,8 @@ SCORE = "score:"
 """Prefix of the columns that hold a question's scores."""
 OUTCOMES = ("failed", "unscorable", "scored")
 SENT_TO_CELL = "sent_to_cell"
+BETWEEN = "\x1f"
+"""Between the questions of a row's job in the column `asked`."""
 
 
 def columns_of(counted: Sequence[Tally]) -> list[str]:
@@ -36,8 +38,9 @@ def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
     job, cell, vendor, provider, model, model_id, persona, text, temperature, rung, problem (its kind, "" where there is
     none), outcome: categories. temperature is the one sent, as text, "" where none was; sent_to_cell those that were
     sent to all trials of the row's cell, as "0.6|0.7". FLAGS: whether. NUMBERS: NaN where unknown. again: whether the
-    answer is an earlier job's as well, for the same model, persona, text and repetition. `score:<question>`: NaN where
-    there is none.
+    answer is an earlier job's as well, for the same model, persona, text and repetition. answer: a number that such
+    answers share, in this process. asked: the questions of the row's job, with BETWEEN in between. `score:<question>`:
+    NaN where there is none.
 
     Each column costs its eight bytes a row or less, and no copy: ask for those that are needed.
     """
@@ -48,20 +51,25 @@ def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
 
 def _column(counted: Sequence[Tally], name: str) -> Any:
     import numpy as np
-    import pandas as pd
 
-    if name == "outcome":
-        flags = _flags(counted)
-        codes = ((flags >> FLAGS.index("replied") & 1) + (flags >> FLAGS.index("scored") & 1)).astype(np.int8)
-        return pd.Categorical.from_codes(codes, categories=pd.Index(OUTCOMES))
-    if name == "again":
-        return _again(counted)
+    made = {"outcome": _outcomes, "again": _again, "asked": _asked, "answer": _answers}
+    if name in made:
+        return made[name](counted)
     if name in FLAGS:
         return (_flags(counted) >> FLAGS.index(name) & 1).astype(bool)
     if name in (*OF_CELL, *OF_TRIAL, SENT_TO_CELL):
         return _categories(counted, name)
     numbers = [np.array(_numbers(one, name), dtype=np.float64) for one in counted]
     return np.concatenate(numbers) if len(numbers) > 1 else numbers[0]
+
+
+def _outcomes(counted: Sequence[Tally]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    flags = _flags(counted)
+    codes = ((flags >> FLAGS.index("replied") & 1) + (flags >> FLAGS.index("scored") & 1)).astype(np.int8)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(OUTCOMES))
 
 
 def _flags(counted: Sequence[Tally]) -> Any:
@@ -76,11 +84,27 @@ def _again(counted: Sequence[Tally]) -> Any:
     import pandas as pd
 
     jobs = _categories(counted, "job").codes
-    answers = np.concatenate([np.array(one.answers, dtype=np.int64) for one in counted] or [np.empty(0, np.int64)])
-    which, _ = pd.factorize(answers)
+    which, _ = pd.factorize(_answers(counted))
     first = np.zeros(int(which.max()) + 1 if len(which) else 0, dtype=np.int64)
     first[which[::-1]] = jobs[::-1]
     return first[which] != jobs
+
+
+def _answers(counted: Sequence[Tally]) -> Any:
+    import numpy as np
+
+    return np.concatenate([np.array(one.answers, dtype=np.int64) for one in counted] or [np.empty(0, np.int64)])
+
+
+def _asked(counted: Sequence[Tally]) -> Any:
+    import pandas as pd
+
+    asked: dict[int, dict[str, None]] = {}
+    for one in counted:
+        for job, questions in one.asked.items():
+            asked[job] = asked.get(job, {}) | questions
+    jobs = _categories(counted, "job")
+    return pd.Categorical(jobs.map({job: BETWEEN.join(questions) for job, questions in asked.items()}))
 
 
 def _numbers(counted: Tally, name: str) -> Sequence[float]:

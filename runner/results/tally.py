@@ -62,6 +62,8 @@ class Tally:
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
+    asked: dict[int, dict[str, None]] = field(default_factory=dict)
+    """Job -> the questions that it asks."""
     answers: array[int] = field(default_factory=lambda: array("q"))
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
     first: dict[str, Row] = field(default_factory=dict)
@@ -88,7 +90,8 @@ class Tally:
         self.flags.append(_flags_of(row))
         for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
             column.append(nan if number is None else number)
-        if not self.scores.keys() >= row.scores.keys():
+        if not row.scores.keys() <= self.asked.setdefault(row.job, {}).keys():
+            self.asked[row.job] |= dict.fromkeys(row.scores)
             for question in row.scores:
                 self.scores.setdefault(question, array("d", [nan]) * self.rows)
         for question, column in self.scores.items():

@@ -19,6 +19,8 @@ LABELS = ("job", "cell", "vendor", "model", "persona", "text", "temperature", "r
 BASIC = ("model", "persona", "text")
 SETTINGS = ("temperature",)
 """What may differ between trials of one model, persona and text."""
+CHECKED = ("model", "persona", *SETTINGS, "rung")
+"""Factors that are looked at for whether one decides another; what decides comes first."""
 
 
 def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +28,8 @@ def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
 
     `temperature` is the one that was sent, as text, "" where none was; `problem` is its kind, "" where there is none.
     `again` marks a trial that shares the answer of an earlier job's: the same request of the same model, persona, text
-    and repetition. Which scores count is the tally's rule: each, wherever it was read. A table made here is passed
+    and repetition; `answer` is a number that such answers share. `asked` names the questions of the trial's job. Which
+    scores count is the tally's rule: each, wherever it was read. A table made here is passed
     through.
     """
     import pandas as pd
@@ -35,9 +38,29 @@ def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
         return rows
     tallied = isinstance(rows, list | tuple) and len(rows) > 0 and all(isinstance(one, Tally) for one in rows)
     counted: Sequence[Tally] = rows if tallied else [Tally.of(rows)]  # type: ignore[assignment,arg-type]
-    found = of_tallies.frame(counted, *LABELS, "again", *of_tallies.columns_of(counted))
+    found = of_tallies.frame(counted, *LABELS, "again", "answer", "asked", *of_tallies.columns_of(counted))
     found["job"] = found["job"].astype("int64")
     return found
+
+
+def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Tables put below each other, their labels categories again."""
+    plain = [name for name in (*LABELS, "asked") if name != "job" and str(frame[name].dtype) != "category"]
+    return frame.astype(dict.fromkeys(plain, "category"))
+
+
+def asks(frame: pd.DataFrame, question: str) -> Any:
+    """Of each trial whether it was asked a question: jobs of a sweep may ask different ones."""
+    import numpy as np
+
+    asked = [question in str(label).split(of_tallies.BETWEEN) for label in frame["asked"].cat.categories]
+    return np.array([*asked, False])[frame["asked"].cat.codes]
+
+
+def asked_of(frame: pd.DataFrame, question: str) -> pd.DataFrame:
+    """The trials that were asked a question."""
+    there = asks(frame, question)
+    return frame if there.all() else frame[there]
 
 
 def distinct(frame: pd.DataFrame) -> pd.DataFrame:
