@@ -251,9 +251,9 @@ class Run:
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.
 
-        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows: score
-        is NaN unless the whole reply was scored. Tokens and price are the whole reply's, and so the same in each of
-        its trial's rows. ConfigError where there are no results.
+        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows. A score
+        counts wherever it was read, whatever another question of its reply lacks. Tokens and price are the whole
+        reply's, and so the same in each of its trial's rows. ConfigError where there are no results.
         """
         from runner.results.table import table
 
