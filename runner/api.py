@@ -21,17 +21,19 @@ from runner.results import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     from omegaconf import DictConfig
 
+    from runner.ledger.contents import Contents
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
     from runner.reporting.stats import Statistics
 
-__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_run", "plan", "run"]
+__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_ledger", "open_run", "plan", "run"]
 
 
 # ---- what is asked for ----------------------------------------------------------------------------------------------
@@ -361,6 +363,16 @@ def open_run(name: str | Path) -> Run:
     from runner.reporting import find_run
 
     return Run(find_run.find(str(name), _tracking))
+
+
+def open_ledger(url: str = "sqlite:///outputs/ledger.db") -> AbstractContextManager[Contents]:
+    """What was paid for, to look at and to put in order, as `runner ledger` does; see docs/ledger.md.
+
+    LedgerError where there is no ledger, or it cannot be used. Its methods do what they say at once: nothing asks.
+    """
+    from runner.ledger.contents import opened
+
+    return opened(url)
 
 
 def _tracking() -> Tracking:

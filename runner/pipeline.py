@@ -223,6 +223,7 @@ def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> 
             result.counts.add(row)
             result.note(row)
             folder.add(row)
+    result.no_replies = reader.no_replies
 
 
 def _mark(key: str) -> int:

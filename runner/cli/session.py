@@ -221,6 +221,7 @@ class Session:
             self._say(f"interrupted; what was answered is kept. Continue: {command}")
         elif ending == "failed":
             self._say_failures(folder)
+        self._say_no_replies(folder)
         return EXITS[ending]
 
     def _say_failures(self, folder: Path) -> None:
@@ -235,6 +236,15 @@ class Session:
             )
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
+
+    def _say_no_replies(self, folder: Path) -> None:
+        """What an earlier version took for answers is asked anew only once the ledger has forgotten it."""
+        if count := sum(result.no_replies for result in self.launch.results):
+            what = many(count, "answer in the ledger is no reply", "answers in the ledger are no replies")
+            forget = f"{called_as()} ledger forget {quoted(folder)} --kind not_a_reply --yes"
+            self._say(f"{what} of the API that was asked (an earlier version kept such); nothing was sent for them")
+            self._say(f"  forget them: {forget}")
+            self._say(f"  then ask again: {self.launch.command}")
 
     def _say_why(self) -> None:
         """The commonest ways in which trials failed, each with what one provider said."""

@@ -73,6 +73,8 @@ class JobResult:
     """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
+    no_replies: int = 0
+    """Trials whose answer in the ledger is no reply: nothing is asked for them before it is forgotten."""
     _summary: pd.DataFrame | None = None
 
     @classmethod
@@ -133,5 +135,5 @@ class Launch:
             return "detached"
         if self.interrupted:
             return "interrupted"
-        lacking = any(result.error is not None or result.counts.failed for result in self.results)
+        lacking = any(one.error is not None or one.counts.failed or one.no_replies for one in self.results)
         return "failed" if lacking else "complete"

@@ -29,6 +29,8 @@ class Reader:
     job: int
     prompt: PromptTemplate
     decoders: Decoders = field(default_factory=Decoders)
+    no_replies: int = 0
+    """Answers of the ledger that are no replies: an earlier version kept them, and this one would not."""
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
@@ -75,6 +77,7 @@ class Reader:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
+            self.no_replies += 1
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
         reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)

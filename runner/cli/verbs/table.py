@@ -50,6 +50,7 @@ VERBS: Mapping[str, Verb] = {
     "status": Verb("batches", "batches, and what they hold", "status"),
     "collect": Verb("batches", "fetch what batches have finished", "collect"),
     "cancel": Verb("batches", "ask batches that still run to stop", "cancel RUN"),
+    "ledger": Verb("ledger", "look at, forget, merge paid answers", "ledger forget --help"),
     "models": Verb("models", "what models take and cost", "models --check"),
     "simulate": Verb("rehearse", "serve the simulated providers alone", "simulate --port 8700"),
     "completion": Verb("completion", "tab completion for a shell", "completion bash"),
