@@ -131,6 +131,11 @@ class Plan:
         """US dollars with everything sent by batch that can be; None where a price is unknown."""
         return self.estimate.batch_usd
 
+    @property
+    def worst_usd(self) -> float | None:
+        """US dollars at live prices where no reply can be read, and `ask_again` asks as often as it may."""
+        return self.estimate.worst_usd
+
     def table(self) -> pd.DataFrame:
         """One row a model, and "all" where there are several.
 

@@ -28,6 +28,8 @@ RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
 LATER: Mapping[str, Json] = {"rescale": False}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
+ASKS_AGAIN = ("unscorable", "keys")
+"""Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
 SHOWN = 60
 """Characters of a long value that are shown."""
 
@@ -78,6 +80,8 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [
         {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL} for model in whole["models"]
     ]
+    if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
+        identity.pop("ask_again", None)
     prompt = whole["prompt"].items()
     identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -11,14 +11,10 @@ from runner.errors import ProviderError
 from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
-from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
+from runner.records import REFUSED, Failure, Problem, Reply, Row, Scored, Unscorable
 
 if TYPE_CHECKING:
     from runner.records import Answer, PromptTemplate, Reading, Source, Trial
-
-REFUSED = "refused"
-"""Kind of a text that a filter or a policy turned away. As an error it counts as it does in a reply, so that refusal
-rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider refused."""
 
 
 @dataclass(slots=True)

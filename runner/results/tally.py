@@ -23,7 +23,7 @@ LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "
 OF_CELL = tuple(name for name in LABELS if name != "text")
 """Those that all trials of a cell and temperature share."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd", "earlier_usd")
 
 
 class Served(NamedTuple):
@@ -127,4 +127,4 @@ def _is_time(time: str | None) -> bool:
 
 def _numbers_of(row: Row) -> tuple[float | None, ...]:
     """In the order of NUMBERS."""
-    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd, row.earlier_usd)

@@ -41,6 +41,7 @@ VERBS: Mapping[str, Verb] = {
     "stats": Verb("results", "intervals, differences, agreement", "stats latest"),
     "report": Verb("runs", "write the page, report.html, again", "report latest"),
     "compare": Verb("compare", "settings and scores of runs, paired", "compare RUN RUN"),
+    "drift": Verb("drift", "a run's sample asked again, and tested", "drift RUN --budget 0.50"),
     "reproduce": Verb("reproduce", "would a run come out the same?", "reproduce latest"),
     "rescore": Verb("runs", "score the replies again; sends nothing", "rescore latest"),
     "track": Verb("runs", "log a run to MLflow, or what it lacks", "track latest"),

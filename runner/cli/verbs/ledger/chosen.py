@@ -14,6 +14,7 @@ from runner.cli.verbs.batches import LEDGER
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.ledger.kinds import KINDS, Judge
 from runner.ledger.selection import Selection
+from runner.plan.trials import attempt_key
 from runner.results import files, manifest
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ class OfRuns:
 
     def add(self, row: Row) -> None:
         """Take up a row."""
-        self.keys.add(row.key)
-        if row.price_usd is not None:
+        self.keys.update(attempt_key(row.key, number) for number in range(1, row.asked + 1))
+        if row.price_usd is not None and row.asked == 1:
             self.usd[row.key] = row.price_usd
         if row.outcome == "unscorable" and row.problem is not None:
-            self.kinds[row.key] = row.problem.kind
+            self.kinds[attempt_key(row.key, row.taken)] = row.problem.kind
         self.earlier += row.source == "ledger"
 
 
