@@ -23,17 +23,19 @@ from runner.results import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     from omegaconf import DictConfig
 
+    from runner.ledger.contents import Contents
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
     from runner.reporting.stats import Statistics
 
-__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_run", "plan", "run"]
+__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_ledger", "open_run", "plan", "run"]
 
 
 # ---- what is asked for ----------------------------------------------------------------------------------------------
@@ -130,6 +132,11 @@ class Plan:
     def batch_usd(self) -> float | None:
         """US dollars with everything sent by batch that can be; None where a price is unknown."""
         return self.estimate.batch_usd
+
+    @property
+    def worst_usd(self) -> float | None:
+        """US dollars at live prices where no reply can be read, and `ask_again` asks as often as it may."""
+        return self.estimate.worst_usd
 
     def table(self) -> pd.DataFrame:
         """One row a model, and "all" where there are several.
@@ -379,6 +386,16 @@ def open_run(name: str | Path) -> Run:
     from runner.reporting import find_run
 
     return Run(find_run.find(str(name), _tracking))
+
+
+def open_ledger(url: str = "sqlite:///outputs/ledger.db") -> AbstractContextManager[Contents]:
+    """What was paid for, to look at and to put in order, as `runner ledger` does; see docs/ledger.md.
+
+    LedgerError where there is no ledger, or it cannot be used. Its methods do what they say at once: nothing asks.
+    """
+    from runner.ledger.contents import opened
+
+    return opened(url)
 
 
 def _tracking() -> Tracking:

@@ -176,7 +176,7 @@ def _params_of(experiment: Mapping[str, Any]) -> dict[str, str]:
 def _counts(run: Mapping[str, Any]) -> dict[str, float]:
     names = (*manifest.COUNTED, "requests_sent")
     rate = run["dispatch_requests_per_s"]
-    return {**{name: float(run[name]) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
+    return {**{name: float(run.get(name, 0)) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
 
 
 def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
