@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
+from runner.config.database_urls import url_of
 from runner.errors import LedgerError
 from runner.ledger import rescue, stored
 from runner.ledger.at_once import AtOnce
@@ -253,7 +254,7 @@ def _commit(database: Database, answers: list[Answer]) -> None:
 
 def _add(path: Path, answers: list[Answer]) -> None:
     """Put answers into the ledger in a file, which is made where there is none."""
-    database = connect(f"sqlite:///{path}")
+    database = connect(url_of(path))
     try:
         prepare(database)
         if answers:

@@ -103,7 +103,7 @@ class Claims:
         """
         with self.database.writing() as connection:
             connection.execute(sa.delete(CLAIM).where(_is_damaged(connection)))
-        for owner in filter(_is_dead, self.owners()):
+        for owner in filter(is_dead, self.owners()):
             self._release(owner)
 
     def _release(self, owner: str, keys: Iterable[str] | None = None) -> None:
@@ -167,10 +167,11 @@ def renewing(claims: Claims) -> Iterator[None]:
 
 def _is_held(owner: Any, until: Any, moment: float) -> bool:
     """Whether a process that lives holds something. A lease that no process can have taken is damaged, and none."""
-    return isinstance(until, int | float) and moment < until <= moment + LONGEST_S and not _is_dead(owner)
+    return isinstance(until, int | float) and moment < until <= moment + LONGEST_S and not is_dead(owner)
 
 
-def _is_dead(owner: Any) -> bool:
+def is_dead(owner: Any) -> bool:
+    """Whether a claim's owner was a process of this machine that has ended."""
     claimer = process.parse(owner) if isinstance(owner, str) else None
     return claimer is not None and process.has_ended(claimer)
 

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from runner.config.database_urls import file_of, url_of
 from runner.errors import LedgerError
 from runner.ledger.rescue import LedgerFile
 
@@ -143,9 +144,10 @@ def connect(url: str, busy_s: float = BUSY_S) -> Database:
     except (ArgumentError, NoSuchModuleError) as error:
         # Without the URL itself: it may hold a password.
         raise LedgerError(f"ledger.url: {error}", advice=ELSEWHERE) from error
-    place = address.render_as_string(hide_password=True)
+    file = file_of(url)
+    place = address.render_as_string(hide_password=True) if file is None else url_of(file)
     with explained(place, busy_s):
-        return Database(_engine(address, busy_s), place, busy_s, _file(address))
+        return Database(_engine(address, busy_s), place, busy_s, None if file is None else LedgerFile(file))
 
 
 def now(connection: sa.Connection) -> float:
@@ -172,12 +174,6 @@ def _lost(message: str, advice: str) -> LedgerError:
 def recover(file: Path) -> str:
     """What to type to save what is left of a damaged ledger, beside it."""
     return f"sqlite3 {shlex.quote(str(file))} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
-
-
-def _file(address: sa.URL) -> LedgerFile | None:
-    if address.get_backend_name() != "sqlite" or address.database is None or address.database.startswith("file:"):
-        return None
-    return LedgerFile(Path(address.database))
 
 
 def _check_address(address: sa.URL) -> None:
@@ -249,7 +245,7 @@ def explained(place: str, busy_s: float) -> Iterator[None]:
             if part in words:
                 message = f"{place} {meaning} ({words})"
                 if part == "malformed":
-                    raise _lost(message, recover(Path(place.partition("sqlite:///")[2]))) from error
+                    raise _lost(message, recover(file_of(place) or Path(place))) from error
                 if part == "not a database":
                     raise _lost(message, advice) from error
                 raise LedgerError(message, advice=advice, patience_s=patience * busy_s) from error

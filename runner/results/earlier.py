@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.config.database_urls import file_of
 from runner.errors import LedgerError
+from runner.plan.trials import attempt_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 OUTPUTS = Path("outputs")
-_SQLITE = "sqlite:///"
 _KEY = re.compile(rb'"key":"([0-9a-f]{64})"')
+_TAKEN = re.compile(rb'"taken":(\d{1,4})[,}]')
 _UNANSWERED = b'"source":null'
 
 
@@ -98,14 +100,20 @@ def loss_of(asked: Asked, *, is_empty: bool) -> Loss | None:
 
 
 def answered_in(folder: Path) -> set[str]:
-    """Keys of the rows that have an answer. A file that is gone or damaged has as many as can be read."""
+    """Keys of the answers that rows hold. A file that is gone or damaged has as many as can be read."""
     try:
         file = (folder / "results.jsonl").open("rb")
     except OSError:
         return set()
     with file:
         lines = (line for line in file if _UNANSWERED not in line)
-        return {found[1].decode() for line in lines if (found := _KEY.search(line)) is not None}
+        return {_answer_of(line, found) for line in lines if (found := _KEY.search(line)) is not None}
+
+
+def _answer_of(line: bytes, key: re.Match[bytes]) -> str:
+    """The key of the answer that a row holds: of a trial that was asked again, that of the attempt which counts."""
+    taken = _TAKEN.search(line)
+    return attempt_key(key[1].decode(), 1 if taken is None else int(taken[1]))
 
 
 def _had_from(asked: Asked) -> Iterator[Earlier]:
@@ -151,6 +159,6 @@ def _sum(run: dict[str, Any], *names: str) -> int:
 
 def _place(url: str) -> str:
     """A ledger's URL in one spelling: a relative path is one from here; a password is no part of it."""
-    if url.startswith(_SQLITE):
-        return str(Path(url.removeprefix(_SQLITE)).resolve())
+    if (file := file_of(url)) is not None:
+        return str(file.resolve())
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

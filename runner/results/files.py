@@ -45,8 +45,14 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
-_USUAL = _NAMES - {"stated"}
-"""The fields of every line; `stated` is in those alone whose scores were converted."""
+_ASKED_AGAIN = ("asked", "taken", "earlier_usd")
+_USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
+"""The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
+trials that were asked again."""
+_KINDS = tuple(field.name for field in fields(Tokens))
+_COUNTED = attrgetter(*_KINDS)
+_USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
+"""Counts of every line; others are in those alone whose reply has them."""
 _VALUES = attrgetter(*_FIELDS)
 _BREAKS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """In UTF-8, what some readers take for the end of a line though it may stand within a JSON text."""
@@ -60,10 +66,16 @@ def row_to_json(row: Row) -> str:
 def _row_line(row: Row) -> bytes:
     line = dict(zip(_FIELDS, _VALUES(row), strict=True))
     line["scores"] = {question: _short(score) for question, score in row.scores.items()}
+    line["tokens"] = {
+        kind: number for kind in _KINDS if (number := getattr(row.tokens, kind)) is not None or kind in _USUAL_KINDS
+    }
     if row.stated:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:
         del line["stated"]
+    if row.asked == 1:
+        for name in _ASKED_AGAIN:
+            del line[name]
     return _line(line)
 
 
@@ -137,10 +149,10 @@ def _kinds_of(hint: Any) -> frozenset[type]:
             return frozenset({dict if origin is Mapping else origin})
 
 
-_KINDS = {name: _kinds_of(hint) for name, hint in get_type_hints(Row, localns={"Mapping": Mapping}).items()}
+_TYPES = {name: _kinds_of(hint) for name, hint in get_type_hints(Row, localns={"Mapping": Mapping}).items()}
 """Field -> the types that its writer gives it."""
 _ROUTES, _OUTCOMES, _SOURCES = (frozenset(get_args(one)) for one in (Route, Outcome, Source))
-_COUNTS = [name for name, kinds in _KINDS.items() if kinds == {int}]
+_COUNTS = [name for name, kinds in _TYPES.items() if kinds == {int}]
 _COUNTS_OF = attrgetter(*_COUNTS)
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _SEEN: set[tuple[type, ...]] = set()
@@ -172,7 +184,7 @@ def _row(found: Any) -> Row:
     row = Row(**found)
     kinds = tuple(map(type, _VALUES(row)))
     if kinds not in _SEEN:
-        wrong = next((name for name, kind in zip(_FIELDS, kinds, strict=True) if kind not in _KINDS[name]), None)
+        wrong = next((name for name, kind in zip(_FIELDS, kinds, strict=True) if kind not in _TYPES[name]), None)
         if wrong is not None:
             raise TypeError(f"'{wrong}' is {_shown(getattr(row, wrong))}")
         _SEEN.add(kinds)
@@ -197,7 +209,7 @@ def _check(row: Row) -> None:
 
 
 def _check_tokens(tokens: Tokens) -> None:
-    for count in (tokens.input, tokens.output, tokens.cached, tokens.reasoning):
+    for count in _COUNTED(tokens):
         if count is not None and (type(count) is not int or not 0 <= count < _MOST):
             raise TypeError(f"a count of tokens is {_shown(count)}")
 

@@ -53,7 +53,7 @@ def load(folder: Path, name: str) -> dict[str, Any]:
         raise _damaged(file, f"it holds {settings.named(value)} in place of an object")
     if files.is_deep(value, DEEPEST):
         raise _damaged(file, "it is nested too deep")
-    facts = _Facts(file, value, _TYPES[name])
+    facts = _Facts(file, value, _TYPES.get(name, {}))
     if name == "sweep.json":
         _check_jobs(file, facts)
     return facts

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from runner.errors import ConfigError, nearest
-from runner.records import Prices, PromptTemplate, Row, whole_pairs
+from runner.records import PromptTemplate, Row, whole_pairs
 from runner.results import files, manifest, saved
 from runner.results.reply_files import FileNames
 from runner.results.study.columns import header, lines_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from runner.records import Json
+    from runner.records import Json, Prices
 
 Format = Literal["study", "csv", "parquet"]
 
