@@ -241,7 +241,7 @@ def _identity(conf: schema.ModelConf, where: str) -> tuple[str, str]:
         return conf.provider, model_id
     provider, slash, rest = model_id.partition("/")
     if not slash or not rest:
-        message = f"'{model_id}' names no provider; write PROVIDER/MODEL as LiteLLM does, such as openai/gpt-4o"
+        message = f"'{model_id}' names no provider; write PROVIDER/MODEL as LiteLLM does, such as openai/gpt-6-luna"
         raise ConfigError(message, where=where, key="id", advice="runner model=any model.any.id=PROVIDER/MODEL")
     return provider, rest
 

@@ -2,7 +2,8 @@
 
 A paid reply is kept whatever LiteLLM's decoder makes of it, a redirect is not followed, the size is bounded, and a
 refusal is read from the provider's own words. Only LiteLLM's requests are looked at, and only while one of ours is on
-its way: whatever else of this process speaks through httpx stays as it is.
+its way: whatever else of this process speaks through httpx stays as it is. A trial is one request: what LiteLLM would
+ask beside it, of a server or of a hub, about what a model can do, it is kept from asking (`translation.prepare`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 RECEIVED = "received"
 """Field of a stored reply that holds the provider's body as it came; beside it stands what LiteLLM made of it."""
-NO_CREDENTIALS = "credential"
 
 
 @dataclass(slots=True)

@@ -90,7 +90,27 @@ def prepare() -> Any:
     litellm.num_retries = None
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _ask_nobody()
     return litellm
+
+
+@cache
+def _ask_nobody() -> None:
+    """Keep LiteLLM from asking a server or a hub what a model can do: it knows what its own map says, and no more.
+
+    It would ask Ollama and Lemonade, at an address that nobody named too, and Hugging Face's hub before each request
+    and, in a thread of its own, after each answer, for its own books; what it is told changes nothing of a request.
+    """
+    from litellm import utils
+
+    known = utils.ProviderConfigManager.get_provider_model_info
+
+    def without_a_look(model: str, provider: Any) -> Any:
+        about = known(model, provider)
+        return None if hasattr(about, "get_model_info") else about
+
+    utils.ProviderConfigManager.get_provider_model_info = staticmethod(without_a_look)
+    utils._get_max_position_embeddings = lambda model_name: None  # noqa: ARG005, SLF001  called by this name
 
 
 def config_of(provider: str, model_id: str) -> Any:
