@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from report_runs import MODELS, PERSONAS, experiment, row, write_run, write_sweep
 
 from runner.records import Problem, Tracking
 from runner.reporting import stats
@@ -20,7 +21,6 @@ from runner.results import files
 from runner.results.summary import summary
 from runner.results.table import table
 from runner.results.tally import Tally
-from tests.support.report_runs import MODELS, PERSONAS, experiment, row, write_run, write_sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
