@@ -293,6 +293,44 @@ def duration_s(text: str) -> float:
     return float(text[:-1]) * unit
 
 
+UNSCORABLE = (
+    "empty", "refused", "truncated", "no_score", "missing_question", "not_a_number", "out_of_range", "other_scale",
+    "ambiguous", "malformed",
+)  # fmt: skip
+"""Kinds of replies that cannot be read as a score for every question; see Unscorable."""
+REFUSED = "refused"
+"""Kind of a text that a model, a filter or a policy turned away. As an error it counts as it does in a reply, so that
+refusal rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider
+refused."""
+UNREAD = ("empty", "truncated", "malformed", "no_score", "missing_question", "not_a_number")
+"""Kinds of replies that say nothing of what was asked, and are asked again where a run asks again at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Which trials are asked more than once. A first attempt is what it is without: its key never changes.
+
+    Each further attempt has a key of its own (plan.trials.attempt_key), so that all are kept, and none is bought twice.
+    """
+
+    unscorable: int = 0
+    """Most further attempts for a reply of one of `kinds`."""
+    kinds: tuple[str, ...] = UNREAD
+    """Kinds of unscorable replies; see Unscorable. A refusal is data: whoever adds it here reports both numbers."""
+    keys: tuple[str, ...] = ()
+    """Keys of trials, or their first eight digits or more, that are asked once more whatever they said; one that stands
+    here twice is asked twice more. What was said last counts."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is asked again at all."""
+        return bool(self.unscorable or self.keys)
+
+    def named(self, key: str) -> int:
+        """How many more attempts a trial is given by name."""
+        return sum(key.startswith(name) for name in self.keys)
+
+
 @dataclass(frozen=True, slots=True)
 class Tracking:
     """Where MLflow runs go. Not part of a key."""
@@ -319,6 +357,7 @@ class Experiment:
     batch: Batch
     tracking: Tracking
     ledger_url: str
+    ask_again: AskAgain = field(default_factory=AskAgain)
     strict: bool = False
     identity: Identity = "record"
     """What becomes of a reply of a model that its file does not declare: record keeps it in a cell of its own, strict
@@ -568,6 +607,12 @@ class Row:
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+    asked: int = field(default=1, kw_only=True)
+    """How many replies the trial was given: more than one where it was asked again. Tokens and price are of all."""
+    taken: int = field(default=1, kw_only=True)
+    """Which of these the row holds: the first that could be read, else the first."""
+    earlier_usd: float = field(default=0.0, kw_only=True)
+    """Of the price of a row that was bought, what an earlier launch had paid for the trial's earlier attempts."""
     served: str | None = field(default=None, kw_only=True)
     """The model that answered, where its name is none that the model's file declares; else None."""
 

@@ -6,6 +6,7 @@ complete: texts and personas are read, and what a model's file leaves open is fi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -65,6 +66,7 @@ def load(cfg: DictConfig) -> Experiment:
         batch=polled(_batch(conf.batch), models),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
+        ask_again=_ask_again(conf.ask_again),
         strict=conf.strict,
         identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
@@ -418,6 +420,21 @@ def _sampling(conf: schema.SamplingConf) -> Sampling:
     if conf.seed is not None:
         _at_least(conf.seed, 0, where, "seed")
     return Sampling(**asdict(conf))
+
+
+def _ask_again(conf: schema.AskAgainConf) -> records.AskAgain:
+    where = "config.yaml"
+    _at_least(conf.unscorable, 0, where, "ask_again.unscorable")
+    for kind in conf.kinds:
+        if kind not in records.UNSCORABLE:
+            message = f"'{kind}' is no kind of unscorable reply; {nearest(kind, records.UNSCORABLE)}"
+            advice = f"runner 'ask_again.kinds=[{close(kind, records.UNSCORABLE) or records.UNREAD[1]}]'"
+            raise ConfigError(message, where=where, key="ask_again.kinds", advice=advice)
+    for key in conf.keys:
+        if re.fullmatch(r"[0-9a-f]{8,64}", key) is None:
+            message = f"'{key}' is no key: 64 hexadecimal digits, or the first eight or more; results.jsonl has them"
+            raise ConfigError(message, where=where, key="ask_again.keys", advice="runner ledger list")
+    return records.AskAgain(conf.unscorable, tuple(conf.kinds), tuple(conf.keys))
 
 
 # ---- batch ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from omegaconf import MISSING, DictConfig
 
+from runner.records import UNREAD
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -220,6 +222,15 @@ class BudgetConf:
 
 
 @dataclass
+class AskAgainConf:
+    """Which trials are asked more than once; see records.AskAgain."""
+
+    unscorable: int = 0
+    kinds: list[str] = field(default_factory=lambda: list(UNREAD))
+    keys: list[str] = field(default_factory=list)
+
+
+@dataclass
 class RunnerConf:
     """The whole config. `model`, `persona`, `text` and `prompt` map the name of each selected file to what it holds."""
 
@@ -235,6 +246,7 @@ class RunnerConf:
     tracking: TrackingConf = field(default_factory=TrackingConf)
     ledger: LedgerConf = field(default_factory=LedgerConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
+    ask_again: AskAgainConf = field(default_factory=AskAgainConf)
     report: bool = True
     objective: Optional[str] = None
 

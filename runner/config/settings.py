@@ -33,6 +33,8 @@ RUNTIME_OF_PRICES = (
 LATER: Mapping[str, Json] = {"rescale": False}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
 _OF_PRICES = frozenset(("prices", name) for name in RUNTIME_OF_PRICES)
+ASKS_AGAIN = ("unscorable", "keys")
+"""Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
 SHOWN = 60
 """Characters of a long value that are shown."""
 
@@ -81,6 +83,8 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     whole = asdict(experiment) if isinstance(experiment, Experiment) else experiment
     identity = {name: value for name, value in whole.items() if name not in RUNTIME}
     identity["models"] = [_identity_of_a_model(model) for model in whole["models"]]
+    if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
+        identity.pop("ask_again", None)
     prompt = whole["prompt"].items()
     identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

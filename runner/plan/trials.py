@@ -74,6 +74,11 @@ class Keys:
         return digest.hexdigest()
 
 
+def attempt_key(key: str, attempt: int) -> str:
+    """The key under which a trial's nth answer is kept: its own for the first, one derived from it for every other."""
+    return key if attempt == 1 else hashlib.sha256(f"{key}:attempt:{attempt}".encode("ascii")).hexdigest()
+
+
 def temperature_of(sampling: Sampling, persona: Persona, text: Text, model: Model) -> float:
     """The experiment's temperature, else the persona's plus the text's shift, else the model's, else 0.5.
 

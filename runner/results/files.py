@@ -43,8 +43,10 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
-_USUAL = _NAMES - {"stated"}
-"""The fields of every line; `stated` is in those alone whose scores were converted."""
+_ASKED_AGAIN = ("asked", "taken", "earlier_usd")
+_USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
+"""The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
+trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
 """Counts of every line; others are in those alone whose reply has them."""
@@ -68,6 +70,9 @@ def _row_line(row: Row) -> bytes:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:
         del line["stated"]
+    if row.asked == 1:
+        for name in _ASKED_AGAIN:
+            del line[name]
     return _line(line)
 
 

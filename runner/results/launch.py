@@ -42,6 +42,8 @@ class Counts:
     from_ledger: int = 0
     collapsed: int = 0
     """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
+    asked_again: int = 0
+    """Further attempts at trials that were asked before: those with a reply, whenever they were bought."""
     price_usd: float | None = 0.0
     """Spent in this launch; None where a price is unknown."""
     saved_usd: float = 0.0
@@ -52,8 +54,9 @@ class Counts:
         self.trials += 1
         setattr(self, row.outcome, getattr(self, row.outcome) + 1)
         self.from_ledger += row.source == "ledger"
+        self.asked_again += row.asked - 1
         if row.source == "bought" and self.price_usd is not None:
-            self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd
+            self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd - row.earlier_usd
         if row.source == "bought":
             self.saved_usd += row.saved_usd or 0.0
 
@@ -77,6 +80,10 @@ class JobResult:
     """Trials that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
+    lost_again: Counter[str] = field(default_factory=Counter)
+    """Kinds of failure of further attempts at trials that have a reply, and how many of each."""
+    no_replies: int = 0
+    """Trials whose answer in the ledger is no reply: nothing is asked for them before it is forgotten."""
     _summary: pd.DataFrame | None = None
 
     @classmethod
@@ -144,5 +151,5 @@ class Launch:
             return "detached"
         if self.interrupted:
             return "interrupted"
-        lacking = any(result.error is not None or result.counts.failed for result in self.results)
+        lacking = any(one.error is not None or one.counts.failed or one.no_replies for one in self.results)
         return "failed" if lacking else "complete"

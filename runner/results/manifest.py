@@ -37,7 +37,7 @@ PACKAGES = (
 )  # fmt: skip
 """Those whose version can change what is sent, read or counted."""
 
-COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed")
+COUNTED = ("trials", "scored", "unscorable", "failed", "from_ledger", "collapsed", "asked_again")
 """Counts of a job that add up over a sweep."""
 
 

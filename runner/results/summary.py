@@ -103,7 +103,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
         "within": frame["replied"] & frame["in_scale"],
         "unpriced": frame["replied"] & frame["price_usd"].isna(),
-        "spent": frame["price_usd"].where(frame["bought"], 0.0),
+        "spent": (frame["price_usd"] - frame["earlier_usd"]).where(frame["bought"], 0.0),
         "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
     }
     groups = frame.assign(**extra).groupby(by, sort=False, observed=True)

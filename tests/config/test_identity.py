@@ -14,6 +14,7 @@ from runner.config import schema, settings
 from runner.plan import trials
 from runner.plan.job import TrialPlan
 from runner.records import (
+    AskAgain,
     Batch,
     Capability,
     Experiment,
@@ -76,7 +77,13 @@ def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     inner = {Capability: "capability", Limits: "limits", Prices: "prices", Retirement: "retirement"}
     if owner is PriceTier:
         return put(base, Prices, tiers=(replace(model.prices.tiers[0], **change),))
-    outer = {Sampling: "sampling", Batch: "batch", Tracking: "tracking", PromptTemplate: "prompt"}
+    outer = {
+        AskAgain: "ask_again",
+        Sampling: "sampling",
+        Batch: "batch",
+        Tracking: "tracking",
+        PromptTemplate: "prompt",
+    }
     groups = {Model: "models", Persona: "personas", Text: "texts"}
     if owner in inner:
         return put(base, Model, **{inner[owner]: replace(getattr(model, inner[owner]), **change)})
@@ -101,6 +108,7 @@ class Field:
 NO_PERSONA_TEMPERATURE = put(BASE, Persona, temperature=None)
 HOT = put(BASE, Sampling, temperature=1.5)
 TIERED = put(BASE, Prices, tiers=(PriceTier(100_000, 2.0),))
+ASKING = put(BASE, AskAgain, unscorable=1)
 
 FIELDS: Mapping[type, Mapping[str, Field]] = {
     Experiment: {
@@ -222,6 +230,11 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "grace": Field(AS_STATED, "1h"),
         "find_s": Field(AS_STATED, 1.0),
     },
+    AskAgain: {
+        "unscorable": Field(RECORD, 2),
+        "kinds": Field(RECORD, ("refused",), ASKING),
+        "keys": Field(RECORD, ("0123abcd",)),
+    },
     Tracking: {
         "enabled": Field(AS_STATED, value=False),
         "uri": Field(AS_STATED, "sqlite:///other.db"),
@@ -245,6 +258,7 @@ CONFIG: Mapping[type, type] = {
     schema.PromptConf: PromptTemplate,
     schema.SamplingConf: Sampling,
     schema.BatchConf: Batch,
+    schema.AskAgainConf: AskAgain,
     schema.TrackingConf: Tracking,
 }
 """Config class -> the record that it becomes, field by field of the same name."""

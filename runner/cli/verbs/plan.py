@@ -168,6 +168,9 @@ def _remarks(found: Estimate) -> Iterator[str]:
         f"{many(total.trials, 'trial')} of {many(found.jobs, 'job')}: {total.paid} in the ledger, "
         f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
     )
+    if total.again:
+        worst = "" if found.worst_usd is None else f"; at worst ${money(found.worst_usd)} in all, live"
+        yield f"ask_again may add {many(total.again, 'request')} where replies cannot be read{worst}."
     if found.unpriced:
         yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
     if found.live:
