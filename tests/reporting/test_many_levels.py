@@ -7,6 +7,7 @@ from time import process_time
 import numpy as np
 import pandas as pd
 import pytest
+from made_tables import of_scores
 from rich.console import Console
 
 from runner.reporting.stats.components import components_of
@@ -17,13 +18,7 @@ from runner.reporting.stats.values import known
 
 def table(scores: np.ndarray) -> pd.DataFrame:
     """A table as stats.table gives it, of models x personas x texts x repetitions; NaN: not scored."""
-    m, p, t, r = (place.ravel() for place in np.indices(scores.shape))
-    columns = {"model": m, "persona": p, "text": t, "cell": 1000 * m + p}
-    frame = pd.DataFrame({name: pd.Categorical(code.astype(str)) for name, code in columns.items()})
-    frame = frame.assign(job=0, repetition=r, again=False)
-    for name, value in (("vendor", "v"), ("temperature", ""), ("problem", ""), ("outcome", "scored")):
-        frame[name] = pd.Categorical([value] * len(frame))
-    return frame.assign(**{"score:q": scores.ravel()})
+    return of_scores(scores[..., None]).rename(columns={"score:q0": "score:q"})
 
 
 def drawn(
