@@ -10,9 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from made_tables import of_scores
-from rich.console import Console
 
-from runner.reporting.stats.agreement import agreement, agreement_tables, reliability, reliability_of
+from runner.reporting.stats.agreement import (
+    agreement,
+    agreement_sheet,
+    reliability,
+    reliability_of,
+    reliability_sheet,
+)
+from runner.reporting.stats.render import written
 from runner.reporting.stats.values import Agreement, Undefined, known
 
 
@@ -127,15 +133,15 @@ def test_a_table_with_holes_keeps_its_intervals() -> None:
         assert known(other.high) == pytest.approx(known(one.high), abs=near)
 
 
-def test_the_tables_fit_a_terminal() -> None:
-    """80 columns hold every coefficient with its interval, and the reliabilities."""
+def test_the_tables_have_every_coefficient() -> None:
+    """Each coefficient stands with its interval, and each question with the repetitions that it needs."""
     random = np.random.default_rng(9)
     frame = of_scores(random.normal(50, 15, (3, 2, 6, 1, 1)) + random.normal(0, 4, (3, 2, 6, 3, 1)))
-    console = Console(width=80)
-    with console.capture() as capture:
-        for one in agreement_tables(agreement(frame), reliability(frame)):
-            console.print(one)
-    said = capture.get()
-    assert "ICC(A,1)" in said
-    assert "Test-retest reliability" in said
-    assert "…" not in said
+    found = {tuple(row[1:3]): row[-3:] for row in written(agreement_sheet(agreement(frame)))}
+    assert set(found) == {("repetitions", "alpha"), ("repetitions", "ICC(1)"), ("models", "alpha"),
+                          ("models", "ICC(A,1)"), ("models", "ICC(C,1)")}  # fmt: skip
+    for value, low, high in found.values():
+        assert low < value < high or low.startswith("−")
+    (line,) = written(reliability_sheet(reliability(frame)))
+    assert line[2] == "3"
+    assert line[-2].isdecimal()
