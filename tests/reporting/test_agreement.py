@@ -126,8 +126,10 @@ def test_a_table_with_holes_keeps_its_intervals() -> None:
     scores = scores + random.normal(0, 4, (5, 2, 6, 3, 1))
     whole = of_scores(scores)
     hole = whole[~((whole["model"] == "2") & (whole["text"] == "4") & (whole["persona"] == "1"))]
+    gone = whole[~((whole["model"] == "2") & (whole["persona"] == "1"))]
     apart = whole[(whole["model"].astype(int) == whole["text"].astype(int) % 5) & (whole["persona"] == "0")]
-    for frame, near in ((hole, 0.1), (apart, 1.0)):
+    jobs = whole.assign(job=whole["model"].astype(int))
+    for frame, near in ((jobs, 0.1), (hole, 0.1), (gone, 0.1), (apart, 1.0)):
         one, other = (next(each for each in agreement(some) if each.measure == "ICC(1)") for some in (whole, frame))
         assert known(other.low) == pytest.approx(known(one.low), abs=near)
         assert known(other.high) == pytest.approx(known(one.high), abs=near)
