@@ -11,14 +11,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.formatting import NONE, between, p_value, part, plain, signed
-from runner.reporting.stats.sheets import Sheet, View, ends, sheets
+from runner.reporting.stats.sheets import View, ends, sheets
 from runner.reporting.stats.values import Interval, Statistics, Undefined, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runner.records import Json
-    from runner.reporting.stats.sheets import Kind
+    from runner.reporting.stats.sheet import Kind, Sheet
 
 FORMATS = ("text", "md", "latex", "csv", "json")
 WIDTH = 80
