@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from report_runs import MODELS, PERSONAS, QUESTIONS, experiment, row
 
 from runner.plan.job import TrialPlan
 from runner.records import Problem
 from runner.reporting import stats
 from runner.reporting.stats import Undefined
-from tests.support.report_runs import MODELS, PERSONAS, QUESTIONS, experiment, row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

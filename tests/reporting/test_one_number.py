@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from report_runs import MODELS, PERSONAS, experiment, row, write_run, write_sweep
 
 from runner.records import Problem, Tracking
 from runner.reporting import stats
@@ -20,7 +21,6 @@ from runner.results import files
 from runner.results.summary import summary
 from runner.results.table import table
 from runner.results.tally import Tally
-from tests.support.report_runs import MODELS, PERSONAS, experiment, row, write_run, write_sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_mean_is_the_same_wherever_it_is_shown(tmp_path: Path) -> None:
         child.metrics[f"score/{question}/mean"],
         csv.at[cell, f"{question}_mean"],
         own.groupby("text")["score"].mean().mean(),
-        next(line[2] for line in page.charts["means"][2] if line[:2] == [0, 0]),  # type: ignore[index,union-attr,call-overload]
+        next(line[2] for line in page.charts["means"][2] if line[:2] == [0, 0]),
     ] == pytest.approx([of_cell] * 4, abs=1e-4)
     interval = said["cell", cell].interval
     ends = [child.metrics[f"score/{question}/{name}"] for name in ("low", "high")]
