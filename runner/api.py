@@ -9,29 +9,35 @@ notebook, and nowhere else unless it is asked to.
 from __future__ import annotations
 
 import shlex
+import warnings
 from dataclasses import dataclass, field
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.config import compose as composing
+from runner.config import retirement
 from runner.errors import ConfigError, RunnerError
 from runner.plan.trials import count_of
 from runner.results import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     from omegaconf import DictConfig
 
+    from runner.ledger.contents import Contents
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
+    from runner.reporting.design.search import Advice
+    from runner.reporting.drift import Found
     from runner.reporting.stats import Statistics
 
-__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_run", "plan", "run"]
+__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_ledger", "open_run", "plan", "run"]
 
 
 # ---- what is asked for ----------------------------------------------------------------------------------------------
@@ -72,9 +78,9 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     unknown key or name, a value out of its range, a file that cannot be read. Sends nothing, writes nothing.
 
     >>> import runner
-    >>> experiment = runner.compose("model=[gpt-4o-mini]", "persona=[poet,robot]")
+    >>> experiment = runner.compose("model=[gpt-6-luna]", "persona=[poet,robot]")
     >>> experiment
-    <experiment demo: model=[gpt-4o-mini] persona=[poet,robot] text=[lighthouse,parcel,rain] prompt=affect, 6 trials>
+    <experiment demo: model=[gpt-6-luna] persona=[poet,robot] text=[lighthouse,parcel,rain] prompt=affect, 6 trials>
     >>> [persona.name for persona in experiment.experiment.personas]
     ['poet', 'robot']
     >>> runner.compose("persona=[poett]")
@@ -129,6 +135,11 @@ class Plan:
         """US dollars with everything sent by batch that can be; None where a price is unknown."""
         return self.estimate.batch_usd
 
+    @property
+    def worst_usd(self) -> float | None:
+        """US dollars at live prices where no reply can be read, and `ask_again` asks as often as it may."""
+        return self.estimate.worst_usd
+
     def table(self) -> pd.DataFrame:
         """One row a model, and "all" where there are several.
 
@@ -168,11 +179,11 @@ class Plan:
 def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Plan:
     """What a run of the experiments would buy. Sends nothing, writes nothing, and needs no API key.
 
-    Tokens and dollars err high rather than low. ConfigError where a prompt cannot be rendered; LedgerError where the
-    ledger cannot be read.
+    Tokens and dollars err high rather than low. A model that has ended, or will, is a UserWarning. ConfigError where a
+    prompt cannot be rendered; LedgerError where the ledger cannot be read.
 
     >>> import runner
-    >>> plan = runner.plan(runner.compose("model=[gpt-4o-mini]", "persona=[poet,robot]", "sampling.trials=5"))
+    >>> plan = runner.plan(runner.compose("model=[gpt-6-luna]", "persona=[poet,robot]", "sampling.trials=5"))
     >>> plan.trials, plan.requests
     (30, 30)
     >>> 0 < plan.batch_usd < plan.live_usd < 0.05
@@ -180,7 +191,20 @@ def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Pla
     """
     from runner import pipeline
 
-    return Plan(pipeline.estimate_of([each.experiment for each in _flat(experiments)]))
+    asked = _flat(experiments)
+    _warn_of_ends(asked, _FROM_PACKAGE)
+    return Plan(pipeline.estimate_of([each.experiment for each in asked]))
+
+
+_FROM_PACKAGE, _FROM_CALLER = 4, 3
+"""Where the caller's line is above a warning: `runner.plan` is called through the package."""
+
+
+def _warn_of_ends(asked: Sequence[ComposedExperiment], stacklevel: int) -> None:
+    """A UserWarning for each model that its provider has withdrawn, or has announced the end of."""
+    models = (model for each in asked for model in each.experiment.models)
+    for line in retirement.told(models, retirement.now()):
+        warnings.warn(line, stacklevel=stacklevel)
 
 
 def _flat(experiments: Iterable[ComposedExperiment | Iterable[ComposedExperiment]]) -> list[ComposedExperiment]:
@@ -250,6 +274,59 @@ class Run:
 
         return describe_jobs(manifest.result_folders(self.folder))
 
+    def design(
+        self,
+        *,
+        budget_usd: float | None = None,
+        requests: int | None = None,
+        halfwidth: float | None = None,
+        texts: int | None = None,
+        contrast: str | None = None,
+    ) -> Advice:
+        """What to buy next, as `runner design` shows it: the best of all designs that meet one of three goals.
+
+        `budget_usd` in US dollars, `requests`, or `halfwidth`, the points that a 95% interval may reach to either side;
+        without any of them, what the run itself cost. `texts` is the most texts that there are. `contrast` is what is
+        to be compared (model, persona, prompt, or mean for one model's mean); None: models where there are two.
+
+        ConfigError where the run has no results, or no design meets the goal.
+        """
+        from runner.reporting.design import basis, render, search
+
+        base = basis.of_run(self.folder)
+        goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
+        advice = search.advise(base, goal, contrast)
+        if advice is None:
+            raise ConfigError(
+                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
+            )
+        return advice
+
+    def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> Found:
+        """Ask a random sample of it again and test whether the models answer as they did; see docs/drift.md.
+
+        Its own answers and files stay as they are. The same again, where it was stopped, goes on; else it buys anew.
+        ConfigError, BudgetError: refused before anything was sent. KeyboardInterrupt is raised when all that was
+        answered is written. TrackingError where MLflow cannot be reached: what was found is in outputs/drift.
+        """
+        from runner import execution
+        from runner.dispatch.purchase import Purchase
+        from runner.reporting.progress.notebook import watching
+        from runner.results import drift as drifting
+
+        asked = (
+            f"import runner; runner.open_run({str(self.folder)!r}).drift({budget_usd}, margin={margin}, seed={seed})"
+        )
+        run, purchase = drifting.original(self.folder), Purchase()
+        command = shlex.join(["python", "-c", asked])
+        drift = drifting.begun(run, command, budget_usd=budget_usd, margin=margin, seed=seed)
+        with watching(shown=None, stopping=lambda: purchase.stop.asked) as observer:
+            found = execution.ask_sample(drift, run, observer, purchase)
+        if drift.status == "KILLED":
+            raise KeyboardInterrupt(f"what was answered is kept in {drift.folder}; the same again goes on")
+        execution.log_drift(drift, found, run.jobs[0].experiment.tracking)
+        return found
+
     def report(self) -> Path:
         """Write report.html, in place of an earlier one: a page that needs no network. Its path."""
         from runner.reporting import html
@@ -275,6 +352,7 @@ def run(
     again buys nothing twice. It may be called where an event loop runs, as in a notebook, and from any thread.
     `progress`: show it while requests are out; None: in a notebook only.
 
+    A model that has ended, or will, is a UserWarning before anything is sent.
     ConfigError, BudgetError: refused before anything was sent, and nothing is written. LedgerError: answers cannot be
     kept. A job that cannot be planned takes its neighbours down only where all cannot. What goes wrong with the report
     or MLflow is in `Run.problems`. KeyboardInterrupt ends the dispatch, is raised when everything that was answered is
@@ -285,6 +363,7 @@ def run(
     from runner.results.launch import Launch
 
     asked = _flat(experiments)
+    _warn_of_ends(asked, _FROM_CALLER)
     many = len(asked) > 1
     folder = composing.output_dir(asked[0].config, many=many) if out is None else Path(out).resolve()
     jobs = _jobs(asked, folder, many=many)
@@ -316,7 +395,8 @@ def _ended(wait: Any, what: str) -> Iterator[str]:
     try:
         wait()
     except RunnerError as error:
-        yield f"{what}: {error}"
+        mend = getattr(error, "mend", None)
+        yield f"{what}: {error}{f'; {mend}' if mend else ''}"
 
 
 def command_of(asked: Sequence[ComposedExperiment], out: str | Path | None = None) -> str:
@@ -361,6 +441,16 @@ def open_run(name: str | Path) -> Run:
     from runner.reporting import find_run
 
     return Run(find_run.find(str(name), _tracking))
+
+
+def open_ledger(url: str = "sqlite:///outputs/ledger.db") -> AbstractContextManager[Contents]:
+    """What was paid for, to look at and to put in order, as `runner ledger` does; see docs/ledger.md.
+
+    LedgerError where there is no ledger, or it cannot be used. Its methods do what they say at once: nothing asks.
+    """
+    from runner.ledger.contents import opened
+
+    return opened(url)
 
 
 def _tracking() -> Tracking:

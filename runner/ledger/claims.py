@@ -64,7 +64,7 @@ class Claims:
         with self.database.writing() as connection:
             query = sa.select(BATCH.c.owner, BATCH.c.until).where(BATCH.c.id == batch).with_for_update()
             row, moment = connection.execute(query).first(), now(connection)
-            if row is None or not (row.owner in {None, self.owner} or row.until <= moment or _is_dead(row.owner)):
+            if row is None or not (row.owner in {None, self.owner} or row.until <= moment or is_dead(row.owner)):
                 return False
             mine = {"owner": self.owner, "until": moment + self.lease_s}
             connection.execute(sa.update(BATCH).where(BATCH.c.id == batch).values(mine))
@@ -95,7 +95,7 @@ class Claims:
 
     def forget_the_dead(self) -> None:
         """Free what processes of this machine held when they were killed, without waiting for the lease."""
-        for owner in filter(_is_dead, self.owners()):
+        for owner in filter(is_dead, self.owners()):
             self._release(owner)
 
     def _release(self, owner: str, keys: Iterable[str] | None = None) -> None:
@@ -157,7 +157,8 @@ def renewing(claims: Claims) -> Iterator[None]:
         thread.join()
 
 
-def _is_dead(owner: str) -> bool:
+def is_dead(owner: str) -> bool:
+    """Whether a claim's owner was a process of this machine that has ended."""
     claimer = process.parse(owner)
     return claimer is not None and process.has_ended(claimer)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config import settings
 from runner.errors import RunnerError
 from runner.plan.job import Job
+from runner.plan.trials import attempt_key
 from runner.records import Failure
 from runner.results import files, manifest
 from runner.results.launch import PENDING, Counts, JobResult, Launch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.dispatch.purchase import Purchase
+    from runner.records import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def gather(launch: Launch, sweep: Path) -> None:
             launch.results.append(_failed(path))
         launch.purchase.requests_sent += run["requests_sent"]
         launch.purchase.stop.asked |= run["status"] == "KILLED"
+        launch.purchase.over_budget |= run.get("ending") == "over_budget"
 
 
 def _result_in(folder: Path) -> JobResult:
@@ -96,17 +99,24 @@ def job_in(folder: Path) -> Job:
 
 def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
     """What a run's rows say of its purchase: what it bought or had in batches, and why the rest has no answer."""
-    waiting = set()
+    waiting: set[str] = set()
+    most = 1 + job.experiment.ask_again.unscorable + len(job.experiment.ask_again.keys)
     for row in files.read_rows(job.folder / "results.jsonl"):
         if row.problem is not None and row.problem.kind == PENDING:
-            waiting.add(row.key)
+            waiting.update(attempt_key(row.key, number) for number in range(1, most + 1))
         elif row.problem is not None and row.source is None:
             failure = Failure(row.key, row.problem, row.attempts, route=row.route, reply=row.reply, time=row.time)
             purchase.failures[row.key] = failure
         elif row.source == "bought":
-            purchase.bought.add(row.key)
+            purchase.bought.update(_bought_in(row))
     if waiting:
         _recall_batches(purchase, job, waiting, batches)
+
+
+def _bought_in(row: Row) -> set[str]:
+    """The keys of a row's attempts that its launch paid for: all, or where an earlier one had begun, the later ones."""
+    first = 2 if row.earlier_usd else 1
+    return {attempt_key(row.key, number) for number in range(min(first, row.asked), row.asked + 1)}
 
 
 def _recall_batches(purchase: Purchase, job: Job, keys: set[str], batches: Iterable[str]) -> None:

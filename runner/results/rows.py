@@ -11,14 +11,10 @@ from runner.errors import ProviderError
 from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
-from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
+from runner.records import REFUSED, Failure, Problem, Reply, Row, Scored, Unscorable
 
 if TYPE_CHECKING:
     from runner.records import Answer, PromptTemplate, Reading, Source, Trial
-
-REFUSED = "refused"
-"""Kind of a text that a filter or a policy turned away. As an error it counts as it does in a reply, so that refusal
-rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider refused."""
 
 
 @dataclass(slots=True)
@@ -29,11 +25,14 @@ class Reader:
     job: int
     prompt: PromptTemplate
     decoders: Decoders = field(default_factory=Decoders)
+    no_replies: int = 0
+    """Answers of the ledger that are no replies: an earlier version kept them, and this one would not."""
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
         reply, reading = self._read(trial, answer)
         problem = None if isinstance(reading, Scored) else reading.problem
+        billed: dict[str, Any] = {"stated_usd": reply.cost_usd, "billed_as": reply.billed_as}
         return self._row(
             trial,
             reply,
@@ -45,8 +44,8 @@ class Reader:
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
-            price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
-            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route),
+            price_usd=price_of(reply.tokens, trial.cell.model, answer.route, **billed),
+            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
         )
@@ -75,6 +74,7 @@ class Reader:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
+            self.no_replies += 1
             reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
         reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)

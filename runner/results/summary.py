@@ -103,7 +103,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
         "within": frame["replied"] & frame["in_scale"],
         "unpriced": frame["replied"] & frame["price_usd"].isna(),
-        "spent": frame["price_usd"].where(frame["bought"], 0.0),
+        "spent": (frame["price_usd"] - frame["earlier_usd"]).where(frame["bought"], 0.0),
         "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
     }
     groups = frame.assign(**extra).groupby(by, sort=False, observed=True)
@@ -181,14 +181,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def total_metrics(*counted: Tally) -> dict[str, float]:
-    """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows."""
+def total_metrics(*counted: Tally, unknown: bool = False) -> dict[str, float]:
+    """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows.
+
+    What is unknown is left out, unless `unknown` asks for it: as NaN.
+    """
     if not any(one.rows for one in counted):
         return {}
     table = _once(frame(counted, "text", *_ONCE, *columns_of(counted))).assign(cell="")
     shares = _share_metrics(_records(_shares(table, ["cell"]))[0])
-    scores = {name: value for _, name, value in _score_metrics(table, texts=False)}
-    return _known({**shares, **scores})
+    metrics = {**shares, **{name: value for _, name, value in _score_metrics(table, texts=False)}}
+    return {name: float(value) for name, value in metrics.items()} if unknown else _known(metrics)
 
 
 def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, float]]:

@@ -25,7 +25,7 @@ OF_CELL = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", 
 OF_TRIAL = ("text", "rung", "problem")
 """Labels that trials of a cell may differ in: which text, how structure was asked for, and the kind of problem."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd", "earlier_usd")
 
 
 class Served(NamedTuple):
@@ -137,4 +137,4 @@ def _is_time(time: str | None) -> bool:
 
 def _numbers_of(row: Row) -> tuple[float | None, ...]:
     """In the order of NUMBERS."""
-    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd, row.earlier_usd)

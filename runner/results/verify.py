@@ -11,9 +11,10 @@ from runner import score
 from runner.config import settings
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
-from runner.records import Reply
+from runner.plan.trials import attempt_key
+from runner.records import REFUSED, Reply
 from runner.results import files
-from runner.results.rows import REFUSED, Reader
+from runner.results.rows import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,14 +78,14 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
-            kept = {answer.key: answer for answer in answers([trial.key for trial in chunk])} if answers else {}
-            for trial in chunk:
-                place = _place(trial)
-                found.keys[place] = trial.key
-                row = _row_at(file, starts.pop(place)) if place in starts else None
+            rows = [_row_at(file, starts.pop(_place(trial))) if _place(trial) in starts else None for trial in chunk]
+            keys = [_held_under(trial, row) for trial, row in zip(chunk, rows, strict=True)]
+            kept = {answer.key: answer for answer in answers(keys)} if answers else {}
+            for trial, row, key in zip(chunk, rows, keys, strict=True):
+                found.keys[_place(trial)] = trial.key
                 blame.add(trial, row)
                 if row is not None and row.key == trial.key:
-                    _replay(found, reader, trial, row, kept.get(trial.key))
+                    _replay(found, reader, trial, row, kept.get(key))
     found.trials, found.same_keys = len(found.keys), blame.trials - len(blame.keys) - len(blame.rows)
     found.changes += [*blame.changes(), *_few("", "a row without a trial", map(_named, starts))]
     return found
@@ -112,6 +113,11 @@ def _index(path: Path) -> tuple[dict[Place, int], list[Change]]:
                 starts.setdefault(place, start)
             start += len(line)
     return starts, problems
+
+
+def _held_under(trial: Trial, row: Row | None) -> str:
+    """The key of the answer that a row holds: the trial's, or that of a further attempt at it."""
+    return trial.key if row is None else attempt_key(trial.key, row.taken)
 
 
 def _row_at(file: BinaryIO, start: int) -> Row:

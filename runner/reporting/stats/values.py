@@ -286,6 +286,29 @@ class Agreement:
     raters: int
     """Most scores of a unit, or models."""
     value: Number
+    low: Number
+    """Of the 95% interval over texts like these; likewise `high`."""
+    high: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Test-retest reliability on one question: whether a cell's mean score of a text would come out the same again."""
+
+    question: str
+    repetitions: int
+    """Scores in a mean: the median of the cells' that were asked twice or more."""
+    of_one: Number
+    """Of a single repetition: ICC(1)."""
+    of_mean: Number
+    """Of the mean of so many, by Spearman and Brown."""
+    low: Number
+    """Of the 95% interval of `of_mean`, over texts like these; likewise `high`."""
+    high: Number
+    needed: Number
+    """Repetitions whose mean has a reliability of .9."""
+    needed_most: Number
+    """The same at the low end of the interval."""
 
 
 @dataclass(frozen=True, slots=True)
