@@ -155,6 +155,8 @@ def test_what_is_asked_for_is_shown_alone() -> None:
         {each.question for each in one.summaries} == {each.question for each in one.differences["model"]} == {"sadness"}
     )
     assert "surprise" not in stats.render(one, stats.View(everything=True))
+    titles = [sheet.key for sheet in stats.sheets.sheets(found)]
+    assert titles[:3] == ["variation", "omnibus", "scores_all"]
     only = stats.render(found, stats.View(only="differences"))
     assert "Differences between models" in only
     assert "Scores, over" not in only
