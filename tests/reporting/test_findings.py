@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from report_runs import MODELS, PERSONAS, TEXTS, experiment, row
+from report_runs import MODELS, PERSONAS, TEXTS, experiment, row, write_run
 
+from runner.cli.main import main
 from runner.plan.job import TrialPlan
 from runner.reporting import stats
 from runner.reporting.formatting import part, percent
@@ -20,6 +21,7 @@ from runner.reporting.stats.confounding import confounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from runner.records import Experiment, Row
 
@@ -164,6 +166,23 @@ def test_what_is_asked_for_is_shown_alone() -> None:
     assert "Scores by persona" in persona
     assert "Differences between models" not in persona
     assert persona.count("Estimator: ") == 3
+
+
+def test_the_verb_shows_an_axis_that_texts_bring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--by takes what texts say of themselves by its last word; an unknown one is refused with those that there are."""
+    texts = [replace(text, author="A" if place else "B") for place, text in enumerate(TEXTS)]
+    run = write_run(tmp_path / "run", experiment(MODELS[:1], PERSONAS[:1], texts, trials=2))
+    options = ["--question", "sadness", "--margin", "3", "--scope", "fixed", "--format", "csv"]
+    assert main(["stats", str(run), "--by", "author", *options]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(line["text_author"], line["n"], line["scope"]) for line in lines] == [
+        ("B", "2", "fixed"),
+        ("A", "4", "fixed"),
+    ]
+    assert main(["stats", str(run), "--by", "sex"]) == 2
+    assert "'sex' is no axis of this run: cell, model, vendor, persona, text, temperature, text.author" in "".join(
+        capsys.readouterr()
+    ).replace("\n", " ")
 
 
 def test_csv_is_one_table_at_full_precision() -> None:
