@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
-from runner.records import Text, Tracking
+from runner.records import STATISTICS_VERSION, Text, Tracking
 from runner.reporting import stats
 from runner.reporting.stats import of_run
 from runner.reporting.tracking import connection, entities, plots, store, traces
@@ -125,7 +125,7 @@ def _launch_of(
 ) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
-    tags[SCOPE_TAG] = SCOPE
+    tags |= {SCOPE_TAG: SCOPE, "runner.statistics_version": str(STATISTICS_VERSION)}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
     texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
     return store.LoggedLaunch(
