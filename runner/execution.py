@@ -6,12 +6,16 @@ or the error that stands in their place. The command line says them; the Python 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
 from runner import pipeline
 from runner.errors import RunnerError
+from runner.ledger.answers import open_ledger
+from runner.reporting import drift as comparing
 from runner.reporting.html.process import PageWriter
 from runner.reporting.tracking.process import Tracker
+from runner.results import drift as drifting
 from runner.results import manifest
 from runner.results.launch import JobResult, Launch
 
@@ -21,8 +25,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.dispatch.observer import Observer
+    from runner.dispatch.purchase import Purchase
     from runner.plan.job import Job
+    from runner.records import Tracking
+    from runner.reporting.drift import Found
     from runner.reporting.tracking.store import LoggedRuns
+    from runner.results.drift import Drift, Original
 
 
 class Execution:
@@ -144,3 +152,22 @@ class Execution:
         if self.is_logged:
             counted = {result.folder: result.tally for result in self.launch.results if result.error is None}
             self._tracker.log(folder, counted)
+
+
+def ask_sample(drift: Drift, run: Original, observer: Observer, purchase: Purchase) -> Found:
+    """Ask a run's sample again, compare, and write the drift down; raises as drift.ask."""
+    with open_ledger(run.ledger_url) as ledger:
+        pairs = drifting.ask(drift, run, ledger, observer, purchase)
+    found = comparing.compare(pairs, drift)
+    drift.found = asdict(found)
+    drift.save()
+    return found
+
+
+def log_drift(drift: Drift, found: Found, tracking: Tracking) -> None:
+    """Log a drift to MLflow, where that is asked for, and note where. TrackingError where that cannot be done."""
+    from runner.reporting.tracking import drift as logging
+
+    if tracking.enabled:
+        drift.mlflow = logging.log(drift, found, tracking)
+        drift.save()

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
+STATISTICS_VERSION = 2
+"""Version of what a statistic means: a number of another version is not to be set beside one of this.
+
+2: a score counts wherever it was read, not only in a complete reply; a mean gives each text alike; shares are of the
+design; in_range is of replies without a score outside its scale, and complete of those with every score.
+"""
+
 READING_VERSION = 3
 """Version of how a reply is read and priced; `runner rescore RUN` reads the stored replies of an older one anew.
 
@@ -28,6 +35,7 @@ Json = Any
 """A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
 SystemRole = Literal["system", "developer", "merge"]
 TemperatureRule = Literal["free", "fixed", "none"]
+Api = Literal["chat", "responses"]
 Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
@@ -115,6 +123,8 @@ class Capability:
     """True where the API takes a seed."""
     batch: str | None = None
     """Name of the batch API that serves this model, or None."""
+    api: Api = "chat"
+    """responses: OpenAI's Responses API, in place of chat completions or of the provider's own chat."""
 
 
 @dataclass(frozen=True, slots=True)

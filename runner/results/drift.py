@@ -107,7 +107,7 @@ def unfinished(of: str, **asked: float) -> Drift | None:
     """The newest drift of a run that was stopped, if it was asked with the same budget, margin and seed."""
     for path in sorted(FOLDER.glob(f"*/{FILE}"), reverse=True):
         try:
-            found = load(path.parent)
+            found = load(path.parent.resolve())
         except ConfigError:
             continue
         if found.of == of and found.status != "FINISHED" and all(getattr(found, name) == asked[name] for name in asked):
@@ -141,8 +141,14 @@ def original(folder: Path) -> Original:
         message = "was rehearsed: the simulated providers that it asked are gone"
         raise ConfigError(message, where=str(folder), advice=found.facts["command"])
     jobs = [job_in(job) for job in manifest.result_folders(folder)]
-    live = (replace(job, experiment=replace(job.experiment, batch=Batch(), budget_usd=None)) for job in jobs)
-    return Original(found.facts["run"], folder, tuple(live))
+    return Original(found.facts["run"], folder, tuple(map(_live, jobs)))
+
+
+def _live(job: Job) -> Job:
+    """To be sent at once, and whoever answers is told apart, not refused: that is what is to be seen."""
+    models = tuple(replace(model, identity="record") for model in job.experiment.models)
+    asked = replace(job.experiment, models=models, identity="record", batch=Batch(), budget_usd=None)
+    return replace(job, experiment=asked)
 
 
 def candidates(run: Original) -> list[Candidate]:
@@ -221,6 +227,12 @@ def begin(run: Original, command: str, *, budget_usd: float, margin: float, seed
         population=len(found),
         sample=sample,
     )
+
+
+def begun(run: Original, command: str, *, budget_usd: float, margin: float, seed: int) -> Drift:
+    """The drift that was stopped, where the same was asked before; else a new one."""
+    stopped = unfinished(run.id, budget_usd=budget_usd, margin=margin, seed=seed)
+    return stopped or begin(run, command, budget_usd=budget_usd, margin=margin, seed=seed)
 
 
 # ---- asking ----------------------------------------------------------------------------------------------------------

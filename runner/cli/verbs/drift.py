@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,53 +46,44 @@ def run_drift(words: argparse.Namespace, conf: Path) -> int:
         run = drifting.original(Path(drift.of_folder))
     else:
         run = drifting.original(options.run_of(words, conf))
-        asked = {"budget_usd": words.budget, "margin": words.margin, "seed": words.seed}
         command = shlex.join(["runner", "drift", *words.typed])
-        going_on = drifting.unfinished(run.id, **asked)
-        if going_on is not None:
-            say(f"goes on with {quoted(going_on.folder)}, which was stopped")
-            going_on.folder = going_on.folder.resolve()
-        drift = going_on or drifting.begin(run, command, **asked)
+        drift = drifting.begun(run, command, budget_usd=words.budget, margin=words.margin, seed=words.seed)
+        if drift.folder.is_dir():
+            say(f"goes on with {quoted(drift.folder)}, which was stopped")
     tracking = options.tracking_of(conf, words.overrides) if words.overrides else run.jobs[0].experiment.tracking
     return _drift(drift, run, tracking)
 
 
 def _drift(drift: Drift, run: Original, tracking: Tracking) -> int:
+    from runner import execution
     from runner.dispatch.purchase import Purchase
-    from runner.ledger.answers import open_ledger
-    from runner.reporting import drift as comparing
     from runner.reporting.progress.display import Progress
-    from runner.results import drift as drifting
 
     purchase, shown = Purchase(), console()
-    with open_ledger(run.ledger_url) as ledger, Progress(shown, stopping=lambda: purchase.stop.asked) as observer:
-        pairs = drifting.ask(drift, run, ledger, observer, purchase)
-    found = comparing.compare(pairs, drift)
-    drift.found = asdict(found)
-    drift.save()
+    with Progress(shown, stopping=lambda: purchase.stop.asked) as observer:
+        found = execution.ask_sample(drift, run, observer, purchase)
     if found.moved:
         shown.print(render_moved(found, drift.margin))
     shown.print(render_served(found))
     say(found.sentence)
     say(f"{many(purchase.requests_sent, 'request')} sent; the run and its answers are as they were")
     say(f"drift:   {quoted(drift.folder)}")
-    if tracking.enabled:
-        _log(drift, found, tracking)
+    _log(drift, found, tracking)
     return _status(drift, found, over_budget=purchase.over_budget)
 
 
 def _log(drift: Drift, found: Found, tracking: Tracking) -> None:
     """An MLflow that cannot be reached costs nothing but a line."""
-    from runner.reporting.tracking import drift as logging
+    from runner import execution
 
     try:
-        drift.mlflow = logging.log(drift, found, tracking)
+        execution.log_drift(drift, found, tracking)
     except TrackingError as error:
         later = f"{called_as()} drift {quoted(drift.folder)}"
         say(f"MLflow:  not logged: {str(error).removeprefix('MLflow: ')}\n         log it later: {later}")
         return
-    drift.save()
-    say(f"MLflow:  run {drift.mlflow['run']}, tagged drift of {drift.of}")
+    if drift.mlflow is not None:
+        say(f"MLflow:  run {drift.mlflow['run']}, tagged drift of {drift.of}")
 
 
 def _status(drift: Drift, found: Found, *, over_budget: bool) -> int:

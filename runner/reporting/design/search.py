@@ -6,10 +6,11 @@ models leaves one number of texts: as many as the budget buys, or as few as the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import TYPE_CHECKING
 
+from runner.errors import ConfigError
 from runner.reporting.design.precision import Precision, Shape, precision, quantile, variance_of_a_text
 
 if TYPE_CHECKING:
@@ -85,17 +86,37 @@ class Advice:
     basis: Basis
 
 
+def goal_of(basis: Basis, asked: Goal) -> Goal:
+    """The goal that was asked for; where none was, the money of what the basis asks, or its requests if that is free.
+
+    ConfigError for a budget where a model has no price, or nothing costs anything.
+    """
+    unpriced = [name for name, price in basis.prices.items() if price is None]
+    free = not unpriced and not any(basis.prices.values())
+    if asked.budget_usd is not None and (unpriced or free):
+        why = f"no price is known of {', '.join(unpriced[:3])}" if unpriced else "no model costs anything"
+        raise ConfigError(
+            f"{why}, so that a budget in dollars has no meaning: give requests", where="design", key="budget"
+        )
+    if (asked.budget_usd, asked.requests, asked.halfwidth) != (None, None, None):
+        return asked
+    if unpriced or free:
+        return replace(asked, requests=basis.shape.requests)
+    return replace(asked, budget_usd=cost_of(basis, basis.shape, tuple(basis.prices)))
+
+
 def advise(basis: Basis, goal: Goal, axis: str | None = None) -> Advice | None:
     """The designs that meet a goal. None where none does: the budget buys no two texts, or there are too few texts.
 
-    Where the goal is dollars, every model of the basis has a price.
+    The best asks all models, if any such design meets the goal: a difference between personas, of fewer models, is
+    another one. Fewer are shown beside it. Where the goal is dollars, every model of the basis has a price.
     """
     axis = axis or basis.axis
     tried = [found for choice in _choices(basis, axis) if (found := _meet(basis, goal, axis, choice)) is not None]
     if not tried:
         return None
     ordered = sorted(tried, key=lambda one: _rank(one, goal))
-    best = ordered[0]
+    best = next((one for one in ordered if len(one.models) == len(basis.prices)), ordered[0])
     own = _candidate(basis, axis, basis.shape, tuple(basis.prices), asked=True)
     shown = _distinct(ordered)
     if own is not None:
@@ -119,7 +140,7 @@ def _rank(one: Candidate, goal: Goal) -> tuple[float, float]:
 
 
 def _choices(basis: Basis, axis: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Repetitions, prompts and models to be tried. Models are the question where they are compared, and stay."""
+    """Repetitions, prompts and models to be tried, the cheapest models first; where these are compared, all stay."""
     ordered = sorted(basis.prices, key=lambda name: (basis.prices[name] is None, basis.prices[name] or 0.0))
     sizes = {len(ordered)} if axis in ("model", "mean") else {1, 2, 3, 5, 10, 20, len(ordered)}
     prompts = basis.shape.levels.get("prompt", 1)
