@@ -72,7 +72,8 @@ def about(said: Statistics, question: str) -> Statistics:
 
 def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     """The tables to show, in order; those without a row are left out."""
-    made = [] if view.only else [_omnibus(said, view), *_scores(said, view)]
+    made = [_variation(said)] if not view.only and view.by is None else []
+    made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]

@@ -39,7 +39,7 @@ def between_units(means: pd.Series[float], scale: float) -> Parts:
     means = means.droplevel(alone[: means.index.nlevels - 1])
     if means.index.nlevels > 2 and len(means) < (1 - MOST_HOLES) * prod(_sizes(means)):
         text = means.index.get_level_values(0)
-        means = means.set_axis([text, means.index.droplevel(0).map(str)])
+        means = means.set_axis([text, means.droplevel(0).index.map(str)])
     if means.index.nlevels == 1 or len(means) < (1 - MOST_HOLES) * prod(_sizes(means)):
         return [(scale * float(means.var()), float(len(means) - 1))]
     table = _table(means)
