@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from made_tables import of_scores
 
-from runner.reporting.stats import about, describe, render, to_json
+from runner.reporting.stats import View, about, describe, render, to_json
 from runner.reporting.stats.components import components_of
 from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_sheets
 from runner.reporting.stats.omnibus import omnibus
@@ -137,7 +137,8 @@ def test_runner_stats_shows_them() -> None:
     frame = table(drawn(60, 6.0, models=2)[0])
     said = describe(frame)
     for one_of in (said, about(said, "q")):
-        text = render(one_of, width=80)
+        assert "The most extreme personas" in render(one_of, width=80)
+        text = render(one_of, View(everything=True), width=80)
         assert "The most extreme personas" in text
         assert "Response style" in text
         assert "Test-retest reliability" in text
