@@ -79,8 +79,9 @@ def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     ]
     if not view.only and view.by is None:
         made += [*many_levels_sheets(said.levels, everything=view.everything), _coverage(said)]
-        made += [response_style_sheet(said.style), agreement_sheet(said.agreement), reliability_sheet(said.reliability)]
+        made.append(agreement_sheet(said.agreement))
     if view.everything and not view.only and view.by is None:
+        made += [reliability_sheet(said.reliability), response_style_sheet(said.style)]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [_cut(sheet, view) for sheet in made if sheet.rows]
 
