@@ -68,6 +68,21 @@ def lookup(provider: str, model_id: str) -> Entry | None:
     )
 
 
+def known(provider: str) -> dict[str, str]:
+    """The models that the map has of a provider: id, as the provider takes it -> what it is for, such as "chat"."""
+    prefix = f"{provider}/"
+    return {
+        name.removeprefix(prefix): str(entry.get("mode", "chat"))
+        for name, entry in _models().items()
+        if _serves(provider, str(entry.get("litellm_provider")))
+    }
+
+
+def providers() -> set[str]:
+    """Every provider that the map names, as LiteLLM does."""
+    return {str(entry["litellm_provider"]) for entry in _models().values() if entry.get("litellm_provider")}
+
+
 def fill_capability(stated: Mapping[str, object], entry: Entry | None) -> Capability:
     """What a YAML states, completed: from the map where it positively says so, else with the safe choice.
 
@@ -75,7 +90,7 @@ def fill_capability(stated: Mapping[str, object], entry: Entry | None) -> Capabi
     """
     known = {name: value for name, value in stated.items() if value is not None}
     if entry is not None:
-        for name, value in _stated_by(entry).items():
+        for name, value in stated_by(entry).items():
             known.setdefault(name, value)
     return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
 
@@ -92,7 +107,8 @@ def fill_prices(stated: Prices, entry: Entry | None) -> Prices:
     return replace(stated, **missing, source=source)
 
 
-def _stated_by(entry: Entry) -> dict[str, object]:
+def stated_by(entry: Entry) -> dict[str, object]:
+    """What the map positively says of a capability, by the names of records.Capability's fields."""
     said: dict[str, object] = {}
     if entry.supports_schema:
         said["structure"] = "schema"
