@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import goals
 
 from runner.records import Text, Tracking
-from runner.reporting.tracking.store import CellRun, LoggedLaunch, log
+from runner.reporting.tracking.entities import CellRun
+from runner.reporting.tracking.store import LoggedLaunch, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

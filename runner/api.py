@@ -9,12 +9,14 @@ notebook, and nowhere else unless it is asked to.
 from __future__ import annotations
 
 import shlex
+import warnings
 from dataclasses import dataclass, field
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.config import compose as composing
+from runner.config import retirement
 from runner.errors import ConfigError, RunnerError
 from runner.plan.trials import count_of
 from runner.results import manifest
@@ -75,9 +77,9 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     unknown key or name, a value out of its range, a file that cannot be read. Sends nothing, writes nothing.
 
     >>> import runner
-    >>> experiment = runner.compose("model=[gpt-4o-mini]", "persona=[poet,robot]")
+    >>> experiment = runner.compose("model=[gpt-6-luna]", "persona=[poet,robot]")
     >>> experiment
-    <experiment demo: model=[gpt-4o-mini] persona=[poet,robot] text=[lighthouse,parcel,rain] prompt=affect, 6 trials>
+    <experiment demo: model=[gpt-6-luna] persona=[poet,robot] text=[lighthouse,parcel,rain] prompt=affect, 6 trials>
     >>> [persona.name for persona in experiment.experiment.personas]
     ['poet', 'robot']
     >>> runner.compose("persona=[poett]")
@@ -176,11 +178,11 @@ class Plan:
 def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Plan:
     """What a run of the experiments would buy. Sends nothing, writes nothing, and needs no API key.
 
-    Tokens and dollars err high rather than low. ConfigError where a prompt cannot be rendered; LedgerError where the
-    ledger cannot be read.
+    Tokens and dollars err high rather than low. A model that has ended, or will, is a UserWarning. ConfigError where a
+    prompt cannot be rendered; LedgerError where the ledger cannot be read.
 
     >>> import runner
-    >>> plan = runner.plan(runner.compose("model=[gpt-4o-mini]", "persona=[poet,robot]", "sampling.trials=5"))
+    >>> plan = runner.plan(runner.compose("model=[gpt-6-luna]", "persona=[poet,robot]", "sampling.trials=5"))
     >>> plan.trials, plan.requests
     (30, 30)
     >>> 0 < plan.batch_usd < plan.live_usd < 0.05
@@ -188,7 +190,20 @@ def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Pla
     """
     from runner import pipeline
 
-    return Plan(pipeline.estimate_of([each.experiment for each in _flat(experiments)]))
+    asked = _flat(experiments)
+    _warn_of_ends(asked, _FROM_PACKAGE)
+    return Plan(pipeline.estimate_of([each.experiment for each in asked]))
+
+
+_FROM_PACKAGE, _FROM_CALLER = 4, 3
+"""Where the caller's line is above a warning: `runner.plan` is called through the package."""
+
+
+def _warn_of_ends(asked: Sequence[ComposedExperiment], stacklevel: int) -> None:
+    """A UserWarning for each model that its provider has withdrawn, or has announced the end of."""
+    models = (model for each in asked for model in each.experiment.models)
+    for line in retirement.told(models, retirement.now()):
+        warnings.warn(line, stacklevel=stacklevel)
 
 
 def _flat(experiments: Iterable[ComposedExperiment | Iterable[ComposedExperiment]]) -> list[ComposedExperiment]:
@@ -244,9 +259,9 @@ class Run:
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.
 
-        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows: score
-        is NaN unless the whole reply was scored. Tokens and price are the whole reply's, and so the same in each of
-        its trial's rows. ConfigError where there are no results.
+        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows. A score
+        counts wherever it was read, whatever another question of its reply lacks. Tokens and price are the whole
+        reply's, and so the same in each of its trial's rows. ConfigError where there are no results.
         """
         from runner.results.table import table
 
@@ -308,6 +323,7 @@ def run(
     again buys nothing twice. It may be called where an event loop runs, as in a notebook, and from any thread.
     `progress`: show it while requests are out; None: in a notebook only.
 
+    A model that has ended, or will, is a UserWarning before anything is sent.
     ConfigError, BudgetError: refused before anything was sent, and nothing is written. LedgerError: answers cannot be
     kept. A job that cannot be planned takes its neighbours down only where all cannot. What goes wrong with the report
     or MLflow is in `Run.problems`. KeyboardInterrupt ends the dispatch, is raised when everything that was answered is
@@ -318,6 +334,7 @@ def run(
     from runner.results.launch import Launch
 
     asked = _flat(experiments)
+    _warn_of_ends(asked, _FROM_CALLER)
     many = len(asked) > 1
     folder = composing.output_dir(asked[0].config, many=many) if out is None else Path(out).resolve()
     jobs = _jobs(asked, folder, many=many)
@@ -349,7 +366,8 @@ def _ended(wait: Any, what: str) -> Iterator[str]:
     try:
         wait()
     except RunnerError as error:
-        yield f"{what}: {error}"
+        mend = getattr(error, "mend", None)
+        yield f"{what}: {error}{f'; {mend}' if mend else ''}"
 
 
 def command_of(asked: Sequence[ComposedExperiment], out: str | Path | None = None) -> str:

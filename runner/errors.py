@@ -9,7 +9,7 @@
     a batch, its items      dispatch.batch.next_action      `runner status`              ledger: batches, items
     a reply without scores  score (Unscorable, not raised)  the tables' counts           the row's problem
     the ledger              ledger.database                 cli.main; the run ends       nowhere: nothing can be kept
-    MLflow                  reporting.tracking.store        a line: `runner track RUN`   nowhere: results are whole
+    MLflow                  reporting.tracking.connection   a line: `runner track RUN`   nowhere: results are whole
     the budget, before      pipeline                        cli.main, try: runner plan   nowhere: nothing was sent
     the budget, reached     dispatch.purchase               the run's last lines         rows: not_sent
     an interruption         dispatch.purchase               the run's last lines         rows: not_sent; status KILLED
@@ -86,7 +86,14 @@ class LedgerError(RunnerError):
 
 
 class TrackingError(RunnerError):
-    """MLflow cannot be reached or refuses what was logged."""
+    """MLflow cannot be reached or refuses what was logged.
+
+    `mend` is what to type before it is logged again; None where nothing is known, or nothing needs to be.
+    """
+
+    def __init__(self, message: str, *, advice: str | None = None, mend: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.mend = mend
 
 
 class ProviderError(RunnerError):

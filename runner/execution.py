@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
 from runner import pipeline
+from runner.errors import RunnerError
 from runner.ledger.answers import open_ledger
 from runner.reporting import drift as comparing
 from runner.reporting.html.process import PageWriter
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from runner.dispatch.observer import Observer
     from runner.dispatch.purchase import Purchase
-    from runner.errors import RunnerError
     from runner.plan.job import Job
     from runner.records import Tracking
     from runner.reporting.drift import Found
@@ -94,6 +94,13 @@ class Execution:
         self.launch.results.append(result)
         manifest.write(self.launch, result)
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped outside of a dispatch: jobs that are not written yet have no results."""
+        self.launch.purchase.stop.asked = True
+        for result in self.launch.results:
+            if not (result.folder / "run.json").exists():
+                result.error = result.error or RunnerError("interrupted before it had results")
+
     def rewrite(self, jobs: Sequence[Job]) -> None:
         """Write what jobs came to again from the ledger, as when their batches have ended."""
         for result in pipeline.rewrite(self.launch, jobs):
@@ -129,12 +136,17 @@ class Execution:
             self._begin_log(self._page.page.parent)  # the page is one of its artifacts
             self._page = None
 
-    def logged(self) -> LoggedRuns | None:
+    def logged(self, waits: Callable[[float], object] = lambda _: None) -> LoggedRuns | None:
         """The runs in MLflow, once they are there; None where it is not logged.
 
-        TrackingError where MLflow cannot be reached or refuses.
+        TrackingError where MLflow cannot be reached, refuses, or keeps silent: `waits` is called before that, with the
+        seconds for which it is still waited for. KeyboardInterrupt ends the wait, and leaves MLflow alone.
         """
-        return self._tracker.logged() if self.is_logged else None
+        try:
+            return self._tracker.logged(waits) if self.is_logged else None
+        except KeyboardInterrupt:
+            self._tracker.give_up()
+            raise
 
     def _begin_log(self, folder: Path) -> None:
         if self.is_logged:

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from runner.config.database_urls import is_there
 from runner.dispatch import purchase
-from runner.dispatch.batch.control import is_there
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
 from runner.errors import BudgetError, ConfigError, RunnerError

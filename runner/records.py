@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
-READING_VERSION = 2
-"""Version of how a reply is read; `runner rescore RUN` reads the stored replies of an older one anew.
+READING_VERSION = 3
+"""Version of how a reply is read and priced; `runner rescore RUN` reads the stored replies of an older one anew.
 
 2: a score on another scale, a bound, a draft, one of several readers' and a number that was cut off are none any more.
+3: tokens counted beside others or in the total alone are counted, a provider's own figure is the price, and cached
+tokens in a batch have their own price there. Rows that an older version wrote keep what they say.
 """
 
 Json = Any
@@ -139,6 +141,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceTier:
+    """US dollars per million tokens of a request whose input is longer than `above_tokens`: of all its tokens.
+
+    None: the model's flat price for output, the tier's own input for what is cached, unknown for what is written.
+    """
+
+    above_tokens: int
+    """Input tokens, cached ones among them, that are still charged at the prices below."""
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float | None = None
+    cached_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    cache_write_1h_usd_per_mtok: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """US dollars per million tokens; None where unknown (never a zero that means unknown)."""
 
@@ -149,6 +167,17 @@ class Prices:
     """Where the figures are from, and when they were read."""
     batch_share: float | None = None
     """What a batch costs of these: 0.5 is half. None: as LiteLLM's map says, or else the batch API's documentation."""
+    cache_write_usd_per_mtok: float | None = None
+    """Input that is put into the provider's cache, for as long as it keeps it by default."""
+    cache_write_1h_usd_per_mtok: float | None = None
+    """Likewise, to be kept for an hour."""
+    reasoning_usd_per_mtok: float | None = None
+    """Reasoning within the output; None: as any output."""
+    request_usd: float | None = None
+    """US dollars of each request whatever its length, such as a search's fee; None: there is none."""
+    tiers: tuple[PriceTier, ...] = ()
+    """Prices of long requests, by rising length; these fields and those from cache_write_usd_per_mtok on are no part
+    of what an experiment is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,12 +485,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token counts as the provider reports them; None where it does not."""
+    """Token counts as the provider reports them; None where it does not, or where its counts contradict each other."""
 
     input: int | None = None
+    """All of it: `cached` and `cache_write` are within."""
     output: int | None = None
+    """All of it: `reasoning` is within."""
     cached: int | None = None
+    """Read from the provider's cache."""
     reasoning: int | None = None
+    cache_write: int | None = None
+    """Put into the provider's cache; `cache_write_1h` is within."""
+    cache_write_1h: int | None = None
+    """Put there to be kept for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +513,10 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
     model_version: str | None = None
     fingerprint: str | None = None
+    cost_usd: float | None = None
+    """What it cost by the provider's own word, in US dollars."""
+    billed_as: str | None = None
+    """How it was served, where that has prices of its own (priority, flex, web_search); None for the ordinary way."""
     aside: str | None = None
     """What stands in another place than the answer's (a reasoning field, a part of another kind) where no text came."""
 

@@ -61,15 +61,17 @@ class Line:
 LINES = (
     Line("o1-mini", ("o1-mini",)),
     Line("o3-mini", ("o3-mini",)),
-    Line("GPT-5, mini, 5.6", ("gpt-5", "gpt-5-mini", "gpt-5-6")),
+    Line("GPT-5, mini, 5.6, 6, 6.1", ("gpt-5", "gpt-5-mini", "gpt-5-6", "gpt-6-luna", "gpt-6-1-sol", "gpt-6-1-terra")),
     Line("Claude 3.5", ("claude-3-5-haiku", "claude-3-5-sonnet")),
     Line("Claude 4.5", ("claude-haiku-4-5",)),
     Line("Claude 5.5", ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5")),
-    Line("Gemini 2.5, 3.1, 3.5", ("gemini-2-5-flash", "gemini-2-5-pro", "gemini-3-1-pro", "gemini-3-5-flash")),
-    Line("Gemini 3.8", ("gemini-3-8-flash",)),
+    Line("Gemini 2.5, 3.1, 3.5 Flash", ("gemini-2-5-flash", "gemini-2-5-pro", "gemini-3-1-pro", "gemini-3-5-flash")),
+    Line("Gemini 3.5 Flash-Lite, 3.8", ("gemini-3-5-flash-lite", "gemini-3-8-flash", "gemini-3-8-flash-vertex")),
     Line("Llama on Groq", ("llama-3-3-70b", "llama-3-1-8b")),
+    Line("gpt-oss on Groq", ("gpt-oss-20b", "gpt-oss-120b")),
+    Line("Mistral", ("mistral-large-4", "mistral-small-4")),
     Line("Grok", ("grok-2", "grok-3", "grok-4-7")),
-    Line("DeepSeek chat", ("deepseek-chat",)),
+    Line("DeepSeek chat, flash", ("deepseek-chat", "deepseek-flash", "deepseek-v4-flash")),
     Line("DeepSeek reasoner", ("deepseek-reasoner",)),
 )
 SYSTEM = {"merge": "opens the user message", "developer": "developer message", "system": "yes"}

@@ -20,7 +20,7 @@ FIRST = ("experiment", "model", "persona", "text", "prompt", "sampling")
 """Groups that a run mostly names, in the order of its thoughts; others follow by name."""
 OPEN = (
     ("(no verb)", "a run: ask, score, report, log", "'persona=[poet,robot]'"),
-    ("-m", "a sweep: every combination at once", "-m model=gpt-4o,o1-mini"),
+    ("-m", "a sweep: every combination at once", "-m persona=poet,robot"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from runner.results.launch import JobResult
 
 
+class NoValueError(RunnerError):
+    """A job's replies give its objective no value: a finding about its settings, not a mistake in them."""
+
+
 def job_of(cfg: DictConfig) -> Job:
     """The job of a composed config, as Hydra hands it over. ConfigError where something in it is wrong."""
     from hydra.core.hydra_config import HydraConfig
@@ -30,14 +35,30 @@ def job_of(cfg: DictConfig) -> Job:
 
 
 def objective_of(result: JobResult) -> float | None:
-    """What a sweeper maximises: the job's value of the metric that `objective` names. ConfigError where it has none."""
+    """What a sweeper maximises: the job's value of the metric that `objective` names.
+
+    ConfigError where no metric has that name; NoValueError where it has one, but no reply of this job gave it a value.
+    """
     if result.error is not None or result.experiment is None or result.experiment.objective is None:
         return None
-    name, metrics = result.experiment.objective, result.metrics()
-    if name not in metrics:
+    name, metrics = result.experiment.objective, result.metrics(unknown=True)
+    if (value := metrics.get(name)) is None:
         known = nearest(name, metrics)
         raise ConfigError(f"no metric of the job is named '{name}'; {known}", where="config.yaml", key="objective")
-    return metrics[name]
+    if not isfinite(value):
+        counts = result.counts
+        said = f"{counts.scored} of its {counts.trials} trials have scores"
+        raise NoValueError(f"job {result.index} has no value of '{name}': {said}")
+    return value
+
+
+def going_on(wrong: NoValueError, sweeper: DictConfig) -> RunnerError:
+    """It, with how the search goes on, where its sweeper knows a way."""
+    key = "hydra.sweeper.max_failure_rate"
+    if "max_failure_rate" not in sweeper:
+        return wrong
+    message = f"{wrong}, which ends the search; with {key}=1 such a job counts as failed, and the search goes on"
+    return ConfigError(message, where="command line", key=key, advice=f"runner {key}=1")
 
 
 def run(cfg: DictConfig, session: Runs) -> float | None:
@@ -56,7 +77,10 @@ def run_apart(cfg: DictConfig, command: str, loudness: Loudness = "usual") -> fl
         except RunnerError as error:
             session.fail(int(hydra.job.num), Path(hydra.runtime.output_dir), tuple(hydra.overrides.task), error)
             raise
-        return objective_of(result)
+        try:
+            return objective_of(result)
+        except NoValueError as wrong:
+            raise going_on(wrong, hydra.sweeper) from wrong
 
 
 def gather(session: Runs, sweep: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from runner.cli.jobs import job_of, objective_of
+from runner.cli.jobs import NoValueError, going_on, job_of, objective_of
 from runner.errors import ConfigError, RunnerError
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def _complete(returned: JobReturn, result: JobResult) -> None:
     value: Any = None
     try:
         value = objective_of(result)
+    except NoValueError as wrong:
+        error = going_on(wrong, hydra.sweeper)
     except ConfigError as wrong:
         error = wrong
     returned.status = JobStatus.COMPLETED if error is None else JobStatus.FAILED

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.config.database_urls import file_of
 from runner.reporting.formatting import many
 from runner.reporting.terminal import console
 
@@ -48,12 +49,13 @@ def say_next(shown: Console, folder: Path) -> None:
 def say_not_logged(shown: Console, error: TrackingError, folder: Path) -> None:
     """Why a launch is not in MLflow, and how it gets there later."""
     why, later = str(error).removeprefix("MLflow: "), f"{called_as()} track {quoted(folder)}"
-    say(f"MLflow:  not logged: {why}\n         log it later: {later}", shown)
+    first = "" if error.mend is None else f"\n         first: {error.mend}"
+    say(f"MLflow:  not logged: {why}{first}\n         log it later: {later}", shown)
 
 
 def say_logged(shown: Console, logged: LoggedRuns) -> None:
     """Where a launch is in MLflow, and how to see it."""
     say(f"MLflow:  run {logged.parent_id} with {many(len(logged.cells), 'cell')}", shown)
-    usual = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
-    elsewhere = "" if logged.uri == usual else f" {shlex.quote(f'tracking.uri={logged.uri}')}"
+    usual = Path.cwd() / "mlruns" / "mlflow.db"
+    elsewhere = "" if file_of(logged.uri) == usual else f" {shlex.quote(f'tracking.uri={logged.uri}')}"
     say(f"see it:  {logged.url or f'{called_as()} ui{elsewhere}'}", shown)

@@ -68,6 +68,9 @@ class Runs(Protocol):
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a job whose config is wrong."""
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked."""
+
     def finish(self, sweep: Path | None = None) -> int:
         """Show what came of it; the exit status."""
 
@@ -93,6 +96,8 @@ class Session:
         self.execution = Execution(launch or Launch(command), tracked=tracked)
         self.loudness: Loudness = loudness
         self.today = today or retirement.now()
+        self.told = set[str]()
+        """What was said of models' ends."""
         self.console = console()
 
     def __enter__(self) -> Self:
@@ -137,14 +142,20 @@ class Session:
             self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
         if any(_asks_refusals(job) for job in jobs):
             self._say(REFUSALS)
-        for line in retirement.told(models_of(job.experiment for job in jobs), self.today):
+        ends = retirement.told(models_of(job.experiment for job in jobs), self.today)
+        for line in (line for line in ends if line not in self.told):
             self._say(line)
+        self.told.update(ends)  # a search comes here once for each of its turns
         with Progress(self.console, self.loudness, lambda: self.launch.interrupted) as observer:
             return self.execution.run(jobs, observer)
 
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a sweep's job whose config is wrong: it is shown with the others, and nothing is asked for it."""
         self.execution.fail(index, folder, overrides, error)
+
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked, as between two turns of a sweeper."""
+        self.execution.interrupt()
 
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
@@ -212,10 +223,14 @@ class Session:
 
     def _say_logged(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
+        waits = "MLflow:  nothing gets there; it is waited for {:.0f} s more at most, and Ctrl-C leaves it"
         try:
-            logged = self.execution.logged()
+            logged = self.execution.logged(lambda left_s: self._say(waits.format(left_s)))
         except TrackingError as error:
             say_not_logged(self.console, error, folder)
+            return
+        except KeyboardInterrupt:
+            say_not_logged(self.console, TrackingError("MLflow: left alone"), folder)
             return
         if logged is not None:
             say_logged(self.console, logged)

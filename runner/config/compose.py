@@ -42,7 +42,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> DictCon
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"there is no folder '{config_dir}'", where="config_dir", advice="ls -d */")
-        words.append(f"hydra.searchpath=[{_in_quotes(f'file://{config_dir.resolve()}')}]")
+        words.append(search_path(config_dir))
     schema.register()
     typed = [*overrides] if config_dir is None else [f"--config-dir={config_dir}", *overrides]
     wording.check(typed, conf_dir())
@@ -103,6 +103,11 @@ def output_dir(config: DictConfig, *, many: bool = False) -> Path:
 
     hydra = deepcopy(config).hydra  # Hydra keeps the time that it was first asked for
     return Path(str(hydra.sweep.dir if many else hydra.run.dir)).resolve()
+
+
+def search_path(*folders: Path) -> str:
+    """The override that has Hydra look through config folders, whatever letters their names hold."""
+    return f"hydra.searchpath=[{','.join(_in_quotes(f'file://{folder.resolve()}') for folder in folders)}]"
 
 
 def _in_quotes(value: str) -> str:

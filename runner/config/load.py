@@ -15,7 +15,19 @@ from urllib.parse import urlsplit
 from runner import records
 from runner.config import catalog, retirement, schema, sources
 from runner.errors import ConfigError, close, nearest
-from runner.records import Batch, Experiment, Limits, Model, Persona, Prices, PromptTemplate, Question, Sampling, Text
+from runner.records import (
+    Batch,
+    Experiment,
+    Limits,
+    Model,
+    Persona,
+    Prices,
+    PriceTier,
+    PromptTemplate,
+    Question,
+    Sampling,
+    Text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -186,6 +198,9 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
     _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
+    if (does := catalog.not_chat(provider, model_id)) is not None:
+        message = f"'{provider}/{model_id}' {does}: a chat model is asked here"
+        raise ConfigError(message, where=where, key="id", advice=f"runner model=any model.{name}.id=PROVIDER/MODEL")
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
         message = (
@@ -193,7 +208,6 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         )
         raise ConfigError(message, where=where, key="api_base", advice=f"runner model.{name}.api_base=URL")
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
-    _in_range(conf.prices.batch_share, 0, 1, where, "prices.batch_share")
     entry = catalog.lookup(provider, model_id)
     return Model(
         name=name,
@@ -202,9 +216,9 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         vendor=_filled(conf.vendor or provider, where, "vendor"),
         key_env=conf.key_env,
         api_base=conf.api_base.rstrip("/") if conf.api_base else None,
-        capability=catalog.fill_capability(_checked_capability(conf.capability, where), entry),
+        capability=_capability(conf, provider, entry, where),
         limits=_limits(conf.limits, where),
-        prices=catalog.fill_prices(Prices(**asdict(conf.prices)), entry),
+        prices=catalog.fill_prices(_prices(conf.prices, where), entry),
         temperature=conf.temperature,
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
@@ -229,7 +243,7 @@ def _identity(conf: schema.ModelConf, where: str) -> tuple[str, str]:
         return conf.provider, model_id
     provider, slash, rest = model_id.partition("/")
     if not slash or not rest:
-        message = f"'{model_id}' names no provider; write PROVIDER/MODEL as LiteLLM does, such as openai/gpt-4o"
+        message = f"'{model_id}' names no provider; write PROVIDER/MODEL as LiteLLM does, such as openai/gpt-6-luna"
         raise ConfigError(message, where=where, key="id", advice="runner model=any model.any.id=PROVIDER/MODEL")
     return provider, rest
 
@@ -241,6 +255,13 @@ def _check_address(api_base: str | None, where: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         message = f"'{api_base}' is no http address, such as http://127.0.0.1:8000/v1"
         raise ConfigError(message, where=where, key="api_base")
+
+
+def _capability(conf: schema.ModelConf, provider: str, entry: catalog.Entry | None, where: str) -> records.Capability:
+    stated = _checked_capability(conf.capability, where)
+    if provider == "openai" and entry is None and conf.key_env and not conf.api_base and stated["max_tokens"] is None:
+        stated["max_tokens"] = "max_completion_tokens"  # a model at OpenAI that the map does not know yet
+    return catalog.fill_capability(stated, entry, provider)
 
 
 def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, object]:
@@ -256,6 +277,15 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
             _choice(stated[key], valid, where, f"capability.{key}")
     _in_range(conf.temperature_max, 0, MAX_TEMPERATURE, where, "capability.temperature_max")
     return stated
+
+
+def _prices(conf: schema.PricesConf, where: str) -> Prices:
+    _in_range(conf.batch_share, 0, 1, where, "prices.batch_share")
+    stated = asdict(conf)
+    tiers = [PriceTier(**tier) for tier in stated.pop("tiers")]
+    for place, tier in enumerate(tiers):
+        _at_least(tier.above_tokens, 1, where, f"prices.tiers.{place}.above_tokens")
+    return Prices(**stated, tiers=tuple(sorted(tiers, key=lambda tier: tier.above_tokens)))
 
 
 def _limits(conf: schema.LimitsConf, where: str) -> Limits:

@@ -54,14 +54,34 @@ class LimitsConf:
 
 
 @dataclass
+class PriceTierConf:
+    """Prices of requests longer than `above_tokens`; see records.PriceTier."""
+
+    above_tokens: int = MISSING
+    input_usd_per_mtok: float = MISSING
+    output_usd_per_mtok: Optional[float] = None
+    cached_usd_per_mtok: Optional[float] = None
+    cache_write_usd_per_mtok: Optional[float] = None
+    cache_write_1h_usd_per_mtok: Optional[float] = None
+
+
+@dataclass
 class PricesConf:
-    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices."""
+    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices.
+
+    `tiers: []` takes those of the map, in proportion to the prices that are stated.
+    """
 
     input_usd_per_mtok: Optional[float] = None
     output_usd_per_mtok: Optional[float] = None
     cached_usd_per_mtok: Optional[float] = None
     source: str = ""
     batch_share: Optional[float] = None
+    cache_write_usd_per_mtok: Optional[float] = None
+    cache_write_1h_usd_per_mtok: Optional[float] = None
+    reasoning_usd_per_mtok: Optional[float] = None
+    request_usd: Optional[float] = None
+    tiers: list[PriceTierConf] = field(default_factory=list)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from runner.errors import ConfigError
-from runner.records import Experiment, Json
+from runner.records import Experiment, Json, Prices
 
 Path = tuple[str, ...]
 
@@ -26,8 +26,13 @@ RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
 RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
+RUNTIME_OF_PRICES = (
+    "cache_write_usd_per_mtok", "cache_write_1h_usd_per_mtok", "reasoning_usd_per_mtok", "request_usd", "tiers",
+)  # fmt: skip
+"""Likewise, fields of a model's prices. The older ones are part of it, and stay so for the hashes of old runs."""
 LATER: Mapping[str, Json] = {"rescale": False}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
+_OF_PRICES = frozenset(("prices", name) for name in RUNTIME_OF_PRICES)
 ASKS_AGAIN = ("unscorable", "keys")
 """Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
 SHOWN = 60
@@ -66,7 +71,7 @@ class Difference:
 def is_runtime(path: Path) -> bool:
     """Whether a setting is without effect on requests, their keys, and how replies are read."""
     if path[0] == GROUPS["models"]:
-        return path[2:3] != () and path[2] in RUNTIME_OF_A_MODEL
+        return path[2:3] != () and (path[2] in RUNTIME_OF_A_MODEL or path[2:3] + path[3:4] in _OF_PRICES)
     return path[0] in {PLACES.get(name, (name,))[0] for name in RUNTIME}
 
 
@@ -77,14 +82,19 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     """
     whole = asdict(experiment) if isinstance(experiment, Experiment) else experiment
     identity = {name: value for name, value in whole.items() if name not in RUNTIME}
-    identity["models"] = [
-        {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL} for model in whole["models"]
-    ]
+    identity["models"] = [_identity_of_a_model(model) for model in whole["models"]]
     if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
         identity.pop("ask_again", None)
     prompt = whole["prompt"].items()
     identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:
+    kept = {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL}
+    if isinstance(prices := kept.get("prices"), Mapping):
+        kept["prices"] = {name: value for name, value in prices.items() if name not in RUNTIME_OF_PRICES}
+    return kept
 
 
 # ---- experiment.json -> Experiment -----------------------------------------------------------------------------------
@@ -101,6 +111,12 @@ def experiment_from(saved: Mapping[str, Json], where: str = "experiment.json") -
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"is no experiment: {error}", where=where) from error
     return experiment
+
+
+def prices_from(saved: Mapping[str, Json]) -> Prices:
+    """The prices of one of its models, as experiment_from reads them."""
+    prices: Prices = _value(Prices, saved)
+    return prices
 
 
 def _value(kind: Any, value: Json) -> Any:

@@ -9,9 +9,10 @@ takes nothing, costs no more than what is in flight.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from runner.redaction import raw_without_key, without_key
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -68,7 +69,7 @@ async def dispatch(
         ended = asyncio.Event()
         watch = asyncio.create_task(_watch(lambda: stop.asked or bool(faults), ended, limiters, keeping, observer))
         try:
-            async with asyncio.TaskGroup() as group:
+            async with _garbage_left(), asyncio.TaskGroup() as group:
                 for (model, queue), limiter in zip(model_queues, limiters, strict=True):
                     model_queue = _ModelQueue(
                         model=model,
@@ -87,9 +88,21 @@ async def dispatch(
             raise first_of(errors) from errors
         finally:
             watch.cancel()
+            keeping.store()
     if faults:
         raise explained(faults[0])
     return failures
+
+
+@asynccontextmanager
+async def _garbage_left() -> AsyncIterator[None]:
+    """Garbage is looked for a tenth as often: a wave of replies is young objects by the thousand, and none of it."""
+    before = gc.get_threshold()
+    gc.set_threshold(before[0] * 10, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -137,28 +150,62 @@ async def _watch(
 
 
 class _Keeping:
-    """Answers on their way to the ledger. Those of one commit are waited for by one future: waking the loop is dear."""
+    """Answers on their way to the ledger: what arrives in one round of the event loop is stored together."""
 
     def __init__(self, ledger: Keep) -> None:
         self._ledger = ledger
-        self._group: concurrent.futures.Future[None] | None = None
+        self._arrived: list[Answer] = []
         self._stored: asyncio.Future[None] | None = None
-        self._under_way: deque[tuple[asyncio.Future[None], float]] = deque()
+        """Of what has arrived in this round."""
+        self._under_way: deque[tuple[concurrent.futures.Future[None], float]] = deque()
         """Commits that are waited for, and since when."""
 
     def put(self, answer: Answer) -> asyncio.Future[None]:
-        """Hand an answer over; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
-        group = self._ledger.put(answer)
-        if self._stored is None or group is not self._group:
-            self._group, self._stored = group, asyncio.wrap_future(group)
-            self._under_way.append((self._stored, time.monotonic()))
+        """Take an answer; completes when it is durable. Shared, so nobody cancels it but to end the dispatch."""
+        if self._stored is None:
+            loop = asyncio.get_running_loop()
+            self._stored = loop.create_future()
+            loop.call_soon(self.store)
+        self._arrived.append(answer)
         return self._stored
+
+    def store(self) -> None:
+        """Hand over what has arrived: at the end of a round, and of the dispatch."""
+        answers, stored = self._arrived, self._stored
+        if stored is None:
+            return
+        self._arrived, self._stored = [], None
+        try:
+            commit = self._ledger.store(answers)
+        except Exception as error:  # noqa: BLE001  whoever waits raises it
+            _complete(stored, error)
+            return
+        if commit.done():
+            _complete(stored, commit.exception())
+            return
+        self._under_way.append((commit, time.monotonic()))
+        commit.add_done_callback(lambda done: _wake(stored, done.exception()))
 
     def waits_s(self) -> float:
         """For how long the oldest answer that is not durable has been waited for."""
         while self._under_way and self._under_way[0][0].done():
             self._under_way.popleft()
         return time.monotonic() - self._under_way[0][1] if self._under_way else 0.0
+
+
+def _wake(stored: asyncio.Future[None], error: BaseException | None) -> None:
+    """From another thread: who waits for this, if the loop still runs."""
+    with suppress(RuntimeError):  # it is closed
+        stored.get_loop().call_soon_threadsafe(_complete, stored, error)
+
+
+def _complete(stored: asyncio.Future[None], error: BaseException | None) -> None:
+    if stored.done():  # cancelled: the dispatch is at its end
+        return
+    if error is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(error)
 
 
 @dataclass(slots=True, kw_only=True)

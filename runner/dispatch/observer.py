@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Set
+    from collections.abc import Callable, Iterator, Sequence, Set
     from concurrent.futures import Future
 
     from runner.ledger.batch_records import BatchRecord
@@ -51,6 +51,9 @@ class Keep(Protocol):
 
     def put(self, answer: Answer) -> Future[None]:
         """Take an answer; the future completes when it is durable."""
+
+    def store(self, answers: Sequence[Answer]) -> Future[None]:
+        """Take answers that came together, for the dispatching thread; the future is often complete already."""
 
     def flush(self) -> None:
         """Return when every answer that was put is durable."""

@@ -269,10 +269,18 @@ class _Counting:
     def answered(self, trial: Trial, answer: Answer) -> None:
         purchase = self.purchase
         if purchase.budget_usd is not None:
-            purchase.spent_usd += self.decoders.price(trial, answer) or 0.0
+            purchase.spent_usd += self._price(trial, answer)
             if purchase.spent_usd >= purchase.budget_usd:
                 purchase.over_budget = purchase.stop.asked = True
         self.observer.answered(trial, answer)
+
+    def _price(self, trial: Trial, answer: Answer) -> float:
+        known = self.decoders.price(trial, answer)
+        if known is None:  # it does not say what it used, and a budget is not to be passed unseen
+            from runner.plan.estimate import highest_price
+
+            known = highest_price(trial, answer.route)
+        return known or 0.0
 
     def failed(self, trial: Trial, failure: Failure) -> None:
         self.purchase.failures[failure.key] = failure  # at once: a second Ctrl-C ends a dispatch without a result

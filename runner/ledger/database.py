@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from runner.config.database_urls import file_of, url_of
 from runner.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def connect(url: str, busy_s: float = BUSY_S) -> Database:
     except (ArgumentError, NoSuchModuleError) as error:
         # Without the URL itself: it may hold a password.
         raise LedgerError(f"ledger.url: {error}", advice=ELSEWHERE) from error
-    place = address.render_as_string(hide_password=True)
+    file = file_of(url)
+    place = address.render_as_string(hide_password=True) if file is None else url_of(file)
     with explained(place, busy_s):
         return Database(_engine(address, busy_s), place, busy_s)
 

@@ -59,8 +59,13 @@ class Writer:
             thread.start()
             self._thread = thread
 
-    def put(self, answer: Answer) -> Future[None]:
-        """Keep an answer; the future, which answers of one commit share, completes when it is durable."""
+    @property
+    def is_well(self) -> bool:
+        """Whether it takes answers, and holds none that it could not store yet."""
+        return self._error is None and not self._closed and self.held_up is None
+
+    def put(self, *answers: Answer) -> Future[None]:
+        """Keep answers; the future, which answers of one commit share, completes when they are durable."""
         with self._changed:
             self._check()
             self.start()
@@ -68,7 +73,7 @@ class Writer:
                 self._group = group = _Group()
                 self._newest = group.durable
                 self._changed.notify()
-            group.answers.append(answer)
+            group.answers.extend(answers)
             return group.durable
 
     def flush(self) -> None:

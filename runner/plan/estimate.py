@@ -6,7 +6,8 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at its share of them, as pricing.price_of has it
+    dollars  live prices times tokens, nothing cached, request by request, since long ones cost more a token; a batch
+             at its share of them, as pricing.price_of has it
     seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
              model's file; limits that only the provider knows are not foreseen
 
@@ -28,10 +29,10 @@ from runner.plan import tokens
 from runner.records import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from runner.plan.job import TrialPlan
-    from runner.records import Adapted, Experiment, Model, PromptTemplate, Trial
+    from runner.records import Adapted, Experiment, Model, PromptTemplate, Route, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
@@ -169,20 +170,24 @@ def estimate(
     plans: Sequence[TrialPlan],
     lookup: Lookup,
     waiting: Container[str] = (),
-    left: Callable[[TrialPlan, Sequence[Trial]], list[int]] = lambda _, trials: [0] * len(trials),
+    left: Callable[[TrialPlan, Sequence[Trial]], list[int]] | None = None,
 ) -> Estimate:
     """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does.
 
     `waiting` are keys that open batches hold, as Book.open_keys has them. `left` tells of trials that are paid how
     often each may be asked again.
     """
-    book = _Ledgered(waiting, left)
+    book = _Ledgered(waiting, left or _never_again)
     for plan in plans:
         for model in plan.experiment.models:
             _price_model(book, plan, model, lookup)
     droppings = (Dropping(*what, count) for what, count in book.dropped.items())
     live = sent_live(plan.experiment for plan in plans)
     return Estimate(len(plans), tuple(book.lines.values()), tuple(droppings), live)
+
+
+def _never_again(_: TrialPlan, trials: Sequence[Trial]) -> list[int]:
+    return [0] * len(trials)
 
 
 def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
@@ -239,30 +244,30 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
     line = book.line(model)
     line.cells += len(plan.experiment.personas)
     reply = book.tokens(line.tokenizer, longest_reply(plan.experiment.prompt))
-    requests = input_tokens = output_tokens = again = again_input = again_output = 0
+    asked: Counter[tuple[int, int]] = Counter()
+    again: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
     for trial, further in _missing(book, line, plan, model, lookup):
         # Repetitions follow one another and share what is sent.
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        output = most if line.reasons else min(reply, most)
+        size = (last[1], most if line.reasons else min(reply, most))
         if further is None:
-            requests += 1
-            input_tokens += last[1]
-            output_tokens += output
+            asked[size] += 1
         else:
-            again += further
-            again_input += last[1] * further
-            again_output += output * further
-    line.again += again
-    if again:
-        line.again_usd = _sum((line.again_usd, price_of(Tokens(again_input, again_output), model, "live")))
+            again[size] += further
+    requests = asked.total()
+    input_tokens = sum(into * times for (into, _), times in asked.items())
+    output_tokens = sum(out * times for (_, out), times in asked.items())
+    line.again += again.total()
+    for (into, out), times in again.items():
+        line.again_usd = _sum((line.again_usd, _times(price_of(Tokens(into, out), model, "live"), times)))
     line.requests += requests
     line.input_tokens += input_tokens
     line.output_tokens += output_tokens
     line.live_s += seconds(model, requests, input_tokens, output_tokens)
-    _pay(line, model, input_tokens, output_tokens)
+    _pay(line, model, asked)
 
 
 def _missing(
@@ -305,6 +310,13 @@ def _input_tokens(book: _Ledgered, tokenizer: str, adapted: Adapted) -> int:
     return sum(book.tokens(tokenizer, text) for text in texts) + OVERHEAD * len(request.messages)
 
 
+def highest_price(trial: Trial, route: Route) -> float | None:
+    """US dollars of an answer that does not say what it used: its input as counted here, its output at the longest."""
+    book = _Ledgered((), _never_again)
+    into = _input_tokens(book, tokens.tokenizer_of(trial.cell.model), trial.adapted)
+    return price_of(Tokens(into, trial.cell.sampling.max_tokens), trial.cell.model, route)
+
+
 def longest_reply(prompt: PromptTemplate) -> str:
     """A reply with every score and every reason at its longest, in the prompt's language."""
     sentence = SENTENCES.get(prompt.language, SENTENCES["en"])
@@ -337,12 +349,16 @@ def may_reason(model: Model) -> bool:
 # ---- dollars and seconds --------------------------------------------------------------------------------------------
 
 
-def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> None:
-    if not input_tokens:
-        return
-    counts = Tokens(input_tokens, output_tokens)
-    line.live_usd = _sum((line.live_usd, price_of(counts, model, "live")))
-    line.batch_usd = _sum((line.batch_usd, price_of(counts, model, "batch")))
+def _pay(line: Line, model: Model, asked: Mapping[tuple[int, int], int]) -> None:
+    """Add what requests cost; `asked` counts them by their input and output tokens, since a long one costs more."""
+    for (input_tokens, output_tokens), times in asked.items():
+        counts = Tokens(input_tokens, output_tokens)
+        line.live_usd = _sum((line.live_usd, _times(price_of(counts, model, "live"), times)))
+        line.batch_usd = _sum((line.batch_usd, _times(price_of(counts, model, "batch"), times)))
+
+
+def _times(usd: float | None, times: int) -> float | None:
+    return None if usd is None else usd * times
 
 
 def seconds(model: Model, requests: int, input_tokens: int, output_tokens: int) -> float:

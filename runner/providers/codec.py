@@ -143,4 +143,6 @@ class Decoders:
             reply = self.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError:
             return None
-        return price_of(reply.tokens, trial.cell.model, answer.route)
+        return price_of(
+            reply.tokens, trial.cell.model, answer.route, stated_usd=reply.cost_usd, billed_as=reply.billed_as
+        )

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.errors import FatalError, ProviderError
 from runner.providers.received import accept
-from runner.providers.reply import count, object_in, string
+from runner.providers.reply import object_in, string
+from runner.providers.usage import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,7 +90,27 @@ def prepare() -> Any:
     litellm.num_retries = None
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _ask_nobody()
     return litellm
+
+
+@cache
+def _ask_nobody() -> None:
+    """Keep LiteLLM from asking a server or a hub what a model can do: it knows what its own map says, and no more.
+
+    It would ask Ollama and Lemonade, at an address that nobody named too, and Hugging Face's hub before each request
+    and, in a thread of its own, after each answer, for its own books; what it is told changes nothing of a request.
+    """
+    from litellm import utils
+
+    known = utils.ProviderConfigManager.get_provider_model_info
+
+    def without_a_look(model: str, provider: Any) -> Any:
+        about = known(model, provider)
+        return None if hasattr(about, "get_model_info") else about
+
+    utils.ProviderConfigManager.get_provider_model_info = staticmethod(without_a_look)
+    utils._get_max_position_embeddings = lambda model_name: None  # noqa: ARG005, SLF001  called by this name
 
 
 def config_of(provider: str, model_id: str) -> Any:
@@ -137,17 +158,14 @@ class ChatVariant:
         return "chat"
 
     def chat(self, raw: bytes) -> Mapping[str, Json]:
-        """As LiteLLM reads it, or as it is where LiteLLM stumbles over a part."""
+        """As LiteLLM reads it, or as it is where LiteLLM stumbles over a part; counts as they are."""
         reply = accept(raw, "chat")
         try:
             chat = _read(self.config, _known_parts(reply))
         except ProviderError:
             return reply
-        # LiteLLM writes zeros for what is not counted.
-        counted = object_in(reply.get("usage"))
-        if count(counted.get("prompt_tokens")) is None or count(counted.get("completion_tokens")) is None:
-            chat["usage"] = counted
-        return chat
+        # LiteLLM writes zeros for what is not counted, and knows some counts by one vendor's name alone.
+        return {**chat, "usage": reply.get("usage"), "service_tier": reply.get("service_tier")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,21 +202,15 @@ class Anthropic:
         """As LiteLLM reads it, less what it guesses."""
         reply = accept(raw, "anthropic")
         counted = object_in(reply.get("usage"))
-        tokens = {name: value for name, value in counted.items() if count(value) is not None}
         spoken = [block for block in map(_block, reply["content"]) if block is not None]
         stop = string(reply.get("stop_reason"))
         shown = {"id": string(reply.get("id")) or "", "model": string(reply.get("model")), "stop_reason": stop}
         chat = _read(
             self.config,
-            {**shown, "content": spoken, "usage": {"input_tokens": 0, "output_tokens": 0, **tokens}},
+            {**shown, "content": spoken, "usage": {"input_tokens": 0, "output_tokens": 0}},
         )
-        usage = chat["usage"]
-        thought = count(object_in(counted.get("output_tokens_details")).get("thinking_tokens"))
         # LiteLLM writes a zero for what is not counted.
-        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
-        usage["prompt_tokens_details"] = {"cached_tokens": tokens.get("cache_read_input_tokens")}
-        for name, its in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
-            usage[name] = usage[name] if its in tokens else None
+        chat["usage"] = counted
         message = chat["choices"][0]["message"]
         # LiteLLM escapes everything beyond ASCII in a tool's input.
         inputs = (block["input"] for block in spoken if block["type"] == "tool_use")
@@ -267,12 +279,9 @@ class Gemini:
             shown["candidates"] = [candidate]
         if reply.get("promptFeedback"):
             shown["promptFeedback"] = object_in(reply["promptFeedback"])
-        # Without counts LiteLLM fails, or counts zero.
         chat = _read(self.config, shown)
-        if not usage:
-            chat["usage"] = None
-        elif "promptTokenCount" not in usage:
-            chat["usage"]["prompt_tokens"] = None
+        # Without counts LiteLLM fails, or counts zero.
+        chat["usage"] = counted
         if not chat["choices"]:  # a candidate that holds nothing
             chat["choices"] = [{"message": {"content": None}, "finish_reason": None}]
         choice = chat["choices"][0]

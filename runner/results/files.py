@@ -47,6 +47,9 @@ _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
 _USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
 """The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
 trials that were asked again."""
+_KINDS = tuple(field.name for field in fields(Tokens))
+_USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
+"""Counts of every line; others are in those alone whose reply has them."""
 _VALUES = attrgetter(*_FIELDS)
 _BREAKS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 """In UTF-8, what some readers take for the end of a line though it may stand within a JSON text."""
@@ -60,6 +63,9 @@ def row_to_json(row: Row) -> str:
 def _row_line(row: Row) -> bytes:
     line = dict(zip(_FIELDS, _VALUES(row), strict=True))
     line["scores"] = {question: _short(score) for question, score in row.scores.items()}
+    line["tokens"] = {
+        kind: number for kind in _KINDS if (number := getattr(row.tokens, kind)) is not None or kind in _USUAL_KINDS
+    }
     if row.stated:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Purchase
+from runner.errors import ConfigError
 from runner.results.summary import summary as summary_of
 from runner.results.summary import total_metrics
 from runner.results.tally import Tally
@@ -74,6 +76,8 @@ class JobResult:
     """Kinds of unscorable replies, and how many of each."""
     lost: Counter[str] = field(default_factory=Counter)
     """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
+    pending: int = 0
+    """Trials that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
     lost_again: Counter[str] = field(default_factory=Counter)
@@ -92,8 +96,15 @@ class JobResult:
         self.tally.add(row)
         if row.problem is not None and row.outcome == "unscorable":
             self.unread[row.problem.kind] += 1
-        elif row.problem is not None and row.outcome == "failed" and row.problem.kind != PENDING:
+        elif row.problem is not None and row.outcome == "failed" and row.problem.kind == PENDING:
+            self.pending += 1
+        elif row.problem is not None and row.outcome == "failed":
             self.lost[row.problem.kind] += 1
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether nothing of it is left to ask: each trial was asked to its end, or its config was refused."""
+        return isinstance(self.error, ConfigError) or (bool(self.tally.rows) and not self.lost[NOT_SENT])
 
     def summary(self) -> pd.DataFrame:
         """The table of summary.csv, made once its rows are written."""
@@ -101,9 +112,9 @@ class JobResult:
             self._summary = summary_of(self.tally)
         return self._summary
 
-    def metrics(self) -> dict[str, float]:
-        """What MLflow shows for the whole job."""
-        return total_metrics(self.tally)
+    def metrics(self, *, unknown: bool = False) -> dict[str, float]:
+        """What MLflow shows for the whole job; with `unknown` also what has no value here, as NaN."""
+        return total_metrics(self.tally, unknown=unknown)
 
 
 @dataclass(slots=True)

@@ -56,6 +56,7 @@ def write(this: Launch, result: JobResult) -> None:
             "job": result.index,
             "name": None if experiment is None else experiment.name,
             "status": status_of(this, [result]),
+            "ending": this.ending,
             "error": None if result.error is None else str(result.error),
             "overrides": list(result.overrides),
             "config_sha256": None if experiment is None else identity_of(experiment),
@@ -75,7 +76,8 @@ def write_sweep(this: Launch, folder: Path) -> None:
         {
             **_common(this),
             "name": next(result.experiment.name for result in this.results if result.experiment is not None),
-            "status": status_of(this, this.results),
+            "status": status_of(this, this.results, is_whole=True),
+            "ending": this.ending,
             "axes": axes_of([result.overrides for result in this.results]),
             "jobs": [job_line(this, result, folder) for result in this.results],
             **{name: sum(getattr(count, name) for count in counts) for name in COUNTED},
@@ -88,11 +90,16 @@ def write_sweep(this: Launch, folder: Path) -> None:
     _write_summary(this, folder / "summary.csv")
 
 
-def status_of(this: Launch, results: Sequence[JobResult]) -> Status:
-    """SCHEDULED while batches run, KILLED where it was stopped, FAILED where a job failed or nothing was answered."""
-    if this.purchase.pending:
+def status_of(this: Launch, results: Sequence[JobResult], *, is_whole: bool = False) -> Status:
+    """What became of some jobs of a launch.
+
+    SCHEDULED while batches run for them, KILLED where the launch was stopped before they had asked everything, FAILED
+    where one failed or nothing was answered. A job that had asked everything does not suffer from a later stop; a sweep
+    does, `is_whole`: nobody knows what its sweeper would have asked next.
+    """
+    if any(result.pending for result in results):
         return "SCHEDULED"
-    if this.interrupted:
+    if this.interrupted and (is_whole or not all(result.is_asked for result in results)):
         return "KILLED"
     unanswered = all(result.counts.failed == result.counts.trials for result in results)
     return "FAILED" if unanswered or any(result.error is not None for result in results) else "FINISHED"

@@ -67,6 +67,7 @@ def gather(launch: Launch, sweep: Path) -> None:
             launch.results.append(_failed(path))
         launch.purchase.requests_sent += run["requests_sent"]
         launch.purchase.stop.asked |= run["status"] == "KILLED"
+        launch.purchase.over_budget |= run.get("ending") == "over_budget"
 
 
 def _result_in(folder: Path) -> JobResult:

@@ -12,9 +12,11 @@ import hashlib
 import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.config import load, schema, settings
+from runner.config.compose import search_path
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
 from runner.results import manifest
@@ -22,7 +24,6 @@ from runner.results.verify import Change, Checked, check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from omegaconf import DictConfig
 
@@ -189,9 +190,9 @@ def _compose(folder: Path, conf: Path) -> DictConfig:
         as_typed = map(str, OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
         overrides = [word for word in as_typed if schema.gone(word.partition("=")[0]) is None]
         hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
-        places = [f"file://{place.path}" for place in hydra.runtime.config_sources if place.provider == "command-line"]
+        places = [Path(place.path) for place in hydra.runtime.config_sources if place.provider == "command-line"]
         if places:
-            overrides.append(f"hydra.searchpath=[{','.join(places)}]")
+            overrides.append(search_path(*places))
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             return compose(hydra.job.config_name or "config", overrides)
     except (OSError, HydraException, OmegaConfBaseException) as error:

@@ -32,6 +32,7 @@ class Reader:
         """The row of a trial that has an answer."""
         reply, reading = self._read(trial, answer)
         problem = None if isinstance(reading, Scored) else reading.problem
+        billed: dict[str, Any] = {"stated_usd": reply.cost_usd, "billed_as": reply.billed_as}
         return self._row(
             trial,
             reply,
@@ -43,8 +44,8 @@ class Reader:
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
-            price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
-            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route),
+            price_usd=price_of(reply.tokens, trial.cell.model, answer.route, **billed),
+            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
         )

@@ -42,9 +42,10 @@ def table(folder: Path) -> pd.DataFrame:
     that is not the same in all jobs, under its name on the command line (`sampling.temperature`, `prompt`); model,
     persona and text have their columns in any case.
 
-    `score` counts as in all tables: NaN unless the whole reply is scored. A trial that failed has its lines too, with
-    `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens and prices are those
-    of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no results.
+    `score` counts as in all tables: wherever it was read, whatever else the reply lacks. A trial that failed has its
+    lines too, with `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens
+    and prices are those of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no
+    results.
     """
     import pandas as pd
 
@@ -122,8 +123,8 @@ def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> 
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
         trial = {**_trial(row), **axes, **{name: own.get(name) for name in of_items}}
         for question in dict.fromkeys((*asked, *row.scores)):
-            score = row.scores.get(question) if row.outcome == "scored" else None
-            yield {**trial, "question": question, "score": score, "reason": row.reasons.get(question)}
+            own_score = {"score": row.scores.get(question), "reason": row.reasons.get(question)}
+            yield {**trial, "question": question, **own_score}
 
 
 def _trial(row: Row) -> dict[str, Json]:

@@ -22,6 +22,7 @@ from runner.records import (
     Model,
     Persona,
     Prices,
+    PriceTier,
     PromptTemplate,
     Question,
     Retirement,
@@ -74,6 +75,8 @@ def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     """`base` with fields of one of its records changed: the experiment itself, or the first model, persona, ..."""
     model = base.models[0]
     inner = {Capability: "capability", Limits: "limits", Prices: "prices", Retirement: "retirement"}
+    if owner is PriceTier:
+        return put(base, Prices, tiers=(replace(model.prices.tiers[0], **change),))
     outer = {
         AskAgain: "ask_again",
         Sampling: "sampling",
@@ -104,6 +107,7 @@ class Field:
 
 NO_PERSONA_TEMPERATURE = put(BASE, Persona, temperature=None)
 HOT = put(BASE, Sampling, temperature=1.5)
+TIERED = put(BASE, Prices, tiers=(PriceTier(100_000, 2.0),))
 ASKING = put(BASE, AskAgain, unscorable=1)
 
 FIELDS: Mapping[type, Mapping[str, Field]] = {
@@ -162,6 +166,18 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "cached_usd_per_mtok": Field(RECORD, 1.0),
         "batch_share": Field(RECORD, 0.5),
         "source": Field(RECORD, "a list"),
+        "cache_write_usd_per_mtok": Field(AS_STATED, 1.0),
+        "cache_write_1h_usd_per_mtok": Field(AS_STATED, 1.0),
+        "reasoning_usd_per_mtok": Field(AS_STATED, 1.0),
+        "request_usd": Field(AS_STATED, 1.0),
+    },
+    PriceTier: {
+        "above_tokens": Field(AS_STATED, 200_000, TIERED),
+        "input_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "output_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cached_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cache_write_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cache_write_1h_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
     },
     Persona: {
         "name": Field(RECORD, "other"),
@@ -233,6 +249,7 @@ CONFIG: Mapping[type, type] = {
     schema.CapabilityConf: Capability,
     schema.LimitsConf: Limits,
     schema.PricesConf: Prices,
+    schema.PriceTierConf: PriceTier,
     schema.RetirementConf: Retirement,
     schema.PersonaConf: Persona,
     schema.TextConf: Text,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parents[2] / "conf"
 GOLDEN = Path(__file__).parent / "golden"
-ELSEWHERE = {"gemini-2-5-flash-vertex"}
+ELSEWHERE = {"gemini-2-5-flash-vertex", "gemini-3-8-flash-vertex"}
 """LiteLLM signs in at Google before it sends these; test_batch_adapters.py holds them to Gemini's."""
 NAMES = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - ELSEWHERE)
 OPEN = (
@@ -65,12 +65,14 @@ CLAUDE_SCHEMA = {
     "body.output_config": "Anthropic's current form, also in batches",
 }
 DEVELOPER = {"body.messages.0.role": "LiteLLM turns the developer message into a system message"}
+NO_TEMPERATURE = {"body.generationConfig.temperature": "LiteLLM sends 1.0 where none is asked for"}
 DIFFERENCES: dict[str, dict[str, str]] = {
     "claude-haiku-4-5": CLAUDE_SCHEMA,
     "claude-haiku-5-5": CLAUDE_SCHEMA,
     "claude-opus-5-5": CLAUDE_SCHEMA,
     "claude-sonnet-5-5": CLAUDE_SCHEMA,
-    "gemini-3-8-flash": {"body.generationConfig.temperature": "LiteLLM sends 1.0 where none is asked for"},
+    "gemini-3-5-flash-lite": NO_TEMPERATURE,
+    "gemini-3-8-flash": NO_TEMPERATURE,
     "gpt-5": DEVELOPER,
     "gpt-5-mini": DEVELOPER,
     "gpt-5-6": DEVELOPER,

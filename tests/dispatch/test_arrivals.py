@@ -21,7 +21,7 @@ from runner.providers.codec import codec_for
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from runner.ledger.batch_records import BatchRecord
@@ -104,7 +104,11 @@ class Seen:
 
     def put(self, answer: Answer) -> Future[None]:
         """Take an answer as a ledger does: it is durable at once."""
-        self.answers.append(answer)
+        return self.store([answer])
+
+    def store(self, answers: Sequence[Answer]) -> Future[None]:
+        """The same of several."""
+        self.answers.extend(answers)
         stored: Future[None] = Future()
         stored.set_result(None)
         return stored

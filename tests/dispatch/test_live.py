@@ -20,6 +20,7 @@ from runner.errors import LedgerError, RunnerError
 from runner.records import Limits, Model, Persona, Trial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from runner.records import Answer
@@ -248,7 +249,7 @@ def test_an_answer_that_cannot_be_kept_ends_the_run() -> None:
         pass
 
     class Fails(Watching):
-        def put(self, answer: Answer) -> Future[None]:  # noqa: ARG002
+        def store(self, answers: Sequence[Answer]) -> Future[None]:  # noqa: ARG002
             """Never kept."""
             raise FullError("no room")
 

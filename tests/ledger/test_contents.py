@@ -346,8 +346,13 @@ def test_no_ledger_is_made_by_looking(tmp_path: Path) -> None:
         pass
     assert not list(tmp_path.iterdir())
     fill(url, [answer(1)])
-    with opened(url) as ledger, pytest.raises(LedgerError, match="itself"):
-        ledger.merge(str(tmp_path / "none.db"))
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database, database:
+        database.execute("create table runs (id text)")
+    with opened(url) as ledger:
+        with pytest.raises(LedgerError, match="itself"):
+            ledger.merge(str(tmp_path / "none.db"))
+        with pytest.raises(LedgerError, match="is no ledger"):
+            ledger.merge(str(tmp_path / "other.db"))
 
 
 def test_a_claim_during_forgetting_is_granted_anew(url: str) -> None:

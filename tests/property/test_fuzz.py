@@ -30,7 +30,7 @@ from runner.providers.reply import error_of
 from runner.records import Adapted, Cell, Limits, Model, Persona, Question, Request, Sampling, Text, Tokens, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from raw_server import Asked
 
@@ -296,7 +296,11 @@ class Kept:
 
     def put(self, answer: Answer) -> Future[None]:
         """Take an answer, durable at once."""
-        self.answers.append(answer)
+        return self.store([answer])
+
+    def store(self, answers: Sequence[Answer]) -> Future[None]:
+        """The same of several."""
+        self.answers.extend(answers)
         stored: Future[None] = Future()
         stored.set_result(None)
         return stored

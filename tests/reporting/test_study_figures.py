@@ -63,7 +63,7 @@ class Described:
     said: str
     """By `runner import`."""
     tables: str
-    """By `runner stats`."""
+    """By `runner stats --all`."""
     numbers: dict[str, Any]
     """By `runner stats --json`."""
 
@@ -105,7 +105,7 @@ def described(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     (run,) = (folder / "out").iterdir()
     table = pd.read_csv(path)
     numbers = json.loads(printed("stats", str(run), "--json"))
-    return Described(table, table.dropna(subset=SCORES), said, printed("stats", str(run)), numbers)
+    return Described(table, table.dropna(subset=SCORES), said, printed("stats", str(run), "--all"), numbers)
 
 
 def printed(*words: str) -> str:
@@ -131,7 +131,9 @@ def test_coverage_and_valid_rows(described: Described) -> None:
         missing = len(table) - len(valid)
         read = int(table[QUESTIONS[question]].notna().sum())
         assert (whole["n"], whole["unscorable"], whole["failed"]) == (read, missing, 0)
-        assert sum(whole["reasons"].values()) == missing
+        assert (whole["trials"], sum(whole["reasons"].values())) == (design, design - read)
+        assert whole["reasons"]["absent"] == design - len(table)
+        assert whole["missing"] == pytest.approx(1 - read / design, rel=EXACT)
         assert whole["unscorable_share"] == pytest.approx(missing / len(table), rel=EXACT)
 
 

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runner.config.database_urls import file_of, url_of
 from runner.errors import TrackingError
 from runner.records import Text, Tracking
+from runner.reporting.tracking.entities import LOGGED_TAG, TEXTS_AS_DATASETS, CellRun, batches
 from runner.reporting.tracking.store import (
-    LOGGED_TAG,
     PID_TAG,
     STARTED_TAG,
-    TEXTS_AS_DATASETS,
-    CellRun,
     LoggedLaunch,
-    batches,
     close_stale,
+    download,
     log,
+    place_of,
     start,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # MLflow 3.17 uses a loader option that SQLAlchemy 2.1 deprecates; it says so when MLflow first maps its tables.
@@ -274,7 +277,7 @@ def test_mlflows_limits_are_kept(server: str) -> None:
     launch = _launch(id="long", name="long", cells=[CellRun("cell", params, metrics, {"long": "x" * 9000})])
     run = _client(tracking).get_run(log(launch, tracking).cells["cell"])
     assert len(run.data.params) == 150
-    assert set(run.data.params.values()) == {"雨" * 6000}
+    assert {(len(value), value[:5900]) for value in run.data.params.values()} == {(6000, "雨" * 5900)}
     assert len(run.data.metrics) == 2501
     assert run.data.metrics["m2499"] == 2499.0
     (renamed,) = (name for name in run.data.metrics if name.startswith("score"))
@@ -379,3 +382,111 @@ def test_only_runs_of_dead_processes_are_closed(tracking: Tracking) -> None:
         "living": "RUNNING",
         "elsewhere": "RUNNING",
     }
+
+
+@pytest.mark.parametrize("name", ["実験 1", "a#b", "100%25", "a%20b", "what?"])
+def test_a_store_leaves_nothing_beside_its_folder(migrated: Path, tmp_path: Path, name: str) -> None:
+    """Whatever letters a folder's name holds, what is logged there is found and read again, and only there."""
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(migrated, folder / "mlflow.db")
+    (folder / "run.json").write_text("{}", encoding="utf-8")
+    tracking = Tracking(uri=url_of(folder / "mlflow.db"), artifacts=str(folder / "art"), experiment="study")
+    logged = log(_launch(n_cells=1, artifacts=[(folder / "run.json", "")]), tracking)
+    place = place_of("demo", replace(tracking, uri=logged.uri))
+    assert place is not None
+    fetched = download(place, tmp_path / name / "again", tracking)
+    assert [path.name for path in (tmp_path / name / "again").iterdir()] == ["run.json"], fetched
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_values_that_differ_behind_the_cut_stay_two(tracking: Tracking) -> None:
+    """Params, tags and names that are too long for MLflow are cut, and still differ where they did."""
+    long = "word " * 2_000
+    cells = [CellRun(f"cell-{n}", {"description": f"{long}{n}"}, {}, {"where": f"{long}{n}"}) for n in range(2)]
+    texts = [Text(f"{long}{n}", "the same") for n in range(2)]
+    log(_launch(cells=cells, texts=texts), tracking)
+    runs = _runs(tracking)
+    one, other = runs["cell-0"], runs["cell-1"]
+    assert one.data.params["description"] != other.data.params["description"]
+    assert one.data.tags["where"] != other.data.tags["where"]
+    assert len({each.dataset.name for each in one.inputs.dataset_inputs}) == 2
+    assert len(one.data.params["description"]) == 6000
+
+
+def test_a_deleted_experiment_is_said_with_what_restores_it(tracking: Tracking) -> None:
+    """The error names the experiment and the command that brings it back; what was logged before is there then."""
+    log(_launch(n_cells=1), tracking)
+    client = _client(tracking)
+    number = client.get_experiment_by_name("study").experiment_id
+    client.delete_experiment(number)
+    with pytest.raises(TrackingError, match="'study' was deleted") as caught:
+        log(_launch(n_cells=1), tracking)
+    assert caught.value.mend is not None
+    words = shlex.split(caught.value.mend)
+    assert words[-4:] == ["experiments", "restore", "--experiment-id", number]
+    assert f"MLFLOW_TRACKING_URI={tracking.uri}" in words
+    assert caught.value.advice == "runner track 2026-01-01-abc"
+    client.restore_experiment(number)
+    assert set(_runs(tracking)) == {"demo", "model-0/poet"}
+    log(_launch(n_cells=1), tracking)
+
+
+def test_a_deleted_run_is_logged_anew(tracking: Tracking) -> None:
+    """A launch whose parent run was deleted gets another, and its children come below that one."""
+    first = log(_launch(n_cells=2), tracking)
+    client = _client(tracking)
+    client.delete_run(first.parent_id)
+    client.delete_run(first.cells["model-1/poet"])
+    second = log(_launch(n_cells=2), tracking)
+    assert second.parent_id != first.parent_id
+    runs = _runs(tracking)
+    assert set(runs) == {"demo", "model-0/poet", "model-1/poet"}
+    assert {runs[f"model-{n}/poet"].data.tags["mlflow.parentRunId"] for n in range(2)} == {second.parent_id}
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A state of a store in which it takes nothing, what is said of it, and what is to be typed first."""
+
+    spoil: Callable[[Path], object]
+    said: str
+    typed: str
+
+
+def _out_of_date(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as base, base:
+        base.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+
+
+def _trigger(file: Path) -> None:
+    """As SQLite says it of a file that this user may not write: a test may run as root, who may."""
+    with closing(sqlite3.connect(file)) as base, base:
+        base.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON runs BEGIN "
+            "SELECT RAISE(FAIL, 'attempt to write a readonly database'); END"
+        )
+
+
+REFUSING = {
+    "no database": Refusing(
+        lambda file: file.write_text("something else " * 99, encoding="utf-8"), "no database", "ls"
+    ),
+    "another version": Refusing(_out_of_date, "another version of MLflow", "mlflow db upgrade"),
+    "read-only": Refusing(_trigger, "may not be written", "ls -l"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSING.values(), ids=REFUSING)
+def test_a_store_that_refuses_says_why_and_what_to_type(tracking: Tracking, case: Refusing) -> None:
+    """One line names the file and the cause, without SQL, and the next command is there."""
+    file = file_of(tracking.uri)
+    assert file is not None
+    case.spoil(file)
+    with pytest.raises(TrackingError) as caught:
+        log(_launch(n_cells=1), tracking)
+    assert case.said in str(caught.value)
+    assert "SQL:" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.mend is not None
+    assert caught.value.mend.startswith(case.typed)

@@ -13,7 +13,7 @@ from runner.plan.trials import endpoint_of, key_of
 from runner.records import Adapted, Cell, Limits, Model, Persona, Request, Sampling, Text, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runner.records import Answer, Failure
 
@@ -55,7 +55,11 @@ class Watching:
 
     def put(self, answer: Answer) -> Future[None]:
         """Kept here, as a ledger would."""
-        self.answers.append(answer)
+        return self.store([answer])
+
+    def store(self, answers: Sequence[Answer]) -> Future[None]:
+        """The same of several."""
+        self.answers.extend(answers)
         done: Future[None] = Future()
         done.set_result(None)
         return done

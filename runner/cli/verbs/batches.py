@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runner.cli.output import console, quoted, say
 from runner.cli.verbs import options
 from runner.cli.verbs.runs import rescore
+from runner.config import database_urls
 from runner.dispatch.batch import control
 from runner.dispatch.batch.dispatch import BatchContext
 from runner.dispatch.interrupts import interrupts
@@ -76,7 +77,7 @@ def _with_ledger(do: Callable[[str, Path | None], int], words: argparse.Namespac
 
 def status(url: str, folder: Path | None) -> int:
     """Show every batch in a ledger, or those of the launch in a folder; no provider is asked."""
-    if not control.is_there(url):
+    if not database_urls.is_there(url):
         say(f"no batches: there is no ledger at {url}")
         return 0
     with open_ledger(url) as ledger:
@@ -123,7 +124,7 @@ def _of(folder: Path | None) -> control.RunFilter | None:
 
 def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
     """Those of the launches that waited for batches in this ledger and now wait for none."""
-    if not control.is_there(url):
+    if not database_urls.is_there(url):
         return []
     waiting = [folder for folder in folders if _load(folder).get("status") == "SCHEDULED"]
     with open_ledger(url) as ledger:
@@ -135,7 +136,7 @@ def _complete(url: str, folders: Sequence[Path]) -> list[Path]:
 def _work(
     url: str, folder: Path | None, do: Callable[[BatchContext, Stop, control.RunFilter | None], list[BatchView]]
 ) -> int:
-    if not control.is_there(url):
+    if not database_urls.is_there(url):
         return status(url, folder)
     stop = Stop()
     with open_ledger(url) as ledger, interrupts(stop), renewing(ledger.claims):

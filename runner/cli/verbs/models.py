@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.cli.output import console, say
+from runner.config import compose as composing
 from runner.config import retirement, schema
 from runner.config.hydra_errors import FOREIGN, translate
 from runner.config.load import lacks_address, model_of
@@ -93,7 +94,7 @@ def gather(conf: Path, further: Path | None, names: Sequence[str], overrides: Se
 
     if further is not None and not further.is_dir():
         raise ConfigError(f"there is no folder '{further}'", where="command line", key="--config-dir")
-    search = [f"hydra.searchpath=[file://{further.resolve()}]"] if further is not None else []
+    search = [] if further is None else [composing.search_path(further)]
     schema.register()
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):

@@ -89,6 +89,9 @@ class Planner:
         """Take up a job whose config is wrong."""
         self.errors.append((index, error))
 
+    def interrupt(self) -> None:
+        """Nothing is lost by it."""
+
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table, or the requests; 2 where a job could not be planned."""
         if self.trial is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.verbs import options
+from runner.config import database_urls
 from runner.errors import ConfigError
 from runner.reporting.formatting import NONE, percent, plain, signed
 from runner.reporting.terminal import empty_table
@@ -73,7 +74,7 @@ def _answers(url: str, stack: ExitStack) -> Answers | None:
     """How to read the ledger that a run used; None where it is not at hand, as on another machine."""
     from runner.ledger.answers import open_ledger
 
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if not database_urls.is_there(url):
         return None
     return stack.enter_context(open_ledger(url)).answers
 
@@ -87,7 +88,9 @@ def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
 
     folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
     folder.mkdir(parents=True)
-    again = replace(experiment, name=f"{experiment.name} (fresh)", ledger_url=f"sqlite:///{folder / 'ledger.db'}")
+    again = replace(
+        experiment, name=f"{experiment.name} (fresh)", ledger_url=database_urls.url_of(folder / "ledger.db")
+    )
     with Session(f"runner reproduce {original} --fresh") as session:
         session.run([Job(0, again, folder.resolve())])
         session.finish()

@@ -35,7 +35,7 @@ def run_track(words: argparse.Namespace, conf: Path) -> int:
     try:
         return track(folder, options.tracking_of(conf, words.overrides) if words.overrides else None)
     except TrackingError as error:
-        error.advice = shlex.join(["runner", "track", words.run or str(folder), *words.overrides])
+        error.advice = error.mend or shlex.join(["runner", "track", words.run or str(folder), *words.overrides])
         raise
 
 

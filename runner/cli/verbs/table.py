@@ -36,9 +36,10 @@ class Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-4o-mini", composes=True),
+    "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-6-luna", composes=True),
+    "design": Verb("design", "what a budget should buy: how many texts", "design --budget 20"),
     "rehearse": Verb("rehearse", "a run on simulated providers, free", "rehearse --plan study", composes=True),
-    "stats": Verb("results", "intervals, differences, agreement", "stats latest"),
+    "stats": Verb("stats", "findings, intervals, differences", "stats latest"),
     "report": Verb("runs", "write the page, report.html, again", "report latest"),
     "compare": Verb("compare", "settings and scores of runs, paired", "compare RUN RUN"),
     "drift": Verb("drift", "a run's sample asked again, and tested", "drift RUN --budget 0.50"),

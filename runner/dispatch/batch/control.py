@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import event_loop
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
 
-SQLITE = "sqlite:///"
 BRIEF_S = 10.0
 """Most seconds for a clean-up that nobody asked for."""
 LOOK_S = 60.0
@@ -44,11 +42,6 @@ class BatchView:
     entry: BatchRecord
     endings: Mapping[str, int]
     said: str = ""
-
-
-def is_there(url: str) -> bool:
-    """Whether there is a ledger at a URL: looking must not make one."""
-    return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).exists()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,9 +78,9 @@ class Gathered:
     parts: Sequence[JobFolder]
     total: int
     """Lines of all results.jsonl together."""
-    frame: pd.DataFrame
-    """Of every trial: see stats.table."""
     tally: Tally = field(default_factory=Tally)
+    frame: pd.DataFrame = field(default_factory=lambda: stats.table(()))
+    """Of every trial: see stats.table."""
     sample: list[tuple[JobFolder, Row]] = field(default_factory=list)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)
@@ -117,8 +117,10 @@ def gather(folder: Path) -> Gathered:
     files = [(part, part.folder / "results.jsonl") for part in parts if part.run["error"] is None]
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
-    found = Gathered(folder, launch.facts, parts, total, stats.table(()))
-    found.frame = stats.table(_seen(found, files, chosen))
+    found = Gathered(folder, launch.facts, parts, total)
+    for row in _seen(found, files, chosen):
+        found.tally.add(row)
+    found.frame = stats.table([found.tally])
     return found
 
 
@@ -155,7 +157,6 @@ def _seen(found: Gathered, files: Sequence[tuple[JobFolder, Path]], chosen: froz
             if place in chosen:
                 found.sample.append((part, row))
             place += 1
-            found.tally.add(row)
             _note(found, row)
             yield row
 

@@ -13,7 +13,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
-from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of, table
+from runner.reporting.stats.cells import AT_ONCE, Cells, cells_of
+from runner.reporting.stats.frame import SCORE, asked_of, factors_of, questions_of, table, with_labels
 from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
 from runner.reporting.stats.values import Interval, PairedDifference, Skipped, Undefined, known
@@ -31,10 +32,10 @@ MAX_LEVELS = 40
 """Most levels of an axis of which every two are compared: 780 pairs a question."""
 MARGIN = 5.0
 """Points within which a difference counts as none, where nothing else is asked for."""
+UNEVEN = 0.05
+"""Shares without a score that differ by this much between two sides are said to differ."""
 MOST_COMPARED = 200_000_000
 """Most pairs of single scores that are looked at for the chance of superiority, in one family."""
-_AT_ONCE = 4_000_000
-"""Numbers in one block of differences: bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,8 @@ class Asked:
     scales: Scales = field(default_factory=dict)
     scope: Scope = "texts"
     margin: float = MARGIN
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """One question's cells: a row a level, a column a stratum (what both sides of a pair share)."""
-
-    mean: Any
-    """levels x strata; NaN where nothing was scored."""
-    count: Any
-    squares: Any
-    """Sum of squares about the cell's mean."""
-    texts: Any
-    """The text of each stratum."""
-    personas: Any
-    scores: Any
-    """levels x strata x repetitions, NaN beyond a cell's last; None where there are too many."""
+    by: tuple[str, ...] = ()
+    """Further columns whose levels are described and compared, such as `persona.sex`."""
 
 
 def paired(
@@ -81,7 +68,8 @@ def paired(
     import pandas as pd
 
     sides = table(left), table(right)
-    both = pd.concat([side.assign(side=name) for side, name in zip(sides, ("left", "right"), strict=True)])
+    both = pd.concat([side.assign(side=name, answer=0) for side, name in zip(sides, ("left", "right"), strict=True)])
+    both = with_labels(both)
     split = tuple(column for column in by if column != "question")
     factors = factors_of(both)
     shared = tuple(column for column in factors if _overlap(sides, column)) if on is None else tuple(on)
@@ -110,29 +98,28 @@ def paired(
 def against_first(
     frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked | None = None
 ) -> tuple[PairedDifference, ...]:
-    """Every later table minus the first, paired by `on`: for each question of the first, one family over the tables."""
+    """Every later table minus the first, paired by `on`, for each question of the first.
+
+    The family of a question is every two of the tables, as it is of every two levels of an axis, so that a contrast has
+    one corrected p whoever asks; of more than MAX_LEVELS tables it is those with the first.
+    """
     import pandas as pd
 
     names = list(frames)
-    both = pd.concat([frame.assign(side=name) for name, frame in frames.items()])
-    first = questions_of(frames[names[0]])
-    pairs = [(place, 0) for place in range(1, len(names))]
+    both = with_labels(pd.concat([frame.assign(side=name) for name, frame in frames.items()]))
+    pairs = [(later, first) for first, later in combinations(range(len(names)), 2)]
+    pairs = pairs if len(names) <= MAX_LEVELS else [pair for pair in pairs if pair[1] == 0]
     return tuple(
         one
-        for question in first
+        for question in questions_of(frames[names[0]])
         for one in _corrected(
             _contrasts(
-                both,
-                "side",
-                names,
-                pairs=pairs,
-                on=tuple(on),
-                question=question,
-                asked=asked or Asked(),
+                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked or Asked(),
                 family=len(pairs),
             )
         )
-    )
+        if one.right == names[0]
+    )  # fmt: skip
 
 
 def differences_within(
@@ -147,7 +134,7 @@ def differences_within(
         return Skipped(what, f"there is one {axis} only" if levels else "there is no trial")
     if len(levels) > MAX_LEVELS:
         return Skipped(what, f"there are {len(levels)} {axis}s, and at most {MAX_LEVELS} are compared with each other")
-    on = tuple(column for column in factors_of(frame) if column != axis)
+    on = tuple(column for column in factors_of(frame) if column != axis and column != axis.partition(".")[0])
     pairs = list(combinations(range(len(levels)), 2))
     found = [
         one
@@ -166,46 +153,6 @@ def differences_within(
 def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:
     left, right = (set(side[column].unique()) for side in sides)
     return bool(left & right)
-
-
-# ---- cells -----------------------------------------------------------------------------------------------------------
-
-
-def _cells(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str, ...], question: str) -> _Cells:
-    """The cells of the levels, which are values of the axis as text."""
-    import numpy as np
-    import pandas as pd
-
-    place = {level: number for number, level in enumerate(levels)}
-    rows = levels_of(frame, axis).astype(str).map(place).to_numpy()
-    strata = codes_of(frame, on or (axis,))  # with nothing in common no cell has a partner
-    size = int(strata.max()) + 1 if len(strata) else 0
-    score = frame[SCORE + question].to_numpy(dtype=np.float64)
-    there = ~np.isnan(score)
-    cell = (rows * size + strata)[there].astype(np.int64)
-    count = np.bincount(cell, minlength=len(levels) * size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(cell, weights=score[there], minlength=len(levels) * size) / count
-    squares = np.bincount(cell, weights=(score[there] - mean[cell]) ** 2, minlength=len(levels) * size)
-    firsts = np.unique(strata, return_index=True)[1]
-    texts = pd.factorize(frame["text"])[0][firsts] if "text" in on else np.zeros(size, dtype=np.int64)
-    personas = pd.factorize(frame["persona"])[0][firsts] if "persona" in on else np.zeros(size, dtype=np.int64)
-    shape = (len(levels), size)
-    scores = _padded(cell, score[there], count, shape)
-    return _Cells(mean.reshape(shape), count.reshape(shape), squares.reshape(shape), texts, personas, scores)
-
-
-def _padded(cell: Any, scores: Any, count: Any, shape: tuple[int, int]) -> Any:
-    import numpy as np
-
-    most = int(count.max()) if len(count) else 0
-    if most == 0 or shape[0] * shape[1] * most > _AT_ONCE:
-        return None
-    found = np.full((shape[0] * shape[1], most), np.nan)
-    order = np.argsort(cell, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(count)])[cell[order]]
-    found[cell[order], np.arange(len(order)) - starts] = scores[order]
-    return found.reshape(*shape, most)
 
 
 # ---- differences -----------------------------------------------------------------------------------------------------
@@ -229,13 +176,14 @@ def _contrasts(
 
     if SCORE + question not in frame.columns or not pairs:
         return []
-    cells = _cells(frame, axis, levels, on, question)
+    cells = cells_of(frame, axis, levels, on, question)
     missing = _missing(frame, axis, levels, question)
-    block = max(1, _AT_ONCE // max(1, cells.mean.shape[1]))
+    block = max(1, AT_ONCE // max(1, cells.mean.shape[1]))
     found: list[PairedDifference] = []
     for start in range(0, len(pairs), block):
         some = np.array(pairs[start : start + block])
         made = _Block.of(cells, some, asked.scope if "text" in on else "fixed")
+        bounds = _bounds(cells, some, asked.scales.get(question))
         superiority = _superiority(cells, some, len(pairs))
         for place, (left, right) in enumerate(some):
             found.append(
@@ -246,6 +194,7 @@ def _contrasts(
                     right=(names or {}).get(levels[right], levels[right]),
                     superiority=superiority[place],
                     left_missing=missing[left], right_missing=missing[right],
+                    uneven=_uneven(missing[left], missing[right]), least=bounds[place][0], most=bounds[place][1],
                     end=asked.scales.get(question),
                 )
             )  # fmt: skip
@@ -261,16 +210,18 @@ class _Block:
     left: Any
     right: Any
     pairs: Any
+    same: Any
     unmatched: Any
     scopes: Sequence[Scope]
     both: Mapping[int, tuple[float, float, float]]
 
     @classmethod
-    def of(cls, cells: _Cells, some: Any, scope: Scope) -> _Block:
+    def of(cls, cells: Cells, some: Any, scope: Scope) -> _Block:
         import numpy as np
 
         left, right = cells.mean[some[:, 0]], cells.mean[some[:, 1]]
-        difference = left - right
+        same = (cells.answers[some[:, 0]] == cells.answers[some[:, 1]]) & (cells.answers[some[:, 0]] != 0)
+        difference = np.where(same, np.nan, left - right)
         there = ~np.isnan(difference)
         groups, strata = np.nonzero(there)
         texts, count = cells.texts[strata], len(some)
@@ -285,9 +236,17 @@ class _Block:
         for place, (_, se, _df) in both.items():
             if np.isnan(se):
                 scopes[place] = "texts"
-        unmatched = np.stack([(~np.isnan(side) & ~there).sum(axis=1) for side in (left, right)])
+        unmatched = np.stack([(~np.isnan(side) & ~there & ~same).sum(axis=1) for side in (left, right)])
         return cls(
-            by_text, _fixed(cells, some, there, by_text), sides[0], sides[1], there.sum(axis=1), unmatched, scopes, both
+            by_text,
+            _fixed(cells, some, there, by_text),
+            sides[0],
+            sides[1],
+            there.sum(axis=1),
+            same.sum(axis=1),
+            unmatched,
+            scopes,
+            both,
         )
 
     def estimates(self, place: int) -> Estimates:
@@ -314,6 +273,7 @@ class _Block:
         together = _simultaneous(found, scope, family, why, ends)
         return PairedDifference(
             pairs=n,
+            same=int(self.same[place]),
             texts=int(self.texts.units[place]),
             unmatched_left=int(self.unmatched[0][place]),
             unmatched_right=int(self.unmatched[1][place]),
@@ -331,7 +291,7 @@ class _Block:
         )
 
 
-def _crossed(difference: Any, cells: _Cells) -> Any:
+def _crossed(difference: Any, cells: Cells) -> Any:
     """A pair's differences as a table of texts by personas, NaN where there is none."""
     import numpy as np
 
@@ -345,7 +305,7 @@ def _crossed(difference: Any, cells: _Cells) -> Any:
     return found[~np.isnan(found).all(axis=1)][:, ~np.isnan(found).all(axis=0)]
 
 
-def _fixed(cells: _Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
+def _fixed(cells: Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
     """The same differences over their own texts: variance within cells, pooled over both sides of all pairs."""
     import numpy as np
 
@@ -373,7 +333,7 @@ def _simultaneous(found: Estimates, scope: Scope, family: int, why: str, ends: t
     return Interval(number(max(low[0], least), why), number(min(high[0], most), why), scope, one.units, one.se, one.df)
 
 
-def _superiority(cells: _Cells, some: Any, pairs: int) -> list[Number]:
+def _superiority(cells: Cells, some: Any, pairs: int) -> list[Number]:
     """The chance that left is above right within a cell, ties half; each text alike."""
     import numpy as np
 
@@ -394,8 +354,35 @@ def _superiority(cells: _Cells, some: Any, pairs: int) -> list[Number]:
 
 def _missing(frame: pd.DataFrame, axis: str, levels: Sequence[str], question: str) -> list[Number]:
     """The share of each level's trials that have no score of the question."""
+    frame = asked_of(frame, question)
     unread = frame[SCORE + question].isna().groupby(levels_of(frame, axis).astype(str), sort=False).mean()
     return [number(float(unread.get(level, float("nan"))), "there is no trial") for level in levels]
+
+
+def _uneven(left: Number, right: Number) -> bool:
+    shares = known(left), known(right)
+    return None not in shares and abs((shares[0] or 0.0) - (shares[1] or 0.0)) >= UNEVEN
+
+
+def _bounds(cells: Cells, some: Any, ends: tuple[float, float] | None) -> list[tuple[Number, Number]]:
+    """Least and most difference of each pair, over all cells that both sides were asked in, each text alike.
+
+    The least: if what is missing were lowest on the left and highest on the right; the most: the other way round.
+    """
+    import numpy as np
+
+    if ends is None:
+        return [(Undefined("the ends of the scale are not known"),) * 2] * len(some)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.where(cells.count > 0, cells.mean, 0.0) * cells.count
+        low, high = ((total + (cells.planned - cells.count) * end) / cells.planned for end in ends)
+    found = []
+    for first, second in ((low, high), (high, low)):
+        difference = first[some[:, 0]] - second[some[:, 1]]
+        there = ~np.isnan(difference)
+        groups, strata = np.nonzero(there)
+        found.append(over_texts(difference[there], groups, cells.texts[strata], len(some)).value)
+    return [(number(least, _why_not(0, 0)), number(most, _why_not(0, 0))) for least, most in zip(*found, strict=True)]
 
 
 def _corrected(family: Sequence[PairedDifference]) -> list[PairedDifference]:

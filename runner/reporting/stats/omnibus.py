@@ -14,30 +14,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.reporting.stats.confounding import decided_by
 from runner.reporting.stats.frame import SCORE, questions_of
 from runner.reporting.stats.inference import satterthwaite
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import OmnibusTest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
+
+    from runner.reporting.stats.values import Confounded
 
 AXES = ("model", "persona", "temperature")
 POOLED_ABOVE = 0.25
 """p above which vendors' reading of single texts counts as that of their models (Bancroft, 1964)."""
 
 
-def omnibus(frame: pd.DataFrame) -> tuple[OmnibusTest, ...]:
-    """The tests of every axis that has two levels or more, each question for itself."""
-    return tuple(test for question in questions_of(frame) for test in _on_question(frame, question))
+def omnibus(frame: pd.DataFrame, together: Iterable[Confounded] = ()) -> tuple[OmnibusTest, ...]:
+    """The tests of every axis that has two levels or more, each question for itself.
+
+    `together` are the factors that go together: one that another decides has no effect of its own, and no test.
+    """
+    found = tuple(together)
+    return tuple(test for question in questions_of(frame) for test in _on_question(frame, question, found))
 
 
-def _on_question(frame: pd.DataFrame, question: str) -> Iterator[OmnibusTest]:
+def _on_question(frame: pd.DataFrame, question: str, together: tuple[Confounded, ...]) -> Iterator[OmnibusTest]:
     scored = frame.loc[frame[SCORE + question].notna()]
     for axis in AXES:
-        if scored[axis].nunique() > 1:
+        by = decided_by(together, axis)
+        if by is not None and scored[axis].nunique() > 1:
+            why = f"each {by} has one {axis} only, so that its effect cannot be told from that of the {by}"
+            shape = int(scored[axis].nunique()), int(scored["text"].nunique())
+            yield _undefined(axis, question, shape, f"{axis} x text", why)
+        elif scored[axis].nunique() > 1:
             yield _crossed(_table(scored, axis, question), axis, question)
     vendors = scored.groupby("model", observed=True)["vendor"].first()
     if vendors.nunique() > 1:
@@ -111,7 +123,8 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     rest = values - mean_model[:, None] - of_vendor[of] + mean_vendor[of][:, None]
     model_text = float((rest**2).sum()) / (df_models * (texts - 1))
     below, df_error = inner, float(df_models)
-    if fisher.sf(vendor_text / model_text, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
+    alike = vendor_text / model_text if model_text > 0 else float("inf") if vendor_text > 0 else 0.0
+    if fisher.sf(alike, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
         below, df_error = satterthwaite(
             (inner, vendor_text, model_text), (1.0, 1.0, -1.0), (df_models, df * (texts - 1), df_models * (texts - 1))
         )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
-from runner.reporting.tracking import plots, store, traces
+from runner.reporting.tracking import connection, entities, plots, store, traces
 from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runner.records import Row
@@ -39,12 +39,17 @@ class _LoggedJob:
     tally: Tally
 
 
-def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Tally] | None = None) -> store.LoggedRuns:
+def track(
+    folder: Path,
+    where: Tracking | None = None,
+    counted: Mapping[Path, Tally] | None = None,
+    moved: Callable[[], object] = lambda: None,
+) -> store.LoggedRuns:
     """Log a launch's folder to MLflow, or what is missing of it there, and note the run ids in its files.
 
     A job's folder of a sweep stands for the whole sweep. `where` replaces the run's own tracking settings; `counted`
-    are tallies by job's folder, of rows that then need not be read again. ConfigError where the folder is no run;
-    TrackingError where MLflow cannot be reached.
+    are tallies by job's folder, of rows that then need not be read again. `moved` is called, from any thread, whenever
+    something is stored. ConfigError where the folder is no run; TrackingError where MLflow cannot be reached.
     """
     folder = manifest.launch_folder(folder)
     saved = manifest.open_run(folder)
@@ -53,11 +58,13 @@ def track(folder: Path, where: Tracking | None = None, counted: Mapping[Path, Ta
     settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
     if saved.is_sweep:
         plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
-    logged = store.log(_launch_of(folder, launch, jobs, settings), settings)
+    moved()
+    logged = store.log(_launch_of(folder, launch, jobs, settings), settings, moved)
     _note_ids(saved, jobs, logged)
     if settings.traces != "off":
-        with store.reported(launch["run"]):
-            traces.log(logged.uri, logged.experiment_id, _traced(jobs, logged, settings), list(logged.cells.values()))
+        with connection.reported(launch["run"], settings.uri):
+            traced = _traced(jobs, logged, settings)
+            traces.log(logged.uri, logged.experiment_id, traced, list(logged.cells.values()), moved)
     return logged
 
 
@@ -172,16 +179,17 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
     return {**{name: float(run.get(name, 0)) for name in names}, **({"dispatch_requests_per_s": rate} if rate else {})}
 
 
-def _cells(job: _LoggedJob, *, many: bool) -> Iterator[store.CellRun]:
+def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
     metrics = summary.cell_metrics(job.tally)
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
-        yield store.CellRun(
+        yield entities.CellRun(
             name=_child_name(job, cell, many=many),
             params={**_cell_params(row, job.experiment), **swept},
             metrics=metrics[cell],
             tags={"provider": row.provider, "vendor": row.vendor, store.FOLDER_TAG: str(job.folder.resolve())},
             failed=metrics[cell].get("replies") == 0,
+            status=job.run["status"],
         )
 
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+from runner.config import settings
 from runner.errors import ConfigError, nearest
-from runner.records import Prices, PromptTemplate, Question, Row, whole_pairs
+from runner.records import PromptTemplate, Question, Row, whole_pairs
 from runner.results import files, manifest
 from runner.results.reply_files import FileNames
 from runner.results.study.columns import header, lines_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from runner.records import Json
+    from runner.records import Json, Prices
 
 Format = Literal["study", "csv", "parquet"]
 
@@ -88,7 +89,7 @@ def _job(folder: Path) -> _ExportedJob:
     experiment = manifest.load(folder, "experiment.json")
     prompt = experiment["prompt"]
     questions = tuple(Question(**question) for question in prompt["questions"])
-    prices = {model["name"]: Prices(**model["prices"]) for model in experiment["models"]}
+    prices = {model["name"]: settings.prices_from(model["prices"]) for model in experiment["models"]}
     return _ExportedJob(folder, PromptTemplate(**{**prompt, "questions": questions}), prices)
 
 
