@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
+    from runner.reporting.design.search import Advice
     from runner.reporting.drift import Found
     from runner.reporting.stats import Statistics
 
@@ -272,6 +273,34 @@ class Run:
         from runner.reporting.stats.of_run import describe_jobs
 
         return describe_jobs(manifest.result_folders(self.folder))
+
+    def design(
+        self,
+        *,
+        budget_usd: float | None = None,
+        requests: int | None = None,
+        halfwidth: float | None = None,
+        texts: int | None = None,
+        contrast: str | None = None,
+    ) -> Advice:
+        """What to buy next, as `runner design` shows it: the best of all designs that meet one of three goals.
+
+        `budget_usd` in US dollars, `requests`, or `halfwidth`, the points that a 95% interval may reach to either side;
+        without any of them, what the run itself cost. `texts` is the most texts that there are. `contrast` is what is
+        to be compared (model, persona, prompt, or mean for one model's mean); None: models where there are two.
+
+        ConfigError where the run has no results, or no design meets the goal.
+        """
+        from runner.reporting.design import basis, render, search
+
+        base = basis.of_run(self.folder)
+        goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
+        advice = search.advise(base, goal, contrast)
+        if advice is None:
+            raise ConfigError(
+                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
+            )
+        return advice
 
     def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> Found:
         """Ask a random sample of it again and test whether the models answer as they did; see docs/drift.md.

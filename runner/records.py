@@ -28,6 +28,7 @@ Json = Any
 """A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
 SystemRole = Literal["system", "developer", "merge"]
 TemperatureRule = Literal["free", "fixed", "none"]
+Api = Literal["chat", "responses"]
 Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
@@ -115,6 +116,8 @@ class Capability:
     """True where the API takes a seed."""
     batch: str | None = None
     """Name of the batch API that serves this model, or None."""
+    api: Api = "chat"
+    """responses: OpenAI's Responses API, in place of chat completions or of the provider's own chat."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ OF_API: Mapping[str, Mapping[str, object]] = {
 
 def _stated_by(entry: Entry, provider: str) -> dict[str, object]:
     said: dict[str, object] = {}
+    if entry.mode == "responses":
+        said["api"] = "responses"
     if entry.supports_schema:
         said["structure"] = "schema"
     if entry.supports_temperature is False:

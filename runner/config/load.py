@@ -216,7 +216,7 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         vendor=_filled(conf.vendor or provider, where, "vendor"),
         key_env=conf.key_env,
         api_base=conf.api_base.rstrip("/") if conf.api_base else None,
-        capability=_capability(conf, provider, entry, where),
+        capability=_capability(name, conf, provider, entry),
         limits=_limits(conf.limits, where),
         prices=catalog.fill_prices(_prices(conf.prices, where), entry),
         temperature=conf.temperature,
@@ -257,11 +257,19 @@ def _check_address(api_base: str | None, where: str) -> None:
         raise ConfigError(message, where=where, key="api_base")
 
 
-def _capability(conf: schema.ModelConf, provider: str, entry: catalog.Entry | None, where: str) -> records.Capability:
+def _capability(name: str, conf: schema.ModelConf, provider: str, entry: catalog.Entry | None) -> records.Capability:
+    where = f"model/{name}.yaml"
     stated = _checked_capability(conf.capability, where)
     if provider == "openai" and entry is None and conf.key_env and not conf.api_base and stated["max_tokens"] is None:
         stated["max_tokens"] = "max_completion_tokens"  # a model at OpenAI that the map does not know yet
-    return catalog.fill_capability(stated, entry, provider)
+    able = catalog.fill_capability(stated, entry, provider)
+    if able.api == "responses" and provider != "openai":
+        message = f"only the Responses API serves this model, and that of OpenAI alone is spoken here, not {provider}'s"
+        if provider in catalog.OPENAI:
+            message += "; Azure serves it in OpenAI's own form too, below RESOURCE.openai.azure.com/openai/v1"
+        advice = f"runner model={name} model.{name}.id=openai/MODEL model.{name}.api_base=URL"
+        raise ConfigError(message, where=where, key="id", advice=advice)
+    return able
 
 
 def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, object]:
@@ -270,6 +278,7 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
         "temperature": get_args(records.TemperatureRule),
         "structure": get_args(records.Rung),
         "max_tokens": LENGTH_PARAMETERS,
+        "api": get_args(records.Api),
     }
     stated = asdict(conf)
     for key, valid in choices.items():

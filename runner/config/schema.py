@@ -36,6 +36,7 @@ class CapabilityConf:
     schema_bounds: Optional[bool] = False
     seed: Optional[bool] = False
     batch: Optional[str] = None
+    api: Optional[str] = None
 
 
 @dataclass

@@ -71,12 +71,12 @@ def adapt(
     return Adapted(_request(prompt, model, params), rung, requested, sent, tuple(dropped))
 
 
-NO_SEED = frozenset({"anthropic", "deepseek"})
-"""Providers whose API reference has no seed."""
+NO_SEED = frozenset({"anthropic", "deepseek", "responses"})
+"""Providers, and an API of several, whose references have no seed."""
 
 
 def _no_seed(model: Model) -> str:
-    if model.provider in NO_SEED:
+    if model.provider in NO_SEED or model.capability.api in NO_SEED:
         return "the API takes no seed"
     return f"not sent: nothing says that the API takes one; if it does, set model.{model.name}.capability.seed=true"
 

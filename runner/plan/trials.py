@@ -30,13 +30,14 @@ DEFAULT_TEMPERATURE = 0.5
 
 
 def endpoint_of(model: Model) -> str:
-    """Who answers: the provider, and the address where it is not the provider's own.
+    """Who answers: the provider, its API where that is not its chat, and the address where it is not its own.
 
     The embedded model is the same wherever it is served, so its address is left out.
     """
+    api = "" if model.capability.api == "chat" else f"+{model.capability.api}"
     if model.api_base is None or model.provider == "embedded":
-        return model.provider
-    return f"{model.provider}@{model.api_base.rstrip('/')}"
+        return model.provider + api
+    return f"{model.provider}{api}@{model.api_base.rstrip('/')}"
 
 
 def key_of(request: Request, endpoint: str, repetition: int) -> str:

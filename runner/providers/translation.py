@@ -174,12 +174,12 @@ class Anthropic:
 
     config: Any
     known: dict[str, str] = field(default_factory=dict)
-    """See _recalled."""
+    """See recalled."""
 
     def body(self, request: Request) -> dict[str, Json]:
         """System blocks on top, tools in Anthropic's form, a JSON schema as output_config.format."""
         asked, verbatim = _parted(request.params, ANTHROPIC_VERBATIM)
-        mapped = _recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
+        mapped = recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
         return {**_written(self.config, request, mapped), **verbatim}
 
     def _mapped(self, model_id: str, params: dict[str, Json]) -> dict[str, Json]:
@@ -228,17 +228,17 @@ class Gemini:
 
     config: Any
     known: dict[str, str] = field(default_factory=dict)
-    """See _recalled."""
+    """See recalled."""
 
     def body(self, request: Request) -> dict[str, Json]:
         """Contents, system_instruction and generationConfig."""
         from litellm.llms.vertex_ai.gemini.transformation import transform_request_body
 
         asked, verbatim = _parted(request.params, GEMINI_VERBATIM)
-        mapped = _recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
+        mapped = recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
         # LiteLLM would move this into the prompt for models that its map lacks.
         schema, mapped = _parted(mapped, frozenset(mapped) - {"response_schema"})
-        with _refusals():
+        with refusals():
             body: dict[str, Json] = transform_request_body(
                 messages=self.config.translate_developer_role_to_system_role(_messages(request)),
                 # Under this prefix LiteLLM trusts that a model takes a system instruction, be it in its map or not.
@@ -371,7 +371,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _recalled(
+def recalled(
     known: dict[str, str], params: dict[str, Json], make: Callable[[dict[str, Json]], dict[str, Json]]
 ) -> dict[str, Json]:
     """What `make` makes of the parameters, made once and kept as JSON: every caller gets a copy that it may change.
@@ -388,7 +388,7 @@ def _recalled(
 def _by_litellm(provider: str, model_id: str, params: dict[str, Json]) -> dict[str, Json]:
     from litellm.utils import get_optional_params
 
-    with _refusals():
+    with refusals():
         mapped: dict[str, Json] = get_optional_params(
             model=model_id, custom_llm_provider=provider, messages=[], drop_params=False, **params
         )
@@ -396,7 +396,7 @@ def _by_litellm(provider: str, model_id: str, params: dict[str, Json]) -> dict[s
 
 
 def _written(config: Any, request: Request, params: dict[str, Json]) -> dict[str, Json]:
-    with _refusals():
+    with refusals():
         body: dict[str, Json] = config.transform_request(
             model=request.model_id,
             messages=config.translate_developer_role_to_system_role(_messages(request)),
@@ -408,7 +408,7 @@ def _written(config: Any, request: Request, params: dict[str, Json]) -> dict[str
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """LiteLLM's objections to a request, as FatalError."""
     try:
         yield

@@ -50,7 +50,7 @@ def test_verbs_that_take_a_run_are_these() -> None:
     from runner.cli.verbs.table import parser_of
 
     takes = {name for name in VERBS if "RUN" in parser_of(name).format_usage()}
-    assert takes == {*TAKES_A_RUN, "compare", "ledger", "status", "collect", "cancel"}
+    assert takes == {*TAKES_A_RUN, "compare", "design", "ledger", "status", "collect", "cancel"}
 
 
 # MLflow 3.17 uses a loader option that SQLAlchemy 2.1 deprecates; it says so when MLflow first maps its tables.

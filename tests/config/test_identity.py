@@ -148,6 +148,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "schema_bounds": Field(REQUEST, value=False),
         "seed": Field(REQUEST, value=False),
         "batch": Field(RECORD, "openai"),
+        "api": Field(REQUEST, "responses"),
     },
     Limits: {
         "concurrency": Field(AS_STATED, 1),

@@ -15,8 +15,10 @@ import pytest
 import report_runs
 from scipy.stats import nct, t
 
+from runner import api
 from runner.cli.main import main
 from runner.config.compose import compose
+from runner.errors import ConfigError
 from runner.reporting.design import basis, render
 from runner.reporting.design.precision import REPETITION, Shape, detectable, precision
 from runner.reporting.design.search import Basis, Goal, advise, cost_of
@@ -301,6 +303,22 @@ def test_before_any_run_it_is_planned_from_the_study(
     assert "--requests" in capsys.readouterr().err
     assert main(["design"]) == 0
     assert "no run is there yet" in capsys.readouterr().out
+
+
+def test_python_gives_the_same_advice(tmp_path: Path) -> None:
+    """`Run.design` finds what the command shows, without a goal for what the run cost, and says what cannot be met."""
+    folder = report_runs.write_run(tmp_path / "run", report_runs.experiment(trials=2), report_runs.mostly_scored)
+    found = api.Run(folder).design(halfwidth=5)
+    expected = advise(basis.of_run(folder), Goal(halfwidth=5))
+    assert expected is not None
+    assert (found.best, found.precisions) == (expected.best, expected.precisions)
+    same = api.Run(folder).design()
+    own = next(one for one in same.candidates if one.asked)
+    assert same.best.usd is not None
+    assert own.usd is not None
+    assert same.best.usd <= own.usd * (1 + 1e-9)
+    with pytest.raises(ConfigError, match="buys no two texts"):
+        api.Run(folder).design(requests=3)
 
 
 def test_fewer_texts_are_named() -> None:

@@ -121,21 +121,14 @@ def _composed(asked: list[str], run: Path | None) -> Basis:
 
 
 def _goal(words: argparse.Namespace, basis: Basis) -> Goal:
-    """What was asked for; without a word the money, or else the requests, of what the basis asks."""
-    from runner.reporting.design.search import MOST_TEXTS, Goal, cost_of
+    """What was asked for; without a word what the basis' own design costs."""
+    from runner.reporting.design.search import MOST_TEXTS, Goal, goal_of
 
-    most = words.texts or MOST_TEXTS
-    unpriced = [name for name, price in basis.prices.items() if price is None]
-    free = not unpriced and not any(basis.prices.values())
-    if words.budget is not None and (unpriced or free):
-        what = "costs nothing" if free else f"has no known price: {', '.join(unpriced[:3])}"
-        message = f"a model {what}" if unpriced else "no model costs anything"
-        raise ConfigError(f"{message}, so that no budget can be shared out", where=PLACE, key="--budget",
-                          advice=_typed(words, "--requests", str(basis.shape.requests)))  # fmt: skip
-    if words.budget or words.requests or words.halfwidth:
-        return Goal(words.budget, words.requests, words.halfwidth, most)
-    usd = None if unpriced or free else cost_of(basis, basis.shape, tuple(basis.prices))
-    return Goal(budget_usd=usd, most_texts=most) if usd else Goal(requests=basis.shape.requests, most_texts=most)
+    try:
+        return goal_of(basis, Goal(words.budget, words.requests, words.halfwidth, words.texts or MOST_TEXTS))
+    except ConfigError as error:
+        error.advice = _typed(words, "--requests", str(basis.shape.requests))
+        raise
 
 
 def _typed(words: argparse.Namespace, option: str, value: str) -> str:

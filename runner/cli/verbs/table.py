@@ -37,7 +37,7 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = {
     "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-6-luna", composes=True),
-    "design": Verb("design", "what a budget should buy: how many texts", "design --budget 20"),
+    "design": Verb("design", "how many texts a budget should buy", "design --budget 20"),
     "rehearse": Verb("rehearse", "a run on simulated providers, free", "rehearse --plan study", composes=True),
     "stats": Verb("stats", "findings, intervals, differences", "stats latest"),
     "report": Verb("runs", "write the page, report.html, again", "report latest"),

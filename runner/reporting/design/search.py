@@ -6,10 +6,11 @@ models leaves one number of texts: as many as the budget buys, or as few as the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import TYPE_CHECKING
 
+from runner.errors import ConfigError
 from runner.reporting.design.precision import Precision, Shape, precision, quantile, variance_of_a_text
 
 if TYPE_CHECKING:
@@ -83,6 +84,25 @@ class Advice:
     precisions: tuple[Precision, ...]
     """Of the best: each contrast on each question."""
     basis: Basis
+
+
+def goal_of(basis: Basis, asked: Goal) -> Goal:
+    """The goal that was asked for; where none was, the money of what the basis asks, or its requests if that is free.
+
+    ConfigError for a budget where a model has no price, or nothing costs anything.
+    """
+    unpriced = [name for name, price in basis.prices.items() if price is None]
+    free = not unpriced and not any(basis.prices.values())
+    if asked.budget_usd is not None and (unpriced or free):
+        why = f"no price is known of {', '.join(unpriced[:3])}" if unpriced else "no model costs anything"
+        raise ConfigError(
+            f"{why}, so that a budget in dollars has no meaning: give requests", where="design", key="budget"
+        )
+    if (asked.budget_usd, asked.requests, asked.halfwidth) != (None, None, None):
+        return asked
+    if unpriced or free:
+        return replace(asked, requests=basis.shape.requests)
+    return replace(asked, budget_usd=cost_of(basis, basis.shape, tuple(basis.prices)))
 
 
 def advise(basis: Basis, goal: Goal, axis: str | None = None) -> Advice | None:

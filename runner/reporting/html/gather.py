@@ -80,7 +80,7 @@ class Gathered:
     """Lines of all results.jsonl together."""
     tally: Tally = field(default_factory=Tally)
     frame: pd.DataFrame = field(default_factory=lambda: stats.table(()))
-    """Of every trial: see stats.table."""
+    """Of every trial, those of the design that have no row too: see stats.table and stats.with_absent."""
     sample: list[tuple[JobFolder, Row]] = field(default_factory=list)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)
@@ -120,7 +120,8 @@ def gather(folder: Path) -> Gathered:
     found = Gathered(folder, launch.facts, parts, total)
     for row in _seen(found, files, chosen):
         found.tally.add(row)
-    found.frame = stats.table([found.tally])
+    experiments = {part.run["job"]: part.experiment for part in parts if part.experiment is not None}
+    found.frame = stats.with_absent(stats.table([found.tally]), experiments)
     return found
 
 

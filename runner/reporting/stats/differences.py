@@ -17,10 +17,10 @@ from runner.reporting.stats.cells import AT_ONCE, Cells, cells_of
 from runner.reporting.stats.frame import SCORE, asked_of, factors_of, questions_of, table, with_labels
 from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
-from runner.reporting.stats.values import Interval, PairedDifference, Skipped, Undefined, known
+from runner.reporting.stats.values import PairedDifference, Skipped, Undefined, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -180,40 +180,61 @@ def _contrasts(
     missing = _missing(frame, axis, levels, question)
     block = max(1, AT_ONCE // max(1, cells.mean.shape[1]))
     found: list[PairedDifference] = []
+    end = asked.scales.get(question)
     for start in range(0, len(pairs), block):
         some = np.array(pairs[start : start + block])
         made = _Block.of(cells, some, asked.scope if "text" in on else "fixed")
-        bounds = _bounds(cells, some, asked.scales.get(question))
+        tested = _Tested.of(made.found, asked.margin, family, end)
+        bounds = _bounds(cells, some, end)
         superiority = _superiority(cells, some, len(pairs))
         for place, (left, right) in enumerate(some):
             found.append(
                 made.difference(
-                    place, asked, family,
+                    place, tested,
                     question=question, on=on, group=group or {},
                     left=(names or {}).get(levels[left], levels[left]),
                     right=(names or {}).get(levels[right], levels[right]),
                     superiority=superiority[place],
                     left_missing=missing[left], right_missing=missing[right],
                     uneven=_uneven(missing[left], missing[right]), least=bounds[place][0], most=bounds[place][1],
-                    end=asked.scales.get(question),
                 )
             )  # fmt: skip
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Some pairs of levels, with their estimates in each scope."""
+class _Tested:
+    """What follows from some pairs' estimates, computed for all of them at once."""
 
-    texts: Estimates
-    fixed: Estimates
+    bounds: tuple[Any, Any]
+    together: tuple[Any, Any]
+    """Bounds at the level that holds for the whole family."""
+    t: Any
+    p: Any
+    p_equivalent: Any
+    ends: tuple[float, float] | None
+    """Least and most that a difference can be."""
+
+    @classmethod
+    def of(cls, found: Estimates, margin: float, family: int, end: tuple[float, float] | None) -> _Tested:
+        ends = None if end is None else (end[0] - end[1], end[1] - end[0])
+        together = found.bounds(1 - (1 - LEVEL) / max(1, family))
+        return cls(found.bounds(), together, found.statistic(), found.p_value(), found.p_equivalent(margin), ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some pairs of levels, each estimated in its scope."""
+
+    found: Estimates
+    scopes: Sequence[Scope]
+    texts: Any
+    """Of each pair."""
     left: Any
     right: Any
     pairs: Any
     same: Any
     unmatched: Any
-    scopes: Sequence[Scope]
-    both: Mapping[int, tuple[float, float, float]]
 
     @classmethod
     def of(cls, cells: Cells, some: Any, scope: Scope) -> _Block:
@@ -227,68 +248,61 @@ class _Block:
         texts, count = cells.texts[strata], len(some)
         by_text = over_texts(difference[there], groups, texts, count)
         sides = [over_texts(side[there], groups, texts, count).value for side in (left, right)]
-        scopes: list[Scope] = [scope if units >= 2 else "fixed" for units in by_text.units]
-        both = {
-            place: over_both(_crossed(difference[place], cells))
-            for place in range(count)
-            if scopes[place] == "personas"
-        }
-        for place, (_, se, _df) in both.items():
-            if np.isnan(se):
-                scopes[place] = "texts"
+        fixed = _fixed(cells, some, there, by_text)
+        found, scopes = _scoped(by_text, fixed, scope, lambda place: _crossed(difference[place], cells))
         unmatched = np.stack([(~np.isnan(side) & ~there & ~same).sum(axis=1) for side in (left, right)])
-        return cls(
-            by_text,
-            _fixed(cells, some, there, by_text),
-            sides[0],
-            sides[1],
-            there.sum(axis=1),
-            same.sum(axis=1),
-            unmatched,
-            scopes,
-            both,
-        )
+        counts = there.sum(axis=1), same.sum(axis=1)
+        return cls(found, scopes, by_text.units, sides[0], sides[1], counts[0], counts[1], unmatched)
 
-    def estimates(self, place: int) -> Estimates:
-        """The estimate of one pair, in its scope."""
-        import numpy as np
-
-        scope = self.scopes[place]
-        if scope == "personas":
-            value, se, df = self.both[place]
-            units = self.texts.units[[place]]
-            return Estimates(np.array([value]), np.array([se]), np.array([df]), units, se * np.sqrt(units))
-        of = self.fixed if scope == "fixed" else self.texts
-        return Estimates(of.value[[place]], of.se[[place]], of.df[[place]], of.units[[place]], of.sd[[place]])
-
-    def difference(
-        self, place: int, asked: Asked, family: int, *, end: tuple[float, float] | None, **named: Any
-    ) -> PairedDifference:
+    def difference(self, place: int, tested: _Tested, **named: Any) -> PairedDifference:
         """One pair's numbers."""
-        found, scope, n = self.estimates(place), self.scopes[place], int(self.pairs[place])
-        why = _why_not(n, int(self.texts.units[place]))
-        se = float(found.se[0])
-        tested = "all differences are the same" if se == 0 else why
-        ends = None if end is None else (end[0] - end[1], end[1] - end[0])
-        together = _simultaneous(found, scope, family, why, ends)
+        scope, n, texts, ends = self.scopes[place], int(self.pairs[place]), int(self.texts[place]), tested.ends
+        why, se = _why_not(n, texts), float(self.found.se[place])
+        untested = "all differences are the same" if se == 0 else why
+        effect = self.found.value[place] / self.found.sd[place] if se > 0 else float("nan")
         return PairedDifference(
             pairs=n,
             same=int(self.same[place]),
-            texts=int(self.texts.units[place]),
+            texts=texts,
             unmatched_left=int(self.unmatched[0][place]),
             unmatched_right=int(self.unmatched[1][place]),
             left_mean=number(self.left[place], why),
             right_mean=number(self.right[place], why),
-            difference=number(found.value[0], why),
-            interval=interval_of(found, 0, scope, why, ends),
-            simultaneous=together,
-            effect=number(found.value[0] / found.sd[0] if se > 0 else float("nan"), tested),
-            t=number(found.statistic()[0], tested),
-            p=number(found.p_value()[0], tested),
-            p_holm=Undefined(tested),
-            p_equivalent=number(found.p_equivalent(asked.margin)[0], tested),
+            difference=number(self.found.value[place], why),
+            interval=interval_of((self.found, tested.bounds), place, scope, why, ends),
+            simultaneous=interval_of((self.found, tested.together), place, scope, why, ends),
+            effect=number(effect, untested),
+            t=number(tested.t[place], untested),
+            p=number(tested.p[place], untested),
+            p_holm=Undefined(untested),
+            p_equivalent=number(tested.p_equivalent[place], untested),
             **named,
         )
+
+
+def _scoped(
+    by_text: Estimates, fixed: Estimates, scope: Scope, crossed: Callable[[int], Any]
+) -> tuple[Estimates, list[Scope]]:
+    """Each pair's estimate in the scope that was asked for, or in the widest that its data support.
+
+    `crossed` gives a pair's differences as a table of texts by personas.
+    """
+    import numpy as np
+
+    scopes: list[Scope] = [scope if units >= 2 else "fixed" for units in by_text.units]
+    narrow = np.array([each == "fixed" for each in scopes], dtype=bool)
+    columns = [
+        np.where(narrow, getattr(fixed, name), getattr(by_text, name)) for name in ("value", "se", "df", "units", "sd")
+    ]
+    for place in [place for place, each in enumerate(scopes) if each == "personas"]:
+        value, se, df = over_both(crossed(place))
+        if np.isnan(se):
+            scopes[place] = "texts"
+            continue
+        wide = (value, se, df, by_text.units[place], se * np.sqrt(by_text.units[place]))
+        for column, one in zip(columns, wide, strict=True):
+            column[place] = one
+    return Estimates(*columns), scopes
 
 
 def _crossed(difference: Any, cells: Cells) -> Any:
@@ -324,13 +338,6 @@ def _fixed(cells: Cells, some: Any, there: Any, by_text: Estimates) -> Estimates
     enough = df > 0
     units = np.bincount(groups, weights=counts[0] + counts[1], minlength=len(some)).astype(np.int64)
     return Estimates(by_text.value, np.where(enough, se, np.nan), np.where(enough, df, np.nan), units, sd)
-
-
-def _simultaneous(found: Estimates, scope: Scope, family: int, why: str, ends: tuple[float, float] | None) -> Interval:
-    low, high = found.bounds(1 - (1 - LEVEL) / max(1, family))
-    least, most = ends if ends is not None else (float("-inf"), float("inf"))
-    one = interval_of(found, 0, scope, why, ends)
-    return Interval(number(max(low[0], least), why), number(min(high[0], most), why), scope, one.units, one.se, one.df)
 
 
 def _superiority(cells: Cells, some: Any, pairs: int) -> list[Number]:

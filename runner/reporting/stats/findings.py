@@ -154,8 +154,9 @@ def _covered(said: Statistics) -> Iterator[str]:
     if not said.planned or not whole:
         return
     complete = f"{said.scored:,} of the design's {said.planned:,} trials ({part(said.scored / said.planned)})"
+    what = "a score for every question" if len(whole) > 1 else f"a score of {whole[0].question}"
     if all(one.n == one.planned for one in whole):
-        yield f"{complete} have a score for every question: no score is missing."
+        yield f"{complete} have {what}: no score is missing."
         return
     worst = min(whole, key=lambda one: one.n / one.planned if one.planned else 1.0)
     bounds = next(one for one in said.summaries if one.axis == "all" and one.question == worst.question)
@@ -163,4 +164,5 @@ def _covered(said: Statistics) -> Iterator[str]:
     reasons = ", ".join(f"{kind} {count:,}" for kind, count in sorted(worst.reasons.items(), key=lambda each: -each[1]))
     moved = "" if known(bounds.least) is None else moved
     share = part(1 - worst.n / worst.planned)
-    yield f"{complete} have a score for every question; {worst.question} lacks most, {share} ({reasons}){moved}."
+    lacks = f"{share} lack one" if len(whole) == 1 else f"{worst.question} lacks most, {share}"
+    yield f"{complete} have {what}; {lacks} ({reasons}){moved}."

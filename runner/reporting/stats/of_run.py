@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.settings import experiment_from
 from runner.reporting.stats import Asked, describe, table, with_absent
+from runner.reporting.stats.summaries import summaries
 from runner.results import files, manifest
 from runner.results.tally import Tally
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from runner.records import Experiment
-    from runner.reporting.stats import Scales, Statistics
+    from runner.reporting.stats import Scales, Statistics, Summary
 
 
 NAMING = ("name", "content", "origin", "description")
@@ -46,6 +47,14 @@ def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
             experiments[job] = experiment_from(saved, str(folder / "experiment.json"))
     frame = with_absent(table(counted), experiments)
     return frame.assign(**_said_of_items(frame, experiments.values())), scales_of(experiments.values())
+
+
+def cell_summaries(counted: Tally, experiment: Experiment | None) -> tuple[Summary, ...]:
+    """Each question's summary in each cell of one job, as `describe_jobs` has them of this job alone."""
+    job = next(iter(counted.asked), None)
+    known = {} if experiment is None or job is None else {job: experiment}
+    frame = with_absent(table([counted]), known)
+    return summaries(frame, scales_of(known.values()), axes=("cell",)) if len(frame) else ()
 
 
 def _said_of_items(frame: pd.DataFrame, experiments: Iterable[Experiment]) -> dict[str, pd.Series[Any]]:

@@ -85,13 +85,13 @@ _WRITTEN: dict[Kind, Callable[[Any], str]] = {
 }
 
 
-def _cells(sheet: Sheet) -> list[tuple[str, ...]]:
+def written(sheet: Sheet) -> list[tuple[str, ...]]:
     """The rows as they are read; names and text as they are spelt."""
     writers = [_WRITTEN.get(kind, str) for _, kind in sheet.columns]
     return [tuple(write(value) for write, value in zip(writers, row, strict=True)) for row in sheet.rows]
 
 
-def _names(sheet: Sheet) -> int:
+def names_in(sheet: Sheet) -> int:
     """How many columns are of names."""
     return sum(kind == "name" for _, kind in sheet.columns)
 
@@ -127,7 +127,7 @@ class _Layout:
     def of(cls, sheet: Sheet, width: int) -> _Layout:
         from rich.cells import cell_len
 
-        cells, names = _cells(sheet), _names(sheet)
+        cells, names = written(sheet), names_in(sheet)
         columns = zip((name for name, _ in sheet.columns), *cells, strict=True)
         widths = [max(cell_len(text) for text in column) for column in columns]
         whole = range(names, len(widths))
@@ -150,7 +150,7 @@ def _blocks(widths: Sequence[int], names: int, width: int) -> list[range]:
 
 
 def _block(sheet: Sheet, layout: _Layout, block: range) -> Iterator[str]:
-    above, names = layout.above, _names(sheet)
+    above, names = layout.above, names_in(sheet)
     kinds = [kind for _, kind in sheet.columns]
 
     def line(row: Sequence[str]) -> str:
@@ -186,7 +186,7 @@ def _padded(text: str, width: int, kind: Kind) -> str:
 
 def _with_notes(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
     """Heads and rows, the notes as a last column where there are any."""
-    heads, cells = [name for name, _ in sheet.columns], _cells(sheet)
+    heads, cells = [name for name, _ in sheet.columns], written(sheet)
     if not any(sheet.notes):
         return heads, cells
     return [*heads, "note"], [(*row, note) for row, note in zip(cells, sheet.notes, strict=True)]
@@ -199,7 +199,7 @@ def _under(sheet: Sheet) -> str:
 
 def _markdown(sheet: Sheet) -> Iterator[str]:
     heads, cells = _with_notes(sheet)
-    names = _names(sheet)
+    names = names_in(sheet)
     yield f"**{sheet.title}**"
     yield ""
     for row in (heads, [":--" if place < names else "--:" for place in range(len(heads))], *cells):
@@ -222,7 +222,7 @@ def _escaped(text: str) -> str:
 def _latex(sheet: Sheet) -> Iterator[str]:
     """A table for booktabs."""
     heads, cells = _with_notes(sheet)
-    names = _names(sheet)
+    names = names_in(sheet)
     lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (heads, *cells)]
     yield r"\begin{table}"
     yield rf"\caption{{{_escaped(sheet.title)}}}"

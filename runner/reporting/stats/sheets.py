@@ -76,7 +76,7 @@ def about(said: Statistics, question: str) -> Statistics:
 
 def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     """The tables to show, in order; those without a row are left out."""
-    made = [] if view.only else [_variation(said), _omnibus(said, view), *_scores(said, view)]
+    made = [] if view.only else [_omnibus(said, view), *_scores(said, view)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
@@ -201,7 +201,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> Sheet:
     where = "" if axis == "all" else f" by {axis}"
     title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
     method = _method("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
-    return Sheet(f"scores_{axis}", title, columns, rows, method, tuple(_lack(one) for one in found))
+    return Sheet(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
 
 
 def _beside(said: Statistics, axis: str) -> str:
@@ -213,7 +213,7 @@ def _beside(said: Statistics, axis: str) -> str:
     return f" (each {axis} has one {' and one '.join(also)}, whose effect this may be)" if also else ""
 
 
-def _lack(one: Summary) -> str:
+def lack(one: Summary) -> str:
     """What a mean lacks, and how far that could move it."""
     words = [f"{kind} {count:,}" for kind, count in sorted(one.reasons.items(), key=lambda each: -each[1])]
     if words and known(one.least) is not None:

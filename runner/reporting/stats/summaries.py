@@ -1,7 +1,8 @@
 """Each question's scores in each group of trials: how many, how high, how far apart, and how sure the mean is.
 
 A mean gives each text the same weight, however many of its trials were scored, so that missing replies to one text do
-not move it. Its interval is over texts like these (see inference); where a group has one text it is about that text.
+not move it. Its interval is over texts like these (see inference), or over texts and personas where that is asked for
+and there are two of both; where a group has one text it is about that text.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.coverage import ABSENT, reasons_of
 from runner.reporting.stats.frame import SCORE, asks, codes_of, distinct, factors_of, questions_of
-from runner.reporting.stats.inference import over_repetitions, over_texts
+from runner.reporting.stats.inference import Estimates, over_both, over_repetitions, over_texts
 from runner.reporting.stats.values import Interval, Number, Summary, Undefined
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.reporting.stats.inference import Codes, Estimates, Floats
+    from runner.reporting.stats.inference import Codes, Floats
     from runner.reporting.stats.values import Scales, Scope
+
+    Bounds = tuple[Floats, Floats]
 
 AXES = ("all", "cell", "model", "vendor", "persona", "text", "temperature")
 
@@ -61,9 +64,11 @@ def too_few(n: int) -> str:
     return "nothing was scored" if n == 0 else "there is one score only"
 
 
-def interval_of(found: Estimates, place: int, scope: Scope, why_not: str, ends: tuple[float, float] | None) -> Interval:
-    """The interval of one estimate, within `ends`; the reason where it has none."""
-    low, high = found.bounds()
+def interval_of(
+    estimated: tuple[Estimates, Bounds], place: int, scope: Scope, why_not: str, ends: tuple[float, float] | None
+) -> Interval:
+    """The interval of one of some estimates with their bounds, within `ends`; the reason where it has none."""
+    found, (low, high) = estimated
     least, most = ends if ends is not None else (float("-inf"), float("inf"))
     return Interval(
         number(max(low[place], least), why_not),
@@ -183,16 +188,42 @@ def _scores(of: _Coded, scales: Scales, scope: Scope) -> Iterator[dict[str, Any]
         "fixed": over_repetitions(values, groups, texts, cells, of.count),
     }
     texts_in = found["texts"].units
+    bounds = {about: estimates.bounds() for about, estimates in found.items()}
+    crossed = _over_personas(of, there) if scope == "personas" else {}
     shown = pd.Series(values).groupby(groups).agg(["count", "std", "median"]).reindex(range(of.count))
     for code, n, sd, median in shown.fillna({"count": 0}).itertuples(name=None):
         about: Scope = "fixed" if texts_in[code] < 2 or scope == "fixed" else "texts"
+        estimates, ends, place = found[about], bounds[about], int(code)
+        if code in crossed:
+            about, estimates, ends, place = "personas", crossed[code], crossed[code].bounds(), 0
+        why = _why_unsure(int(n), about)
         yield {
             "n": int(n),
-            "mean": number(found["texts"].value[code], "nothing was scored"),
+            "mean": number(estimates.value[place], "nothing was scored"),
             "sd": number(sd, too_few(int(n))),
             "median": number(median, too_few(int(n))),
-            "interval": interval_of(found[about], code, about, _why_unsure(int(n), about), scales.get(of.question)),
+            "interval": interval_of((estimates, ends), place, about, why, scales.get(of.question)),
         }
+
+
+def _over_personas(of: _Coded, there: Any) -> dict[int, Estimates]:
+    """The mean of each level over texts and personas like these; only of levels that have two of both."""
+    import numpy as np
+    import pandas as pd
+
+    found = {}
+    scored = pd.DataFrame({
+        "level": of.levels[there], "text": of.texts[there], "score": of.scores[there],
+        "persona": pd.factorize(of.frame["persona"])[0][there],
+    })  # fmt: skip
+    for level, own in scored.groupby("level"):
+        table = own.groupby(["text", "persona"])["score"].mean().unstack("persona").to_numpy()
+        value, se, df = over_both(table)
+        if isfinite(se):
+            units = np.array([len(table)])
+            alone = [np.array([one]) for one in (value, se, df)]
+            found[int(str(level))] = Estimates(alone[0], alone[1], alone[2], units, se * np.sqrt(units))
+    return found
 
 
 def _why_unsure(n: int, scope: Scope) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
 from runner.records import Text, Tracking
+from runner.reporting import stats
+from runner.reporting.stats import of_run
 from runner.reporting.tracking import connection, entities, plots, store, traces
 from runner.results import files, manifest, served, summary
 from runner.results.tally import Tally
@@ -24,6 +26,14 @@ OF_SWEEP = ("sweep.json", "summary.csv", "plots", "report.html")
 """What of a folder is also an MLflow artifact."""
 TEXTS_IN_FULL = 100
 """Names of models, personas or texts that a parameter lists one by one."""
+
+
+SCOPE_TAG = "runner.scope"
+SCOPE = (
+    "texts: score/QUESTION/low and /high are the 95% interval of the mean over texts like these, Student's t over the "
+    "texts' means; of a run of one text they hold for this text only, and repetitions are the unit"
+)
+"""What the intervals among a run's metrics are about."""
 
 
 @dataclass(slots=True)
@@ -68,6 +78,12 @@ def track(
     return logged
 
 
+def as_logged(folder: Path, where: Tracking) -> store.LoggedLaunch:
+    """What `track` logs of a launch's folder: its runs, with their parameters, metrics and tags."""
+    saved = manifest.open_run(manifest.launch_folder(folder))
+    return _launch_of(folder, saved.facts, list(_jobs(saved, {})), where)
+
+
 def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
     """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
     trials = sum(job.tally.rows for job in jobs)
@@ -109,6 +125,7 @@ def _launch_of(
 ) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
+    tags[SCOPE_TAG] = SCOPE
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
     texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
     return store.LoggedLaunch(
@@ -142,6 +159,7 @@ def _artifacts(folder: Path, jobs: Sequence[_LoggedJob]) -> Iterator[tuple[Path,
 def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> str:
     """What MLflow shows above a run, in Markdown: the command, where the files are, and a sweep's jobs."""
     lines = [f"    {launch['command']}", "", f"Results: `{folder}`"]
+    lines += ["", f"Scope: {SCOPE}."]
     for line in served.told(served.counted(job.tally for job in jobs)):
         lines += ["", line]
     if len(jobs) > 1:
@@ -181,6 +199,8 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
 
 def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
     metrics = summary.cell_metrics(job.tally)
+    for cell, name, value in _intervals(job):
+        metrics[cell][name] = value
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
         yield entities.CellRun(
@@ -191,6 +211,15 @@ def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
             failed=metrics[cell].get("replies") == 0,
             status=job.run["status"],
         )
+
+
+def _intervals(job: _LoggedJob) -> Iterator[tuple[str, str, float]]:
+    """(cell, metric, value): both ends of each mean's interval, and the share of the design without a score."""
+    experiment = experiment_from(job.experiment) if job.experiment else None
+    for one in of_run.cell_summaries(job.tally, experiment):
+        for name, number in (("low", one.interval.low), ("high", one.interval.high), ("missing", one.missing)):
+            if (value := stats.known(number)) is not None:
+                yield one.level, summary.metric_name("score", one.question, name), value
 
 
 def _child_name(job: _LoggedJob, cell: str, *, many: bool) -> str:
