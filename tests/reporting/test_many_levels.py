@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from time import process_time
 
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from made_tables import of_scores
 
+from runner.reporting.stats import about, describe, render, to_json
 from runner.reporting.stats.components import components_of
-from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_tables
+from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_sheets
 from runner.reporting.stats.omnibus import omnibus
+from runner.reporting.stats.render import written
 from runner.reporting.stats.values import known
 
 
 def table(scores: np.ndarray) -> pd.DataFrame:
     """A table as stats.table gives it, of models x personas x texts x repetitions; NaN: not scored."""
-    m, p, t, r = (place.ravel() for place in np.indices(scores.shape))
-    columns = {"model": m, "persona": p, "text": t, "cell": 1000 * m + p}
-    frame = pd.DataFrame({name: pd.Categorical(code.astype(str)) for name, code in columns.items()})
-    frame = frame.assign(job=0, repetition=r, again=False)
-    for name, value in (("vendor", "v"), ("temperature", ""), ("problem", ""), ("outcome", "scored")):
-        frame[name] = pd.Categorical([value] * len(frame))
-    return frame.assign(**{"score:q": scores.ravel()})
+    return of_scores(scores[..., None]).rename(columns={"score:q0": "score:q"})
 
 
 def drawn(
@@ -117,26 +114,34 @@ def test_one_text_is_about_that_text() -> None:
     alone = one(drawn(60, 6.0, texts=1, repetitions=1)[0])
     assert known(alone.p) is None
     assert known(alone.effects[0].low) is None
-    assert "60" in shown((alone,))
+    assert shown((alone,))[0][0][:2] == ("q", "60")
 
 
-def shown(found: tuple[ManyLevels, ...]) -> str:
-    console = Console(width=80)
-    with console.capture() as capture:
-        for each in many_levels_tables(found):
-            console.print(each)
-    return capture.get()
+def shown(found: tuple[ManyLevels, ...], *, everything: bool = False) -> list[list[tuple[str, ...]]]:
+    return [written(sheet) for sheet in many_levels_sheets(found, everything=everything)]
 
 
 def test_the_tables_show_the_ends() -> None:
-    """The five highest and lowest of 60 stand in 80 columns, each with its interval; few levels have no table."""
+    """The three highest and lowest of 60 stand with their intervals, or all of them; few levels have no table."""
     scores, _ = drawn(60, 6.0)
     found = many_levels(table(scores))
-    said = shown(found)
-    for each in (*found[0].effects[:5], *found[0].effects[-5:]):
-        assert any(line.split()[:1] == [each.level] or f" {each.level} " in line for line in said.splitlines())
-    assert "Do personas differ? over texts like these" in said
+    tests, extremes = shown(found)
+    assert tests[0][:3] == ("q", "60", "5")
+    assert [row[1] for row in extremes] == [each.level for each in (*found[0].effects[:3], *found[0].effects[-3:])]
+    assert len(shown(found, everything=True)[1]) == 60
     assert many_levels(table(scores[:, :40])) == ()
+
+
+def test_runner_stats_shows_them() -> None:
+    """What is said of a run of 60 personas has the tables of levels, in text and JSON, and of one question alone."""
+    frame = table(drawn(60, 6.0, models=2)[0])
+    said = describe(frame)
+    for one_of in (said, about(said, "q")):
+        text = render(one_of, width=80)
+        assert "The most extreme personas" in text
+        assert "Response style" in text
+        assert "Test-retest reliability" in text
+    assert len(json.loads(to_json(said))["levels"][0]["effects"]) == 60
 
 
 def test_it_is_fast() -> None:

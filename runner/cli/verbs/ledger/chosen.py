@@ -15,7 +15,7 @@ from runner.errors import ConfigError, RunnerError, nearest
 from runner.ledger.kinds import KINDS, Judge
 from runner.ledger.selection import Selection
 from runner.plan.trials import attempt_key
-from runner.results import files, manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     import argparse
@@ -122,7 +122,7 @@ def _rows_of(folders: list[Path]) -> OfRuns:
     found = OfRuns()
     for folder in folders:
         for job in manifest.result_folders(folder):
-            for row in files.read_rows(job / "results.jsonl"):
+            for row in saved.rows_in(job):
                 found.add(row)
     return found
 
