@@ -252,6 +252,7 @@ DAMAGES = (
     Damage("raw is a number", "raw = 7", "raw"),
     Damage("attempts is text", "attempts = 'many'", "attempts"),
     Damage("latency is text", "latency_s = 'slow'", "latency_s"),
+    Damage("attempts beyond all bounds", "attempts = -1", "attempts"),
     Damage("route", "route = 'carrier pigeon'", "route"),
     Damage("time", "time = 'yesterday'", "time"),
     Damage("no UTF-8", "model_id = CAST(x'ff80' AS TEXT)", "model_id"),

@@ -43,7 +43,7 @@ class OfRuns:
         self.keys.update(attempt_key(row.key, number) for number in range(1, row.asked + 1))
         if row.price_usd is not None and row.asked == 1:
             self.usd[row.key] = row.price_usd
-        if row.outcome == "unscorable" and row.problem is not None:
+        if row.problem is not None:  # of a trial that failed too: its row in the ledger may be damaged
             self.kinds[attempt_key(row.key, row.taken)] = row.problem.kind
         self.earlier += row.source == "ledger"
 
