@@ -18,7 +18,7 @@ from runner.providers.services import SERVICES
 from runner.records import Capability, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.ledger.entries import Entry
     from runner.providers.received import Dialect
@@ -61,8 +61,8 @@ class Judge:
     """Tells kinds and prices, and decodes where they need it; providers' formats are loaded once."""
 
     decoders: Decoders = field(default_factory=Decoders)
-    models: Mapping[tuple[str, str], Model] = field(default_factory=dict)
-    """Provider and id -> a model whose prices are known; of others LiteLLM's map is asked."""
+    models: Callable[[], Mapping[tuple[str, str], Model]] = dict
+    """Provider and id -> a model whose prices are known, asked when one is needed; of others LiteLLM's map is asked."""
 
     def kind(self, entry: Entry, raw: bytes) -> str:
         """One of KINDS."""
@@ -92,7 +92,7 @@ class Judge:
         if reply is None or entry.damage is not None:
             return None
         model = asked_of(entry.endpoint, entry.model_id)
-        known = self.models.get((model.provider, model.id))
+        known = self.models().get((model.provider, model.id))
         if known is None:
             if entry.route == "batch":  # at a share of the live price that only a model's file tells
                 return None
