@@ -125,6 +125,22 @@ def test_repetitions_may_have_any_numbers() -> None:
     )
 
 
+def test_a_cell_that_never_came_has_no_run(tmp_path: Path) -> None:
+    """Of an import that lacks a cell altogether, MLflow has the cells that came, and the page says it is missing."""
+    run = write_run(tmp_path / "run", asked())
+    lines = (run / "results.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = f"{SOME[0].name}/{PERSONAS[0].name}"
+    kept = [line for line in lines if json.loads(line)["cell"] != gone]
+    (run / "results.jsonl").write_text("".join(kept), encoding="utf-8")
+    logged = log_run.as_logged(run, WHERE)
+    assert len(logged.cells) == 3
+    assert gone not in {one.name for one in logged.cells}
+    page = figures(gather(run))
+    assert page.statistics.planned - page.statistics.trials == len(lines) - len(kept) == 6
+    tips = [cell.tip for cell in page.heat[0].lines[0].cells]
+    assert sum("nothing was scored" in tip for tip in tips) == 1
+
+
 def test_what_jobs_share_is_paid_for_once(tmp_path: Path) -> None:
     """Of a sweep whose jobs share a model's answers, replies, tokens and price count each answer once."""
     sweep = write_sweep(tmp_path / "sweep", {f"{heat:g}": asked(heat) for heat in (0.2, 0.9)})
