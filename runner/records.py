@@ -364,6 +364,9 @@ class Experiment:
     batch: Batch
     tracking: Tracking
     ledger_url: str
+    ledger_missing: Literal["refuse", "buy"] = "refuse"
+    """What becomes of answers that earlier runs had from the ledger, and that it does not hold any more: refuse says so
+    and sends nothing, buy buys them again. Not part of a key."""
     ask_again: AskAgain = field(default_factory=AskAgain)
     strict: bool = False
     identity: Identity = "record"

@@ -78,10 +78,10 @@ def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
-        made += many_levels_sheets(said.levels, everything=view.everything)
+        made += [*many_levels_sheets(said.levels, everything=view.everything), agreement_sheet(said.agreement)]
     if view.everything and not view.only and view.by is None:
-        made += [_coverage(said), response_style_sheet(said.style), agreement_sheet(said.agreement)]
-        made += [reliability_sheet(said.reliability), _anovas(said), _kruskal(said), _skipped(said)]
+        made += [_coverage(said), reliability_sheet(said.reliability), response_style_sheet(said.style)]
+        made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [sheet if view.everything else cut(sheet) for sheet in made if sheet.rows]
 
 
