@@ -17,7 +17,7 @@ from runner.reporting.html.gather import gather
 from runner.reporting.stats import known
 from runner.reporting.stats.of_run import describe_jobs
 from runner.reporting.tracking import log_run
-from runner.results import files
+from runner.results import files, manifest
 from runner.results.summary import summary
 from runner.results.table import table
 from runner.results.tally import Tally
@@ -132,6 +132,7 @@ def test_a_cell_that_never_came_has_no_run(tmp_path: Path) -> None:
     gone = f"{SOME[0].name}/{PERSONAS[0].name}"
     kept = [line for line in lines if json.loads(line)["cell"] != gone]
     (run / "results.jsonl").write_text("".join(kept), encoding="utf-8")
+    manifest.dump(run / "run.json", {**manifest.load(run, "run.json"), "trials": len(kept), "scored": len(kept)})
     logged = log_run.as_logged(run, WHERE)
     assert len(logged.cells) == 3
     assert gone not in {one.name for one in logged.cells}
