@@ -244,7 +244,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     margin = f"TOST within ±{said.margin:g} points"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
-    title = f"Differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
     return Sheet(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
 
 

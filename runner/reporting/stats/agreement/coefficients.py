@@ -93,7 +93,7 @@ def reliability_of(icc: Agreement, k: int) -> Reliability:
 def _spearman_brown(r: Number, k: int) -> Number:
     if isinstance(r, Undefined):
         return r
-    below = 1 + (k - 1) * r
+    below = 1 + (k - 1) * r  # 0 where units do not differ at all, and repetitions do
     return k * r / below if below > 0 else Undefined("repetitions do not agree at all")
 
 
