@@ -28,7 +28,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 MOST_S = 900
 """Most seconds for one benchmark."""
-NAMES = ("start", "throughput", "peers", "growth", "quota", "sweep", "mlflow_cells", "batch", "kills", "embedded")
+NAMES = ("start", "throughput", "peers", "growth", "quota", "sweep", "mlflow_cells", "batch", "kills", "embedded",
+         "calibration", "design")  # fmt: skip
 """In the order in which they run; one whose script is not there is left out."""
 WITH_PEERS = {"peers", "quota"}
 """What installs something of its own."""

@@ -7,7 +7,7 @@ The rooms, as the data flows; each imports only those below it, the last line fi
 __main__    for `python -m runner`
 cli         what is typed and what is shown
 simulator   the providers' APIs on loopback, with faults
-api         what Python calls: compose, plan, run, open_run, compare
+api         what Python calls: compose, plan, run, open_run, open_ledger, compare
 execution   one launch done, and nothing said of it
 pipeline    the stages in order
 reporting   rows -> numbers, a page, runs in MLflow, comparisons
@@ -34,7 +34,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runner.api import ComposedExperiment, Plan, Run, compare, compose, open_run, plan, run
+    from runner.api import ComposedExperiment, Plan, Run, compare, compose, open_ledger, open_run, plan, run
     from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError, TrackingError
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "TrackingError",
     "compare",
     "compose",
+    "open_ledger",
     "open_run",
     "plan",
     "run",

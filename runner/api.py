@@ -23,17 +23,21 @@ from runner.results import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     from omegaconf import DictConfig
 
+    from runner.ledger.contents import Contents
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
+    from runner.reporting.design.search import Advice
+    from runner.reporting.drift import Found
     from runner.reporting.stats import Statistics
 
-__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_run", "plan", "run"]
+__all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_ledger", "open_run", "plan", "run"]
 
 
 # ---- what is asked for ----------------------------------------------------------------------------------------------
@@ -130,6 +134,11 @@ class Plan:
     def batch_usd(self) -> float | None:
         """US dollars with everything sent by batch that can be; None where a price is unknown."""
         return self.estimate.batch_usd
+
+    @property
+    def worst_usd(self) -> float | None:
+        """US dollars at live prices where no reply can be read, and `ask_again` asks as often as it may."""
+        return self.estimate.worst_usd
 
     def table(self) -> pd.DataFrame:
         """One row a model, and "all" where there are several.
@@ -251,9 +260,9 @@ class Run:
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.
 
-        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows: score
-        is NaN unless the whole reply was scored. Tokens and price are the whole reply's, and so the same in each of
-        its trial's rows. ConfigError where there are no results.
+        A number that is missing is NaN, a text that is missing NaN too. A trial without a score keeps its rows. A score
+        counts wherever it was read, whatever another question of its reply lacks. Tokens and price are the whole
+        reply's, and so the same in each of its trial's rows. ConfigError where there are no results.
         """
         from runner.results.table import table
 
@@ -264,6 +273,59 @@ class Run:
         from runner.reporting.stats.of_run import describe_jobs
 
         return describe_jobs(manifest.result_folders(self.folder))
+
+    def design(
+        self,
+        *,
+        budget_usd: float | None = None,
+        requests: int | None = None,
+        halfwidth: float | None = None,
+        texts: int | None = None,
+        contrast: str | None = None,
+    ) -> Advice:
+        """What to buy next, as `runner design` shows it: the best of all designs that meet one of three goals.
+
+        `budget_usd` in US dollars, `requests`, or `halfwidth`, the points that a 95% interval may reach to either side;
+        without any of them, what the run itself cost. `texts` is the most texts that there are. `contrast` is what is
+        to be compared (model, persona, prompt, or mean for one model's mean); None: models where there are two.
+
+        ConfigError where the run has no results, or no design meets the goal.
+        """
+        from runner.reporting.design import basis, render, search
+
+        base = basis.of_run(self.folder)
+        goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
+        advice = search.advise(base, goal, contrast)
+        if advice is None:
+            raise ConfigError(
+                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
+            )
+        return advice
+
+    def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> Found:
+        """Ask a random sample of it again and test whether the models answer as they did; see docs/drift.md.
+
+        Its own answers and files stay as they are. The same again, where it was stopped, goes on; else it buys anew.
+        ConfigError, BudgetError: refused before anything was sent. KeyboardInterrupt is raised when all that was
+        answered is written. TrackingError where MLflow cannot be reached: what was found is in outputs/drift.
+        """
+        from runner import execution
+        from runner.dispatch.purchase import Purchase
+        from runner.reporting.progress.notebook import watching
+        from runner.results import drift as drifting
+
+        asked = (
+            f"import runner; runner.open_run({str(self.folder)!r}).drift({budget_usd}, margin={margin}, seed={seed})"
+        )
+        run, purchase = drifting.original(self.folder), Purchase()
+        command = shlex.join(["python", "-c", asked])
+        drift = drifting.begun(run, command, budget_usd=budget_usd, margin=margin, seed=seed)
+        with watching(shown=None, stopping=lambda: purchase.stop.asked) as observer:
+            found = execution.ask_sample(drift, run, observer, purchase)
+        if drift.status == "KILLED":
+            raise KeyboardInterrupt(f"what was answered is kept in {drift.folder}; the same again goes on")
+        execution.log_drift(drift, found, run.jobs[0].experiment.tracking)
+        return found
 
     def report(self) -> Path:
         """Write report.html, in place of an earlier one: a page that needs no network. Its path."""
@@ -379,6 +441,16 @@ def open_run(name: str | Path) -> Run:
     from runner.reporting import find_run
 
     return Run(find_run.find(str(name), _tracking))
+
+
+def open_ledger(url: str = "sqlite:///outputs/ledger.db") -> AbstractContextManager[Contents]:
+    """What was paid for, to look at and to put in order, as `runner ledger` does; see docs/ledger.md.
+
+    LedgerError where there is no ledger, or it cannot be used. Its methods do what they say at once: nothing asks.
+    """
+    from runner.ledger.contents import opened
+
+    return opened(url)
 
 
 def _tracking() -> Tracking:

@@ -6,11 +6,16 @@ or the error that stands in their place. The command line says them; the Python 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
 from runner import pipeline
+from runner.errors import RunnerError
+from runner.ledger.answers import open_ledger
+from runner.reporting import drift as comparing
 from runner.reporting.html.process import PageWriter
 from runner.reporting.tracking.process import Tracker
+from runner.results import drift as drifting
 from runner.results import manifest
 from runner.results.launch import JobResult, Launch
 
@@ -20,9 +25,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.dispatch.observer import Observer
-    from runner.errors import RunnerError
+    from runner.dispatch.purchase import Purchase
     from runner.plan.job import Job
+    from runner.records import Tracking
+    from runner.reporting.drift import Found
     from runner.reporting.tracking.store import LoggedRuns
+    from runner.results.drift import Drift, Original
 
 
 class Execution:
@@ -86,6 +94,13 @@ class Execution:
         self.launch.results.append(result)
         manifest.write(self.launch, result)
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped outside of a dispatch: jobs that are not written yet have no results."""
+        self.launch.purchase.stop.asked = True
+        for result in self.launch.results:
+            if not (result.folder / "run.json").exists():
+                result.error = result.error or RunnerError("interrupted before it had results")
+
     def rewrite(self, jobs: Sequence[Job]) -> None:
         """Write what jobs came to again from the ledger, as when their batches have ended."""
         for result in pipeline.rewrite(self.launch, jobs):
@@ -121,14 +136,38 @@ class Execution:
             self._begin_log(self._page.page.parent)  # the page is one of its artifacts
             self._page = None
 
-    def logged(self) -> LoggedRuns | None:
+    def logged(self, waits: Callable[[float], object] = lambda _: None) -> LoggedRuns | None:
         """The runs in MLflow, once they are there; None where it is not logged.
 
-        TrackingError where MLflow cannot be reached or refuses.
+        TrackingError where MLflow cannot be reached, refuses, or keeps silent: `waits` is called before that, with the
+        seconds for which it is still waited for. KeyboardInterrupt ends the wait, and leaves MLflow alone.
         """
-        return self._tracker.logged() if self.is_logged else None
+        try:
+            return self._tracker.logged(waits) if self.is_logged else None
+        except KeyboardInterrupt:
+            self._tracker.give_up()
+            raise
 
     def _begin_log(self, folder: Path) -> None:
         if self.is_logged:
             counted = {result.folder: result.tally for result in self.launch.results if result.error is None}
             self._tracker.log(folder, counted)
+
+
+def ask_sample(drift: Drift, run: Original, observer: Observer, purchase: Purchase) -> Found:
+    """Ask a run's sample again, compare, and write the drift down; raises as drift.ask."""
+    with open_ledger(run.ledger_url) as ledger:
+        pairs = drifting.ask(drift, run, ledger, observer, purchase)
+    found = comparing.compare(pairs, drift)
+    drift.found = asdict(found)
+    drift.save()
+    return found
+
+
+def log_drift(drift: Drift, found: Found, tracking: Tracking) -> None:
+    """Log a drift to MLflow, where that is asked for, and note where. TrackingError where that cannot be done."""
+    from runner.reporting.tracking import drift as logging
+
+    if tracking.enabled:
+        drift.mlflow = logging.log(drift, found, tracking)
+        drift.save()

@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
-READING_VERSION = 2
-"""Version of how a reply is read; `runner rescore RUN` reads the stored replies of an older one anew.
+STATISTICS_VERSION = 2
+"""Version of what a statistic means: a number of another version is not to be set beside one of this.
+
+2: a score counts wherever it was read, not only in a complete reply; a mean gives each text alike; shares are of the
+design; in_range is of replies without a score outside its scale, and complete of those with every score.
+"""
+
+READING_VERSION = 3
+"""Version of how a reply is read and priced; `runner rescore RUN` reads the stored replies of an older one anew.
 
 2: a score on another scale, a bound, a draft, one of several readers' and a number that was cut off are none any more.
+3: tokens counted beside others or in the total alone are counted, a provider's own figure is the price, and cached
+tokens in a batch have their own price there. Rows that an older version wrote keep what they say.
 """
 
 Json = Any
 """A value that JSON can hold. Any: a recursive alias costs more readers than it helps."""
 SystemRole = Literal["system", "developer", "merge"]
 TemperatureRule = Literal["free", "fixed", "none"]
+Api = Literal["chat", "responses"]
 Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
 Route = Literal["live", "batch"]
@@ -113,6 +123,8 @@ class Capability:
     """True where the API takes a seed."""
     batch: str | None = None
     """Name of the batch API that serves this model, or None."""
+    api: Api = "chat"
+    """responses: OpenAI's Responses API, in place of chat completions or of the provider's own chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceTier:
+    """US dollars per million tokens of a request whose input is longer than `above_tokens`: of all its tokens.
+
+    None: the model's flat price for output, the tier's own input for what is cached, unknown for what is written.
+    """
+
+    above_tokens: int
+    """Input tokens, cached ones among them, that are still charged at the prices below."""
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float | None = None
+    cached_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    cache_write_1h_usd_per_mtok: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """US dollars per million tokens; None where unknown (never a zero that means unknown)."""
 
@@ -149,6 +177,17 @@ class Prices:
     """Where the figures are from, and when they were read."""
     batch_share: float | None = None
     """What a batch costs of these: 0.5 is half. None: as LiteLLM's map says, or else the batch API's documentation."""
+    cache_write_usd_per_mtok: float | None = None
+    """Input that is put into the provider's cache, for as long as it keeps it by default."""
+    cache_write_1h_usd_per_mtok: float | None = None
+    """Likewise, to be kept for an hour."""
+    reasoning_usd_per_mtok: float | None = None
+    """Reasoning within the output; None: as any output."""
+    request_usd: float | None = None
+    """US dollars of each request whatever its length, such as a search's fee; None: there is none."""
+    tiers: tuple[PriceTier, ...] = ()
+    """Prices of long requests, by rising length; these fields and those from cache_write_usd_per_mtok on are no part
+    of what an experiment is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +300,44 @@ def duration_s(text: str) -> float:
     return float(text[:-1]) * unit
 
 
+UNSCORABLE = (
+    "empty", "refused", "truncated", "no_score", "missing_question", "not_a_number", "out_of_range", "other_scale",
+    "ambiguous", "malformed",
+)  # fmt: skip
+"""Kinds of replies that cannot be read as a score for every question; see Unscorable."""
+REFUSED = "refused"
+"""Kind of a text that a model, a filter or a policy turned away. As an error it counts as it does in a reply, so that
+refusal rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider
+refused."""
+UNREAD = ("empty", "truncated", "malformed", "no_score", "missing_question", "not_a_number")
+"""Kinds of replies that say nothing of what was asked, and are asked again where a run asks again at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Which trials are asked more than once. A first attempt is what it is without: its key never changes.
+
+    Each further attempt has a key of its own (plan.trials.attempt_key), so that all are kept, and none is bought twice.
+    """
+
+    unscorable: int = 0
+    """Most further attempts for a reply of one of `kinds`."""
+    kinds: tuple[str, ...] = UNREAD
+    """Kinds of unscorable replies; see Unscorable. A refusal is data: whoever adds it here reports both numbers."""
+    keys: tuple[str, ...] = ()
+    """Keys of trials, or their first eight digits or more, that are asked once more whatever they said; one that stands
+    here twice is asked twice more. What was said last counts."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is asked again at all."""
+        return bool(self.unscorable or self.keys)
+
+    def named(self, key: str) -> int:
+        """How many more attempts a trial is given by name."""
+        return sum(key.startswith(name) for name in self.keys)
+
+
 @dataclass(frozen=True, slots=True)
 class Tracking:
     """Where MLflow runs go. Not part of a key."""
@@ -287,6 +364,10 @@ class Experiment:
     batch: Batch
     tracking: Tracking
     ledger_url: str
+    ledger_missing: Literal["refuse", "buy"] = "refuse"
+    """What becomes of answers that earlier runs had from the ledger, and that it does not hold any more: refuse says so
+    and sends nothing, buy buys them again. Not part of a key."""
+    ask_again: AskAgain = field(default_factory=AskAgain)
     strict: bool = False
     identity: Identity = "record"
     """What becomes of a reply of a model that its file does not declare: record keeps it in a cell of its own, strict
@@ -417,12 +498,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token counts as the provider reports them; None where it does not."""
+    """Token counts as the provider reports them; None where it does not, or where its counts contradict each other."""
 
     input: int | None = None
+    """All of it: `cached` and `cache_write` are within."""
     output: int | None = None
+    """All of it: `reasoning` is within."""
     cached: int | None = None
+    """Read from the provider's cache."""
     reasoning: int | None = None
+    cache_write: int | None = None
+    """Put into the provider's cache; `cache_write_1h` is within."""
+    cache_write_1h: int | None = None
+    """Put there to be kept for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +526,10 @@ class Reply:
     tokens: Tokens = field(default_factory=Tokens)
     model_version: str | None = None
     fingerprint: str | None = None
+    cost_usd: float | None = None
+    """What it cost by the provider's own word, in US dollars."""
+    billed_as: str | None = None
+    """How it was served, where that has prices of its own (priority, flex, web_search); None for the ordinary way."""
     aside: str | None = None
     """What stands in another place than the answer's (a reasoning field, a part of another kind) where no text came."""
 
@@ -525,6 +617,12 @@ class Row:
     time: str | None
     source: Source | None
     """bought in this run, or taken from the ledger; None for a failed trial."""
+    asked: int = field(default=1, kw_only=True)
+    """How many replies the trial was given: more than one where it was asked again. Tokens and price are of all."""
+    taken: int = field(default=1, kw_only=True)
+    """Which of these the row holds: the first that could be read, else the first."""
+    earlier_usd: float = field(default=0.0, kw_only=True)
+    """Of the price of a row that was bought, what an earlier launch had paid for the trial's earlier attempts."""
     served: str | None = field(default=None, kw_only=True)
     """The model that answered, where its name is none that the model's file declares; else None."""
 

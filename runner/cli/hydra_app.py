@@ -17,6 +17,7 @@ from hydra.types import RunMode
 
 from runner import process
 from runner.config.hydra_errors import FOREIGN
+from runner.dispatch.interrupts import HANGUP, outputs_on_terminals, turn_away
 from runner.errors import BudgetError, LedgerError, RunnerError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
+ENDS = [signal.SIGTERM, *([HANGUP] if HANGUP is not None else [])]
+"""Signals that end a program which does not listen, beside Ctrl-C."""
 
 
 class SweepFolder(Callback):
@@ -110,9 +113,12 @@ class Task:
             except RunnerError as error:
                 failure = error
             except (Exception, KeyboardInterrupt, SystemExit) as error:
-                if isinstance(error, FOREIGN) or not self._is_apart:
+                between = isinstance(error, KeyboardInterrupt) and self._is_between_turns
+                if isinstance(error, FOREIGN) or not (self._is_apart or between):
                     raise
                 failure = _given_up(error, self.command)
+                if between:
+                    self.session.interrupt()
             return self._end(failure or self._failure)
         except BaseException:
             if not self._has_begun:
@@ -139,24 +145,37 @@ class Task:
         """Whether a launcher of Hydra's runs the jobs of a sweep, each in a session of its own."""
         return bool(SweepFolder.noted) and self._session is None and not self.is_pooled
 
+    @property
+    def _is_between_turns(self) -> bool:
+        """Whether a sweep runs here that has asked something, and whose sweeper is looking for what to ask next."""
+        return self.is_pooled and self._session is not None and self._session.has_begun
+
     @contextmanager
     def _terminable(self) -> Iterator[None]:
-        """SIGTERM ends a sweep that runs apart as Ctrl-C does: its launcher must end the processes that it started."""
+        """SIGTERM, and the terminal's end, end a sweep as Ctrl-C does where no dispatch runs that would hear of it.
+
+        The launcher of one that runs apart must end the processes that it started; one that runs here is written.
+        """
+        terminals = outputs_on_terminals()
 
         def asked(number: int, _frame: FrameType | None) -> None:
-            if self._is_apart:
+            if number == HANGUP:
+                turn_away(terminals)
+            if self._is_apart or self._is_between_turns:
                 raise KeyboardInterrupt(number)
-            signal.signal(number, before)
+            signal.signal(number, before[number])
             os.kill(os.getpid(), number)
 
         if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
             yield
             return
-        before = signal.signal(signal.SIGTERM, asked)
+        heard = [number for number in ENDS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {int(number): signal.signal(number, asked) for number in heard}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _end(self, failure: RunnerError | None) -> int:
         sweep = SweepFolder.noted[0] if SweepFolder.noted else None
@@ -167,7 +186,7 @@ class Task:
             jobs.gather(self.session, sweep)
             _take_up_unfinished(self.session, sweep, failure)
             if failure is not None and failure.exit_status == EXIT_INTERRUPTED:
-                _stop(self.session)
+                self.session.interrupt()
         has_results = self._session is not None and self._session.has_results
         # An objective that no metric bears says nothing against the results.
         is_late = sweep is not None or getattr(failure, "key", None) == "objective"
@@ -208,18 +227,15 @@ def _given_up(error: BaseException, command: str) -> RunnerError:
 
 def _take_up_unfinished(session: Runs, sweep: Path, failure: RunnerError | None) -> None:
     """A job that was begun and wrote no run.json is shown as failed: its process has ended, or still runs somewhere."""
-    from omegaconf import OmegaConf
+    from runner.results import saved
 
     for folder in (path.parent for path in sweep.glob("*/.hydra") if not (path.parent / "run.json").exists()):
-        job = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.job
-        overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
-        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{job.name}.log'}")
-        session.fail(int(job.num), folder, tuple(map(str, overrides)), why)
-
-
-def _stop(session: Runs) -> None:
-    """A sweep that was interrupted says so, and is KILLED in MLflow."""
-    from runner.cli.session import Session
-
-    if isinstance(session, Session):
-        session.launch.purchase.stop.asked = True
+        overrides: tuple[str, ...] = ()
+        try:
+            job = saved.hydras(folder / ".hydra" / "hydra.yaml").hydra.job
+            overrides = tuple(map(str, saved.hydras(folder / ".hydra" / "overrides.yaml")))
+            number, name = int(job.num), str(job.name)
+        except (RunnerError, AttributeError, TypeError, ValueError):  # killed while Hydra wrote them, or damaged since
+            number, name = int(folder.name) if folder.name.isdecimal() else 0, "*"
+        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{name}.log'}")
+        session.fail(number, folder, overrides, why)

@@ -211,6 +211,9 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     sys.argv = ["runner", *further, *kept]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
+    except RecursionError as error:
+        message = "a config file, or a value that was typed, is nested too deep"
+        raise ConfigError(message, where=str(conf_dir()), advice="runner --cfg job") from error
     except FOREIGN as error:
         if own_trace:
             raise

@@ -15,10 +15,12 @@ from runner.errors import RunnerError, TrackingError
 from runner.execution import Execution
 from runner.plan import estimate
 from runner.plan.job import models_of
+from runner.records import REFUSED
 from runner.reporting.formatting import many, money
 from runner.reporting.progress.display import Progress
 from runner.results import manifest, served, summary
 from runner.results.launch import JobResult, Launch
+from runner.results.rows import DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +42,10 @@ EXITS: Mapping[Ending, int] = {
 }
 """The exit status for each way in which a launch ends."""
 
+REFUSALS = (
+    "ask_again.kinds has refused: a refusal is data, and asked until it gives in a model refuses less; report how many "
+    "were asked again (results.jsonl: asked, taken)"
+)
 WHYS = 3
 """Kinds of failure that are shown with an example."""
 LONGEST = 300
@@ -62,6 +68,9 @@ class Runs(Protocol):
 
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a job whose config is wrong."""
+
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked."""
 
     def finish(self, sweep: Path | None = None) -> int:
         """Show what came of it; the exit status."""
@@ -132,6 +141,8 @@ class Session:
             self._say(f"live, as they have no batch API: {', '.join(names)}")
         if overruled := estimate.batch_settings_overruled(job.experiment for job in jobs):
             self._say(f"jobs share their batches, and the first one's settings hold for all: {', '.join(overruled)}")
+        if any(_asks_refusals(job) for job in jobs):
+            self._say(REFUSALS)
         ends = retirement.told(models_of(job.experiment for job in jobs), self.today)
         for line in (line for line in ends if line not in self.told):
             self._say(line)
@@ -142,6 +153,10 @@ class Session:
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a sweep's job whose config is wrong: it is shown with the others, and nothing is asked for it."""
         self.execution.fail(index, folder, overrides, error)
+
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked, as between two turns of a sweeper."""
+        self.execution.interrupt()
 
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results, log them to MLflow, and return the exit status. `sweep` is a sweep's folder."""
@@ -185,9 +200,17 @@ class Session:
             f"{many(purchase.requests_sent, 'request')} sent, {many(total['from_ledger'], 'answer')} from the ledger"
         )
         self._say(f"{bought}{collapsed}{spent}")
+        self._say_asked_again(total["asked_again"])
         if saved := sum(count.saved_usd for count in counts):
             some = "at least " if any(count.price_usd is None for count in counts) else ""
             self._say(f"batches saved {some}${money(saved)} of the live price")
+
+    def _say_asked_again(self, count: int) -> None:
+        if count:
+            what = many(count, "further reply", "further replies")
+            self._say(f"asked again: {what}, in tokens and price; results.jsonl says what a row holds (asked, taken)")
+        if lost := sum((result.lost_again for result in self.launch.results), Counter[str]()):
+            self._say(f"{many(lost.total(), 'further attempt')} failed{_kinds(lost)}: the same command tries again")
 
     def _say_page(self, folder: Path) -> None:
         """Whatever goes wrong with the page costs the run nothing but a line; results are on disk."""
@@ -201,10 +224,14 @@ class Session:
 
     def _say_logged(self, folder: Path) -> None:
         """An MLflow that cannot be reached costs nothing but a line."""
+        waits = "MLflow:  nothing gets there; it is waited for {:.0f} s more at most, and Ctrl-C leaves it"
         try:
-            logged = self.execution.logged()
+            logged = self.execution.logged(lambda left_s: self._say(waits.format(left_s)))
         except TrackingError as error:
             say_not_logged(self.console, error, folder)
+            return
+        except KeyboardInterrupt:
+            say_not_logged(self.console, TrackingError("MLflow: left alone"), folder)
             return
         if logged is not None:
             say_logged(self.console, logged)
@@ -225,6 +252,7 @@ class Session:
             self._say(f"interrupted; what was answered is kept. Continue: {command}")
         elif ending == "failed":
             self._say_failures(folder)
+        self._say_no_replies(folder)
         return EXITS[ending]
 
     def _say_failures(self, folder: Path) -> None:
@@ -234,11 +262,22 @@ class Session:
             self._say(f"job {result.index} failed: {result.error}")
         if failed := sum(result.counts.failed for result in self.launch.results):
             self._say_why()
-            self._say(
-                f"{many(failed, 'trial')} failed, see errors.jsonl below {quoted(folder)}. Try them again: {command}"
-            )
+            lost = f"{many(failed, 'trial')} failed, see errors.jsonl below {quoted(folder)}."
+            if self._lost()[DAMAGED]:
+                forget = f"{called_as()} ledger forget {quoted(folder)} --kind {DAMAGED} --kind not_a_reply --yes"
+                self._say(f"damaged rows of the ledger are not bought again before it forgets them: {forget}")
+            self._say(f"{lost} Try them again: {command}")
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
+
+    def _say_no_replies(self, folder: Path) -> None:
+        """What an earlier version took for answers is asked anew only once the ledger has forgotten it."""
+        if count := sum(result.no_replies for result in self.launch.results):
+            what = many(count, "answer in the ledger is no reply", "answers in the ledger are no replies")
+            forget = f"{called_as()} ledger forget {quoted(folder)} --kind not_a_reply --yes"
+            self._say(f"{what} of the API that was asked (an earlier version kept such); nothing was sent for them")
+            self._say(f"  forget them: {forget}")
+            self._say(f"  then ask again: {self.launch.command}")
 
     def _say_why(self) -> None:
         """The commonest ways in which trials failed, each with what one provider said."""
@@ -254,6 +293,11 @@ class Session:
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, markup=False)
+
+
+def _asks_refusals(job: Job) -> bool:
+    again = job.experiment.ask_again
+    return bool(again.unscorable) and REFUSED in again.kinds
 
 
 def _kinds(counted: Counter[str]) -> str:

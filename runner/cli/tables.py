@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def render_verification(table: pd.DataFrame) -> Table:
     """The verification table for a terminal of 80 columns or more: a line for each vendor, its models below it."""
-    shares = ("meta-\ndata", "in\nrange", "rea-\nsons", "er-\nrors")
+    shares = ("meta-\ndata", "com-\nplete", "in\nrange", "rea-\nsons", "er-\nrors")
     headers = ("replies", *shares, "s/trial\nmean p95", "tokens\nin/out", "USD")
     shown = empty_table("Verification", ["vendor\n  model"], headers)
     whole = table.groupby("vendor", observed=True)[["replies", "trials"]].sum()
@@ -28,7 +28,7 @@ def render_verification(table: pd.DataFrame) -> Table:
         shown.add_row(
             row["name"],
             f"{short_count(row['replies'])}/{short_count(row['trials'])}",
-            *(percent(row[share]) for share in ("metadata", "in_range", "reasons", "error_rate")),
+            *(percent(row[share]) for share in ("metadata", "complete", "in_range", "reasons", "error_rate")),
             f"{seconds(row['latency_mean_s'])} {seconds(row['latency_p95_s'])}",
             f"{short_count(row['tokens_input'])}/{short_count(row['tokens_output'])}",
             money(row["price_usd"]),
@@ -39,16 +39,30 @@ def render_verification(table: pd.DataFrame) -> Table:
 def render_scores(table: pd.DataFrame) -> Table:
     """Mean scores for a terminal: a line for each model, its personas below it.
 
-    Standard deviations are shown for up to four questions, which is what 80 columns hold.
+    Standard deviations are shown for up to four questions, which is what 80 columns hold. `scores` are the fewest and
+    the most of any question, of the trials. A mean over fewer texts than others in its column are over is marked.
     """
     questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
     spread = len(questions) <= 4
-    title = "Mean score by model and persona" + (" (± standard deviation)" if spread else "")
-    shown = empty_table(title, ["model\n  persona"], ("temp.", "scored", *questions))
+    shown = empty_table("Mean score by model and persona", ["model\n  persona"], ("temp.", "scores", *questions))
+    most = {name: table[f"{name}_texts"].max() for name in questions}
+    fewer = False
     for row in _below(shown, table, "model", "persona"):
-        scores = (_score(row[f"{name}_mean"], row[f"{name}_sd"] if spread else nan) for name in questions)
-        shown.add_row(row["name"], row["temperature"] or NONE, short_count(row["scored"]), *scores)
+        marked = {name: row[f"{name}_n"] > 0 and row[f"{name}_texts"] < most[name] for name in questions}
+        means = (_score(row[f"{name}_mean"], row[f"{name}_sd"] if spread else nan, marked[name]) for name in questions)
+        shown.add_row(row["name"], row["temperature"] or NONE, _counts(row, questions), *means)
+        fewer = fewer or any(marked.values())
+    said = "Mean of the texts' means" + (", ± standard deviation of single scores" if spread else "")
+    shown.caption = f"{said}.{' * over fewer texts than its neighbours.' if fewer else ''}" if len(table) else None
+    shown.caption_justify = "left"
     return shown
+
+
+def _counts(row: Mapping[str, Any], questions: Sequence[str]) -> str:
+    """The fewest and the most scores of a question, of the trials: "30/30", "20-30/30"."""
+    counts = [int(row[f"{name}_n"]) for name in questions]
+    ends = dict.fromkeys((min(counts, default=0), max(counts, default=0)))
+    return f"{'-'.join(map(short_count, ends))}/{short_count(row['trials'])}"
 
 
 def render_jobs(lines: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[str]]) -> Table:
@@ -87,5 +101,6 @@ def _below(
         yield {**row, "name": Padding(Text(row[name]), (0, 0, 0, 2))}
 
 
-def _score(mean: float, sd: float) -> str:
-    return f"{plain(mean, 1)} ±{plain(sd, 1)}" if isfinite(mean) and isfinite(sd) else plain(mean, 1)
+def _score(mean: float, sd: float, marked: bool) -> str:
+    star = "*" if marked else ""
+    return f"{plain(mean, 1)}{star} ±{plain(sd, 1)}" if isfinite(mean) and isfinite(sd) else f"{plain(mean, 1)}{star}"

@@ -6,6 +6,7 @@ complete: texts and personas are read, and what a model's file leaves open is fi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -14,7 +15,19 @@ from urllib.parse import urlsplit
 from runner import records
 from runner.config import catalog, retirement, schema, sources
 from runner.errors import ConfigError, close, nearest
-from runner.records import Batch, Experiment, Limits, Model, Persona, Prices, PromptTemplate, Question, Sampling, Text
+from runner.records import (
+    Batch,
+    Experiment,
+    Limits,
+    Model,
+    Persona,
+    Prices,
+    PriceTier,
+    PromptTemplate,
+    Question,
+    Sampling,
+    Text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +55,7 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
+    _choice(conf.ledger.missing, ("refuse", "buy"), "config.yaml", "ledger.missing")
     models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
@@ -53,6 +67,8 @@ def load(cfg: DictConfig) -> Experiment:
         batch=polled(_batch(conf.batch), models),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
+        ledger_missing=cast("Any", conf.ledger.missing),
+        ask_again=_ask_again(conf.ask_again),
         strict=conf.strict,
         identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
@@ -184,6 +200,9 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
     where = f"model/{name}.yaml"
     _choice(identity, get_args(records.Identity), "config.yaml", "identity")
     provider, model_id = _identity(conf, where)
+    if (does := catalog.not_chat(provider, model_id)) is not None:
+        message = f"'{provider}/{model_id}' {does}: a chat model is asked here"
+        raise ConfigError(message, where=where, key="id", advice=f"runner model=any model.{name}.id=PROVIDER/MODEL")
     _check_address(conf.api_base, where)
     if provider == "openai" and lacks_address(conf):
         message = (
@@ -191,7 +210,6 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         )
         raise ConfigError(message, where=where, key="api_base", advice=f"runner model.{name}.api_base=URL")
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
-    _in_range(conf.prices.batch_share, 0, 1, where, "prices.batch_share")
     entry = catalog.lookup(provider, model_id)
     return Model(
         name=name,
@@ -200,9 +218,9 @@ def _model(name: str, conf: schema.ModelConf, identity: str) -> Model:
         vendor=_filled(conf.vendor or provider, where, "vendor"),
         key_env=conf.key_env,
         api_base=conf.api_base.rstrip("/") if conf.api_base else None,
-        capability=catalog.fill_capability(_checked_capability(conf.capability, where), entry),
+        capability=_capability(name, conf, provider, entry),
         limits=_limits(conf.limits, where),
-        prices=catalog.fill_prices(Prices(**asdict(conf.prices)), entry),
+        prices=catalog.fill_prices(_prices(conf.prices, where), entry),
         temperature=conf.temperature,
         extra=conf.extra,
         batch_bucket=conf.batch_bucket,
@@ -241,12 +259,28 @@ def _check_address(api_base: str | None, where: str) -> None:
         raise ConfigError(message, where=where, key="api_base")
 
 
+def _capability(name: str, conf: schema.ModelConf, provider: str, entry: catalog.Entry | None) -> records.Capability:
+    where = f"model/{name}.yaml"
+    stated = _checked_capability(conf.capability, where)
+    if provider == "openai" and entry is None and conf.key_env and not conf.api_base and stated["max_tokens"] is None:
+        stated["max_tokens"] = "max_completion_tokens"  # a model at OpenAI that the map does not know yet
+    able = catalog.fill_capability(stated, entry, provider)
+    if able.api == "responses" and provider != "openai":
+        message = f"only the Responses API serves this model, and that of OpenAI alone is spoken here, not {provider}'s"
+        if provider in catalog.OPENAI:
+            message += "; Azure serves it in OpenAI's own form too, below RESOURCE.openai.azure.com/openai/v1"
+        advice = f"runner model={name} model.{name}.id=openai/MODEL model.{name}.api_base=URL"
+        raise ConfigError(message, where=where, key="id", advice=advice)
+    return able
+
+
 def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, object]:
     choices = {
         "system": get_args(records.SystemRole),
         "temperature": get_args(records.TemperatureRule),
         "structure": get_args(records.Rung),
         "max_tokens": LENGTH_PARAMETERS,
+        "api": get_args(records.Api),
     }
     stated = asdict(conf)
     for key, valid in choices.items():
@@ -254,6 +288,15 @@ def _checked_capability(conf: schema.CapabilityConf, where: str) -> dict[str, ob
             _choice(stated[key], valid, where, f"capability.{key}")
     _in_range(conf.temperature_max, 0, MAX_TEMPERATURE, where, "capability.temperature_max")
     return stated
+
+
+def _prices(conf: schema.PricesConf, where: str) -> Prices:
+    _in_range(conf.batch_share, 0, 1, where, "prices.batch_share")
+    stated = asdict(conf)
+    tiers = [PriceTier(**tier) for tier in stated.pop("tiers")]
+    for place, tier in enumerate(tiers):
+        _at_least(tier.above_tokens, 1, where, f"prices.tiers.{place}.above_tokens")
+    return Prices(**stated, tiers=tuple(sorted(tiers, key=lambda tier: tier.above_tokens)))
 
 
 def _limits(conf: schema.LimitsConf, where: str) -> Limits:
@@ -379,6 +422,21 @@ def _sampling(conf: schema.SamplingConf) -> Sampling:
     if conf.seed is not None:
         _at_least(conf.seed, 0, where, "seed")
     return Sampling(**asdict(conf))
+
+
+def _ask_again(conf: schema.AskAgainConf) -> records.AskAgain:
+    where = "config.yaml"
+    _at_least(conf.unscorable, 0, where, "ask_again.unscorable")
+    for kind in conf.kinds:
+        if kind not in records.UNSCORABLE:
+            message = f"'{kind}' is no kind of unscorable reply; {nearest(kind, records.UNSCORABLE)}"
+            advice = f"runner 'ask_again.kinds=[{close(kind, records.UNSCORABLE) or records.UNREAD[1]}]'"
+            raise ConfigError(message, where=where, key="ask_again.kinds", advice=advice)
+    for key in conf.keys:
+        if re.fullmatch(r"[0-9a-f]{8,64}", key) is None:
+            message = f"'{key}' is no key: 64 hexadecimal digits, or the first eight or more; results.jsonl has them"
+            raise ConfigError(message, where=where, key="ask_again.keys", advice="runner ledger list")
+    return records.AskAgain(conf.unscorable, tuple(conf.kinds), tuple(conf.keys))
 
 
 # ---- batch ----------------------------------------------------------------------------------------------------------

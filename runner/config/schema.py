@@ -13,6 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from omegaconf import MISSING, DictConfig
 
+from runner.records import UNREAD
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -34,6 +36,7 @@ class CapabilityConf:
     schema_bounds: Optional[bool] = False
     seed: Optional[bool] = False
     batch: Optional[str] = None
+    api: Optional[str] = None
 
 
 @dataclass
@@ -52,14 +55,34 @@ class LimitsConf:
 
 
 @dataclass
+class PriceTierConf:
+    """Prices of requests longer than `above_tokens`; see records.PriceTier."""
+
+    above_tokens: int = MISSING
+    input_usd_per_mtok: float = MISSING
+    output_usd_per_mtok: Optional[float] = None
+    cached_usd_per_mtok: Optional[float] = None
+    cache_write_usd_per_mtok: Optional[float] = None
+    cache_write_1h_usd_per_mtok: Optional[float] = None
+
+
+@dataclass
 class PricesConf:
-    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices."""
+    """US dollars per million tokens, only where LiteLLM's map lacks them, and a batch's share; see records.Prices.
+
+    `tiers: []` takes those of the map, in proportion to the prices that are stated.
+    """
 
     input_usd_per_mtok: Optional[float] = None
     output_usd_per_mtok: Optional[float] = None
     cached_usd_per_mtok: Optional[float] = None
     source: str = ""
     batch_share: Optional[float] = None
+    cache_write_usd_per_mtok: Optional[float] = None
+    cache_write_1h_usd_per_mtok: Optional[float] = None
+    reasoning_usd_per_mtok: Optional[float] = None
+    request_usd: Optional[float] = None
+    tiers: list[PriceTierConf] = field(default_factory=list)
 
 
 @dataclass
@@ -186,9 +209,10 @@ class TrackingConf:
 
 @dataclass
 class LedgerConf:
-    """Where paid answers are kept: an SQLAlchemy URL."""
+    """Where paid answers are kept: an SQLAlchemy URL. `missing`: what to do where those are gone that runs have had."""
 
     url: str = "sqlite:///outputs/ledger.db"
+    missing: str = "refuse"
 
 
 @dataclass
@@ -196,6 +220,15 @@ class BudgetConf:
     """The most that a launch may cost, in US dollars."""
 
     max_usd: Optional[float] = None
+
+
+@dataclass
+class AskAgainConf:
+    """Which trials are asked more than once; see records.AskAgain."""
+
+    unscorable: int = 0
+    kinds: list[str] = field(default_factory=lambda: list(UNREAD))
+    keys: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -214,6 +247,7 @@ class RunnerConf:
     tracking: TrackingConf = field(default_factory=TrackingConf)
     ledger: LedgerConf = field(default_factory=LedgerConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
+    ask_again: AskAgainConf = field(default_factory=AskAgainConf)
     report: bool = True
     objective: Optional[str] = None
 

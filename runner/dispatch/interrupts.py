@@ -21,11 +21,11 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 @contextmanager
 def interrupts(stop: Stop) -> Iterator[None]:
     """Ctrl-C, SIGTERM or the terminal's end: send nothing more and wait for what is in flight. Twice: drop that too."""
-    terminals = [output for output in (1, 2) if os.isatty(output)]
+    terminals = outputs_on_terminals()
 
     def asked(number: int, _frame: FrameType | None) -> None:
         if number == HANGUP:  # which the terminal and its shell may both send: the second asks for nothing more
-            _turn_away(terminals)
+            turn_away(terminals)
         elif stop.asked and stop.drop is not None:
             stop.drop()
         elif stop.asked:
@@ -48,7 +48,12 @@ def interrupts(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _turn_away(terminals: Iterable[int]) -> None:
+def outputs_on_terminals() -> list[int]:
+    """Which of standard output and error are a terminal now."""
+    return [output for output in (1, 2) if os.isatty(output)]
+
+
+def turn_away(terminals: Iterable[int]) -> None:
     """Have outputs whose terminal has gone lead nowhere: to print there would be an error, and end the run."""
     for output in terminals:
         if not os.isatty(output):

@@ -134,7 +134,7 @@ def _placed(url: URL | None, model: Model) -> Iterator[None]:
         if error.kind != NOT_A_REPLY:
             raise
         asked = "" if url is None else f"{url.with_user(None)} was asked; "
-        missing = url is not None and url.path in ("", "/", "/chat/completions")
+        missing = url is not None and url.path in ("", "/", "/chat/completions", "/responses")
         advice = f"{asked}set model.{model.name}.api_base= to another address{', most end in /v1' if missing else ''}"
         raise FatalError(error.kind, f"{error} ({advice})", status=error.status) from error
 

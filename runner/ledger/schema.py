@@ -1,4 +1,4 @@
-"""The tables of a ledger: answers, claims, batches and their items; one version for all of them."""
+"""The tables of a ledger: answers, claims, batches and their items, what was forgotten; one version for all of them."""
 
 from __future__ import annotations
 
@@ -71,6 +71,17 @@ ITEM = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("buyer", sa.String),
 )
+TRASH = sa.Table(
+    "ledger_trash",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    *(sa.Column(column.name, column.type, index=column.name == "key") for column in ANSWER.columns),
+    sa.Column("forgotten", sa.Double, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+"""Answers that were forgotten (`trash`), as they stood, so that any column may lack its value. Made when the first one
+is: a ledger in which nothing was forgotten stays as every version makes it. A program that does not know of the table
+finds what was forgotten no more than this one does, which is all that forgetting means: the version stays."""
 _LATER = (BATCH.c.settings, ITEM.c.buyer)
 """Columns that were added later; a program that does not know of them leaves them empty."""
 
@@ -106,6 +117,21 @@ def add_later_columns(database: Database) -> None:
         _lock(connection)
         for column in _missing(connection):
             connection.execute(sa.text(f"ALTER TABLE {column.table} ADD COLUMN {column.name} TEXT"))
+
+
+def add_trash(database: Database) -> None:
+    """Make the table of what was forgotten, where there is none yet."""
+    if has_trash(database):
+        return
+    with database.writing() as connection:
+        _lock(connection)
+        TRASH.metadata.create_all(connection)
+
+
+def has_trash(database: Database) -> bool:
+    """Whether anything was ever forgotten."""
+    with database.reading() as connection:
+        return sa.inspect(connection).has_table(TRASH.name)
 
 
 def _missing(connection: sa.Connection) -> list[sa.Column[str]]:

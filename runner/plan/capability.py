@@ -56,7 +56,7 @@ def adapt(
         if able.seed:
             params["seed"] = sent["seed"] = seed
         else:
-            dropped.append(Dropped("seed", seed, "the API takes no seed"))
+            dropped.append(Dropped("seed", seed, _no_seed(model)))
     rung: Rung = able.structure if schema is not None else "prompt"
     if schema is not None:
         requested["structure"] = "schema"
@@ -69,6 +69,16 @@ def adapt(
     if strict and dropped:
         _refuse(model, dropped[0])
     return Adapted(_request(prompt, model, params), rung, requested, sent, tuple(dropped))
+
+
+NO_SEED = frozenset({"anthropic", "deepseek", "responses"})
+"""Providers, and an API of several, whose references have no seed."""
+
+
+def _no_seed(model: Model) -> str:
+    if model.provider in NO_SEED or model.capability.api in NO_SEED:
+        return "the API takes no seed"
+    return f"not sent: nothing says that the API takes one; if it does, set model.{model.name}.capability.seed=true"
 
 
 _WEAKER: dict[str, str] = {

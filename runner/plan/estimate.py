@@ -6,7 +6,8 @@ so that it errs high rather than low:
     input    the messages by `tokens`, OVERHEAD for each message, and the JSON schema or tool that goes with them
     output   a reply as long as its schema allows (every reason at reason_max_chars), at most max_tokens; max_tokens
              itself for a model that reasons, whose hidden tokens are billed as output too
-    dollars  live prices times tokens, nothing cached; a batch at its share of them, as pricing.price_of has it
+    dollars  live prices times tokens, nothing cached, request by request, since long ones cost more a token; a batch
+             at its share of them, as pricing.price_of has it
     seconds  PACE a request, as many at once as limits.concurrency lets through, within the minute's limits of the
              model's file; limits that only the provider knows are not foreseen
 
@@ -28,10 +29,10 @@ from runner.plan import tokens
 from runner.records import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from runner.plan.job import TrialPlan
-    from runner.records import Adapted, Experiment, Model, PromptTemplate, Trial
+    from runner.records import Adapted, Experiment, Model, PromptTemplate, Route, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
@@ -93,16 +94,20 @@ class Line:
     """Asked already, by a batch that still runs."""
     requests: int = 0
     """What is left to buy."""
+    again: int = 0
+    """Most further requests that `ask_again` may add, if no reply can be read. In no other figure but `again_usd`."""
     input_tokens: int = 0
     output_tokens: int = 0
     live_usd: float | None = 0.0
     """None where the price is unknown."""
     batch_usd: float | None = 0.0
     """With everything that has a batch API sent by it; what has none costs its live price."""
+    again_usd: float | None = 0.0
+    """What those would cost, live."""
     live_s: float = 0.0
 
 
-_COUNTS = ("cells", "trials", "paid", "collapsed", "waiting", "requests", "input_tokens", "output_tokens")
+_COUNTS = ("cells", "trials", "paid", "collapsed", "waiting", "requests", "again", "input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,11 @@ class Estimate:
     def batch_usd(self) -> float | None:
         """US dollars with `batch=native`; None where a price or a batch API's discount is unknown."""
         return _sum(line.batch_usd for line in self.lines)
+
+    @property
+    def worst_usd(self) -> float | None:
+        """US dollars at live prices where every reply is asked again as often as may be; None as for `live_usd`."""
+        return _sum((self.live_usd, *(line.again_usd for line in self.lines)))
 
     @property
     def live_s(self) -> float:
@@ -150,23 +160,34 @@ class Estimate:
             batch_api=next((line.batch_api for line in self.lines if line.batch_api), None),
             live_usd=self.live_usd,
             batch_usd=self.batch_usd,
+            again_usd=_sum(line.again_usd for line in self.lines),
             live_s=self.live_s,
             **{name: whole(name) for name in _COUNTS},
         )
 
 
-def estimate(plans: Sequence[TrialPlan], lookup: Lookup, waiting: Container[str] = ()) -> Estimate:
+def estimate(
+    plans: Sequence[TrialPlan],
+    lookup: Lookup,
+    waiting: Container[str] = (),
+    left: Callable[[TrialPlan, Sequence[Trial]], list[int]] | None = None,
+) -> Estimate:
     """Estimate a launch. `lookup` gives those of some keys that are paid, as Ledger.lookup does.
 
-    `waiting` are keys that open batches hold, as Book.open_keys has them.
+    `waiting` are keys that open batches hold, as Book.open_keys has them. `left` tells of trials that are paid how
+    often each may be asked again.
     """
-    book = _Ledgered(waiting)
+    book = _Ledgered(waiting, left or _never_again)
     for plan in plans:
         for model in plan.experiment.models:
             _price_model(book, plan, model, lookup)
     droppings = (Dropping(*what, count) for what, count in book.dropped.items())
     live = sent_live(plan.experiment for plan in plans)
     return Estimate(len(plans), tuple(book.lines.values()), tuple(droppings), live)
+
+
+def _never_again(_: TrialPlan, trials: Sequence[Trial]) -> list[int]:
+    return [0] * len(trials)
 
 
 def sent_live(experiments: Iterable[Experiment]) -> tuple[str, ...]:
@@ -196,6 +217,7 @@ class _Ledgered:
     """What is known after the trials so far."""
 
     waiting: Container[str]
+    left: Callable[[TrialPlan, Sequence[Trial]], list[int]]
     lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     """By name, provider and id: a sweep may give one name several ids."""
     dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -222,25 +244,37 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
     line = book.line(model)
     line.cells += len(plan.experiment.personas)
     reply = book.tokens(line.tokenizer, longest_reply(plan.experiment.prompt))
-    requests = input_tokens = output_tokens = 0
+    asked: Counter[tuple[int, int]] = Counter()
+    again: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
-    for trial in _missing(book, line, plan.trials(model), lookup):
+    for trial, further in _missing(book, line, plan, model, lookup):
         # Repetitions follow one another and share what is sent.
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        requests += 1
-        input_tokens += last[1]
-        output_tokens += most if line.reasons else min(reply, most)
+        size = (last[1], most if line.reasons else min(reply, most))
+        if further is None:
+            asked[size] += 1
+        else:
+            again[size] += further
+    requests = asked.total()
+    input_tokens = sum(into * times for (into, _), times in asked.items())
+    output_tokens = sum(out * times for (_, out), times in asked.items())
+    line.again += again.total()
+    for (into, out), times in again.items():
+        line.again_usd = _sum((line.again_usd, _times(price_of(Tokens(into, out), model, "live"), times)))
     line.requests += requests
     line.input_tokens += input_tokens
     line.output_tokens += output_tokens
     line.live_s += seconds(model, requests, input_tokens, output_tokens)
-    _pay(line, model, input_tokens, output_tokens)
+    _pay(line, model, asked)
 
 
-def _missing(book: _Ledgered, line: Line, trials: Iterator[Trial], lookup: Lookup) -> Iterator[Trial]:
-    """Those trials that would be bought; all of them counted."""
+def _missing(
+    book: _Ledgered, line: Line, plan: TrialPlan, model: Model, lookup: Lookup
+) -> Iterator[tuple[Trial, int | None]]:
+    """Those trials that would be bought, with None, and those that may be asked again, with how often. All counted."""
+    asking, trials = plan.experiment.ask_again, plan.trials(model)
     while chunk := list(islice(trials, ASKED)):
         line.trials += len(chunk)
         first = []
@@ -253,13 +287,18 @@ def _missing(book: _Ledgered, line: Line, trials: Iterator[Trial], lookup: Looku
             else:
                 book.seen.add(place)
                 first.append(trial)
-        paid = lookup([trial.key for trial in first]) if first else set()
+        paid = plan.answered([trial.key for trial in first], lookup) if first else set()
         line.paid += len(paid)
         for trial in (trial for trial in first if trial.key not in paid):
             if trial.key in book.waiting:
                 line.waiting += 1
             else:
-                yield trial
+                yield trial, None
+            if asking.is_on:
+                yield trial, asking.unscorable + asking.named(trial.key)
+        if asking.is_on and paid:
+            there = [trial for trial in first if trial.key in paid]
+            yield from zip(there, book.left(plan, there), strict=True)
 
 
 def _input_tokens(book: _Ledgered, tokenizer: str, adapted: Adapted) -> int:
@@ -269,6 +308,13 @@ def _input_tokens(book: _Ledgered, tokenizer: str, adapted: Adapted) -> int:
     if shape:
         texts.append(json.dumps(shape, ensure_ascii=False))
     return sum(book.tokens(tokenizer, text) for text in texts) + OVERHEAD * len(request.messages)
+
+
+def highest_price(trial: Trial, route: Route) -> float | None:
+    """US dollars of an answer that does not say what it used: its input as counted here, its output at the longest."""
+    book = _Ledgered((), _never_again)
+    into = _input_tokens(book, tokens.tokenizer_of(trial.cell.model), trial.adapted)
+    return price_of(Tokens(into, trial.cell.sampling.max_tokens), trial.cell.model, route)
 
 
 def longest_reply(prompt: PromptTemplate) -> str:
@@ -303,12 +349,16 @@ def may_reason(model: Model) -> bool:
 # ---- dollars and seconds --------------------------------------------------------------------------------------------
 
 
-def _pay(line: Line, model: Model, input_tokens: int, output_tokens: int) -> None:
-    if not input_tokens:
-        return
-    counts = Tokens(input_tokens, output_tokens)
-    line.live_usd = _sum((line.live_usd, price_of(counts, model, "live")))
-    line.batch_usd = _sum((line.batch_usd, price_of(counts, model, "batch")))
+def _pay(line: Line, model: Model, asked: Mapping[tuple[int, int], int]) -> None:
+    """Add what requests cost; `asked` counts them by their input and output tokens, since a long one costs more."""
+    for (input_tokens, output_tokens), times in asked.items():
+        counts = Tokens(input_tokens, output_tokens)
+        line.live_usd = _sum((line.live_usd, _times(price_of(counts, model, "live"), times)))
+        line.batch_usd = _sum((line.batch_usd, _times(price_of(counts, model, "batch"), times)))
+
+
+def _times(usd: float | None, times: int) -> float | None:
+    return None if usd is None else usd * times
 
 
 def seconds(model: Model, requests: int, input_tokens: int, output_tokens: int) -> float:

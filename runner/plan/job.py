@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from runner.plan import capability
 from runner.plan.prompt import PromptManager
-from runner.plan.trials import trials_of
+from runner.plan.trials import attempt_key, trials_of
+from runner.records import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
@@ -27,17 +28,39 @@ class Job:
 
 
 class TrialPlan:
-    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered."""
+    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered.
 
-    def __init__(self, experiment: Experiment) -> None:
+    `rekeyed` gives each trial the key under which it is asked, where that is not its own.
+    """
+
+    def __init__(self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None) -> None:
         self.experiment = experiment
+        self.rekeyed = rekeyed
         self.prompts = PromptManager(experiment.prompt)
         self.schema = self.prompts.reply_schema()
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
         experiment = self.experiment if model is None else replace(self.experiment, models=(model,))
-        return trials_of(experiment, self._adapt)
+        own = trials_of(experiment, self._adapt)
+        rekeyed = self.rekeyed
+        return own if rekeyed is None else (replace(trial, key=rekeyed(trial.key)) for trial in own)
+
+    def attempt(self, number: int) -> TrialPlan:
+        """The same trials, asked for the nth time: each under the key of that attempt."""
+        return TrialPlan(self.experiment, lambda key: attempt_key(key, number))
+
+    def answered(self, keys: Sequence[str], lookup: Callable[[Sequence[str]], set[str]]) -> set[str]:
+        """Those of some trials' keys for which nothing is to be asked before their answers are read.
+
+        A refusal that came as an error is kept nowhere: where such are asked again, a later attempt's answer counts.
+        """
+        found, again = lookup(keys), self.experiment.ask_again
+        if again.unscorable and REFUSED in again.kinds:
+            for number in range(2, again.unscorable + 2):
+                further = {attempt_key(key, number): key for key in keys if key not in found}
+                found |= {further[key] for key in lookup([*further])} if further else set()
+        return found
 
     def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
         return capability.adapt(

@@ -21,6 +21,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, no
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runner.errors import ConfigError, nearest
+from runner.plan.reply_keys import reply_keys
 from runner.records import Prompt
 
 if TYPE_CHECKING:
@@ -126,13 +127,15 @@ class PromptManager:
     def reply_schema(self) -> dict[str, Json] | None:
         """JSON schema of the reply; None where labelled lines are asked for. The same shape for one question or many.
 
-        All keys are required and no others allowed, as OpenAI's strict mode wants. The score precedes its reason, as in
-        the labelled lines: both formats then measure the same thing, a first rating and then its grounds.
+        All keys (see reply_keys) are required and no others allowed, as OpenAI's strict mode wants. The score precedes
+        its reason, as in the labelled lines: both formats then measure the same thing, a first rating and then its
+        grounds.
         """
         if self.template.reply == "labelled":
             return None
         bound = self.template.reason_max_chars
-        return _object({question.name: _answer(question, bound) for question in self.questions})
+        keys = reply_keys(self.template.questions)
+        return _object({key: _answer(question, bound) for key, question in zip(keys, self.questions, strict=True)})
 
     def _description(self, persona: Persona) -> str:
         language = self.template.language
@@ -198,7 +201,11 @@ def reply_format(template: PromptTemplate) -> str:
             [words.labelled, *(line for question in questions for line in _labelled_lines(question, words))]
         )
     # Told, not shown: a very small model copies whatever could stand in a reply, placeholders and example values alike.
-    return words.json.format(", ".join(f'"{question.name}"' for question in questions))
+    keys = reply_keys(template.questions)
+    listed = ", ".join(f'"{key}"' for key in keys)
+    named = zip(keys, template.questions, strict=True)
+    stand_ins = ", ".join(f"{key}: {question.label}" for key, question in named if key != question.name)
+    return words.json.format(f"{listed} ({stand_ins})" if stand_ins else listed)
 
 
 def _labelled_lines(question: QuestionView, words: Words) -> Iterator[str]:

@@ -30,13 +30,14 @@ DEFAULT_TEMPERATURE = 0.5
 
 
 def endpoint_of(model: Model) -> str:
-    """Who answers: the provider, and the address where it is not the provider's own.
+    """Who answers: the provider, its API where that is not its chat, and the address where it is not its own.
 
     The embedded model is the same wherever it is served, so its address is left out.
     """
+    api = "" if model.capability.api == "chat" else f"+{model.capability.api}"
     if model.api_base is None or model.provider == "embedded":
-        return model.provider
-    return f"{model.provider}@{model.api_base.rstrip('/')}"
+        return model.provider + api
+    return f"{model.provider}{api}@{model.api_base.rstrip('/')}"
 
 
 def key_of(request: Request, endpoint: str, repetition: int) -> str:
@@ -71,6 +72,11 @@ class Keys:
         digest = self._shared.copy()
         digest.update(f"{repetition}{self._end}".encode("ascii"))
         return digest.hexdigest()
+
+
+def attempt_key(key: str, attempt: int) -> str:
+    """The key under which a trial's nth answer is kept: its own for the first, one derived from it for every other."""
+    return key if attempt == 1 else hashlib.sha256(f"{key}:attempt:{attempt}".encode("ascii")).hexdigest()
 
 
 def temperature_of(sampling: Sampling, persona: Persona, text: Text, model: Model) -> float:

@@ -17,6 +17,7 @@ from runner.providers import identity
 from runner.providers.fallback import Fallback
 from runner.providers.received import accept
 from runner.providers.reply import error_of, read_chat
+from runner.providers.responses import responses
 from runner.providers.services import SERVICES, base_of, gemini_base
 from runner.providers.translation import Anthropic, Chat, ChatVariant, Gemini, Translation, config_of, prepare
 
@@ -70,7 +71,9 @@ def codec_for(model: Model, api_key: str | None) -> Codec | Fallback:
     match service.format:
         case "chat":
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key or NO_KEY}"}
-            return Codec(_below(base, "/chat/completions"), _known(headers), Chat(), model)
+            is_responses = model.capability.api == "responses"
+            url = _below(base, "/responses" if is_responses else "/chat/completions")
+            return Codec(url, _known(headers), responses() if is_responses else Chat(), model)
         case "chat_variant":
             config = config_of(model.provider, model.id)
             url = _below(base, "/chat/completions")
@@ -128,11 +131,11 @@ def _below(base: str, path: str) -> str:
 class Decoders:
     """A decoder for each model, made when it is first needed: decoding takes the provider's format alone."""
 
-    made: dict[tuple[str, str, str], Codec | Fallback] = field(default_factory=dict)
+    made: dict[tuple[str, ...], Codec | Fallback] = field(default_factory=dict)
 
     def decode(self, model: Model, raw: bytes, rung: Rung) -> Reply:
         """A reply's body, read. ProviderError where it is no reply of this provider."""
-        format_of = (model.name, model.provider, model.id)
+        format_of = (model.name, model.provider, model.id, model.capability.api)
         if format_of not in self.made:
             self.made[format_of] = codec_for(model, None)
         return self.made[format_of].decode(raw, rung)
@@ -143,4 +146,6 @@ class Decoders:
             reply = self.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError:
             return None
-        return price_of(reply.tokens, trial.cell.model, answer.route)
+        return price_of(
+            reply.tokens, trial.cell.model, answer.route, stated_usd=reply.cost_usd, billed_as=reply.billed_as
+        )

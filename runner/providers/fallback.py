@@ -2,7 +2,8 @@
 
 A paid reply is kept whatever LiteLLM's decoder makes of it, a redirect is not followed, the size is bounded, and a
 refusal is read from the provider's own words. Only LiteLLM's requests are looked at, and only while one of ours is on
-its way: whatever else of this process speaks through httpx stays as it is.
+its way: whatever else of this process speaks through httpx stays as it is. A trial is one request: what LiteLLM would
+ask beside it, of a server or of a hub, about what a model can do, it is kept from asking (`translation.prepare`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
-from runner.providers import identity
+from runner.providers import identity, usage
 from runner.providers.body import REFUSAL_BYTES, too_large
 from runner.providers.received import accept, accept_any, parsed, spoken_in
 from runner.providers.received import redirected as redirected_to
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 RECEIVED = "received"
 """Field of a stored reply that holds the provider's body as it came; beside it stands what LiteLLM made of it."""
-NO_CREDENTIALS = "credential"
 
 
 @dataclass(slots=True)
@@ -98,10 +98,19 @@ class Fallback:
         identity.check(self.model, object_in(body.get(RECEIVED)) or body)
 
     def decode(self, raw: bytes, rung: Rung) -> Reply:
-        """As Codec.decode; of a reply that LiteLLM could not read, the words alone."""
+        """As Codec.decode; of a reply that LiteLLM could not read, the words alone.
+
+        What was used is read in the provider's own body, where it was kept: LiteLLM counts by itself, or writes zeros,
+        where the provider has not counted.
+        """
         if (received := _unread(raw)) is not None:
-            return Reply(text=spoken_in(received), finish=None)
-        return read_chat(accept(raw, "chat"), rung)
+            used = usage.read(usage.usage_in(received))
+            return Reply(text=spoken_in(received), finish=None, tokens=used.tokens, cost_usd=used.cost_usd)
+        body = accept(raw, "chat")
+        if received := object_in(body.get(RECEIVED)):
+            said = {"service_tier": received.get("service_tier"), "searched": usage.searched_in(received)}
+            body = {**body, "usage": usage.usage_in(received), **said}
+        return read_chat(body, rung)
 
 
 def _unread(raw: bytes) -> Mapping[str, Json] | None:

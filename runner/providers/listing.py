@@ -106,7 +106,7 @@ def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
         return Found("key refused", message=str(error))
     if model.key_env and not key:
         return Found("key not set", message=f"export {model.key_env}=...")
-    base = base_of(model.provider, model.api_base).removesuffix("/chat/completions")
+    base = base_of(model.provider, model.api_base).removesuffix("/chat/completions").removesuffix("/responses")
     return _at(base, service.format, model.provider, key)
 
 

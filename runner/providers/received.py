@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from runner.records import Json
 
-Dialect = Literal["chat", "anthropic", "gemini"]
-"""Whose replies they are: OpenAI's chat completions, Anthropic's messages, Google's generateContent."""
+Dialect = Literal["chat", "responses", "anthropic", "gemini"]
+"""Whose replies they are: OpenAI's chat completions or responses, Anthropic's messages, Google's generateContent."""
 
 NOT_A_REPLY = "not_a_reply"
 """Kind of what came in place of a reply. Fatal: three in a row stop the model."""
@@ -272,6 +272,12 @@ def _is_content(body: Mapping[str, Json]) -> bool:
     return has_one or bool(_of(body.get("promptFeedback")).get("blockReason"))
 
 
+def _is_response(body: Mapping[str, Json]) -> bool:
+    """One that has ended, be it for its limit or a filter."""
+    ended = body.get("status") in (None, "completed", "incomplete")
+    return ended and isinstance(body.get("output"), list) and body.get("object") in (None, "response")
+
+
 def _looks_like_a_reply(body: Mapping[str, Json]) -> bool:
     """Whether it is a model's reply, of whatever API; its words are then no words about an error."""
     return any(is_it(body) for is_it in (*_IS_ANSWER.values(), *_OTHERS.values()))
@@ -279,11 +285,13 @@ def _looks_like_a_reply(body: Mapping[str, Json]) -> bool:
 
 _IS_ANSWER: Mapping[Dialect, Callable[[Mapping[str, Json]], bool]] = {
     "chat": _is_completion,
+    "responses": _is_response,
     "anthropic": _is_message,
     "gemini": _is_content,
 }
 _API: Mapping[Dialect, str] = {
     "chat": "OpenAI's chat completions",
+    "responses": "OpenAI's Responses API",
     "anthropic": "Anthropic's messages",
     "gemini": "Google's generateContent",
 }

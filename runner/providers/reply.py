@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from runner import fastjson
 from runner.errors import FatalError
+from runner.providers import usage
 from runner.providers.refusals import MAX_MESSAGE_CHARS, error_for, error_of, short
-from runner.records import Reply, Tokens
+from runner.records import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["error_for", "error_of", "first_words", "message_in", "read_chat"]
 
-MOST_TOKENS = 2**53
-"""More than any reply has; a count beyond it is none."""
-
 
 def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
     """A chat completion as a Reply; on the tool rung the first tool call's arguments are the text.
+
+    Its `usage` may be that of any API, and `searched` says of a body that was another API's what its own would show.
 
     FatalError (not_a_reply) where the body has no choice with a message in it. Any other part that is not as documented
     costs that part alone: it counts as absent.
@@ -36,13 +36,17 @@ def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
         raise FatalError("not_a_reply", "the reply is no chat completion")
     called = arguments_in(message) if rung == "tool" else None
     text = text_in(message.get("content")) if called is None else called
+    searched = body["searched"] if "searched" in body else usage.searched_in(body)
+    used = usage.read(object_in(body.get("usage")), body.get("service_tier"), searched=searched)
     return Reply(
         text=text,
         finish=string(choice.get("finish_reason")),
         refusal=text_in(message.get("refusal") or None) or None,
-        tokens=_tokens(object_in(body.get("usage"))),
+        tokens=used.tokens,
         model_version=string(body.get("model")),
         fingerprint=string(body.get("system_fingerprint")),
+        cost_usd=used.cost_usd,
+        billed_as=used.billed_as,
         aside=None if text and not text.isspace() else _aside(message),
     )
 
@@ -93,22 +97,6 @@ def string(value: Json) -> str | None:
 def object_in(value: Json) -> Mapping[str, Json]:
     """An object, or an empty one for anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def count(value: Json) -> int | None:
-    """A count of tokens, or None for what can be none: a string, a negative number, a fraction, a yes or no."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_TOKENS:
-        return None
-    return int(value) if value == int(value) else None
-
-
-def _tokens(usage: Mapping[str, Json]) -> Tokens:
-    return Tokens(
-        input=count(usage.get("prompt_tokens")),
-        output=count(usage.get("completion_tokens")),
-        cached=count(object_in(usage.get("prompt_tokens_details")).get("cached_tokens")),
-        reasoning=count(object_in(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-    )
 
 
 def message_in(error: Mapping[str, Json], body: bytes) -> str:

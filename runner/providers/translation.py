@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.errors import FatalError, ProviderError
 from runner.providers.received import accept
-from runner.providers.reply import count, object_in, string
+from runner.providers.reply import object_in, string
+from runner.providers.usage import count, searched_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -76,6 +77,8 @@ def prepare() -> Any:
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     # Its decoders write replies anew, and pydantic then warns on the terminal about every odd part.
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    # From 1.110 on nearly all its types are read-only, of which pydantic warns at each that it meets.
+    warnings.filterwarnings("ignore", message=".* using the `ReadOnly` qualifier", category=UserWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import litellm
@@ -89,7 +92,27 @@ def prepare() -> Any:
     litellm.num_retries = None
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _ask_nobody()
     return litellm
+
+
+@cache
+def _ask_nobody() -> None:
+    """Keep LiteLLM from asking a server or a hub what a model can do: it knows what its own map says, and no more.
+
+    It would ask Ollama and Lemonade, at an address that nobody named too, and Hugging Face's hub before each request
+    and, in a thread of its own, after each answer, for its own books; what it is told changes nothing of a request.
+    """
+    from litellm import utils
+
+    known = utils.ProviderConfigManager.get_provider_model_info
+
+    def without_a_look(model: str, provider: Any) -> Any:
+        about = known(model, provider)
+        return None if hasattr(about, "get_model_info") else about
+
+    utils.ProviderConfigManager.get_provider_model_info = staticmethod(without_a_look)
+    utils._get_max_position_embeddings = lambda model_name: None  # noqa: ARG005, SLF001  called by this name
 
 
 def config_of(provider: str, model_id: str) -> Any:
@@ -137,17 +160,15 @@ class ChatVariant:
         return "chat"
 
     def chat(self, raw: bytes) -> Mapping[str, Json]:
-        """As LiteLLM reads it, or as it is where LiteLLM stumbles over a part."""
+        """As LiteLLM reads it, or as it is where LiteLLM stumbles over a part; counts as they are."""
         reply = accept(raw, "chat")
         try:
             chat = _read(self.config, _known_parts(reply))
         except ProviderError:
             return reply
-        # LiteLLM writes zeros for what is not counted.
-        counted = object_in(reply.get("usage"))
-        if count(counted.get("prompt_tokens")) is None or count(counted.get("completion_tokens")) is None:
-            chat["usage"] = counted
-        return chat
+        # LiteLLM writes zeros for what is not counted, and knows some counts by one vendor's name alone.
+        own = {name: reply.get(name) for name in ("usage", "service_tier")}
+        return {**chat, **own, "searched": searched_in(reply)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +177,12 @@ class Anthropic:
 
     config: Any
     known: dict[str, str] = field(default_factory=dict)
-    """See _recalled."""
+    """See recalled."""
 
     def body(self, request: Request) -> dict[str, Json]:
         """System blocks on top, tools in Anthropic's form, a JSON schema as output_config.format."""
         asked, verbatim = _parted(request.params, ANTHROPIC_VERBATIM)
-        mapped = _recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
+        mapped = recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
         return {**_written(self.config, request, mapped), **verbatim}
 
     def _mapped(self, model_id: str, params: dict[str, Json]) -> dict[str, Json]:
@@ -184,21 +205,15 @@ class Anthropic:
         """As LiteLLM reads it, less what it guesses."""
         reply = accept(raw, "anthropic")
         counted = object_in(reply.get("usage"))
-        tokens = {name: value for name, value in counted.items() if count(value) is not None}
         spoken = [block for block in map(_block, reply["content"]) if block is not None]
         stop = string(reply.get("stop_reason"))
         shown = {"id": string(reply.get("id")) or "", "model": string(reply.get("model")), "stop_reason": stop}
         chat = _read(
             self.config,
-            {**shown, "content": spoken, "usage": {"input_tokens": 0, "output_tokens": 0, **tokens}},
+            {**shown, "content": spoken, "usage": {"input_tokens": 0, "output_tokens": 0}},
         )
-        usage = chat["usage"]
-        thought = count(object_in(counted.get("output_tokens_details")).get("thinking_tokens"))
         # LiteLLM writes a zero for what is not counted.
-        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
-        usage["prompt_tokens_details"] = {"cached_tokens": tokens.get("cache_read_input_tokens")}
-        for name, its in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
-            usage[name] = usage[name] if its in tokens else None
+        chat["usage"] = counted
         message = chat["choices"][0]["message"]
         # LiteLLM escapes everything beyond ASCII in a tool's input.
         inputs = (block["input"] for block in spoken if block["type"] == "tool_use")
@@ -216,19 +231,19 @@ class Gemini:
 
     config: Any
     known: dict[str, str] = field(default_factory=dict)
-    """See _recalled."""
+    """See recalled."""
 
     def body(self, request: Request) -> dict[str, Json]:
         """Contents, system_instruction and generationConfig."""
         from litellm.llms.vertex_ai.gemini.transformation import transform_request_body
 
         asked, verbatim = _parted(request.params, GEMINI_VERBATIM)
-        mapped = _recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
+        mapped = recalled(self.known, asked, lambda params: self._mapped(request.model_id, params))
         # LiteLLM would move this into the prompt for models that its map lacks.
         schema, mapped = _parted(mapped, frozenset(mapped) - {"response_schema"})
-        with _refusals():
+        with refusals():
             body: dict[str, Json] = transform_request_body(
-                messages=self.config.translate_developer_role_to_system_role(_messages(request)),
+                messages=_without_developers(request),
                 # Under this prefix LiteLLM trusts that a model takes a system instruction, be it in its map or not.
                 model=f"gemini/{request.model_id}",
                 optional_params=mapped,
@@ -267,12 +282,9 @@ class Gemini:
             shown["candidates"] = [candidate]
         if reply.get("promptFeedback"):
             shown["promptFeedback"] = object_in(reply["promptFeedback"])
-        # Without counts LiteLLM fails, or counts zero.
         chat = _read(self.config, shown)
-        if not usage:
-            chat["usage"] = None
-        elif "promptTokenCount" not in usage:
-            chat["usage"]["prompt_tokens"] = None
+        # Without counts LiteLLM fails, or counts zero.
+        chat |= {"usage": counted, "searched": searched_in(reply)}
         if not chat["choices"]:  # a candidate that holds nothing
             chat["choices"] = [{"message": {"content": None}, "finish_reason": None}]
         choice = chat["choices"][0]
@@ -350,6 +362,12 @@ def _messages(request: Request) -> list[dict[str, str]]:
     return [dict(message) for message in request.messages]
 
 
+def _without_developers(request: Request) -> list[dict[str, str]]:
+    """The messages for an API that knows no developer: its system says the same."""
+    return [{**message, "role": "system"} if message["role"] == "developer" else dict(message) for message in
+        request.messages]  # fmt: skip
+
+
 def _parted(params: Mapping[str, Json], names: frozenset[str]) -> tuple[dict[str, Json], dict[str, Json]]:
     """The parameters without and with these names."""
     return (
@@ -362,7 +380,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _recalled(
+def recalled(
     known: dict[str, str], params: dict[str, Json], make: Callable[[dict[str, Json]], dict[str, Json]]
 ) -> dict[str, Json]:
     """What `make` makes of the parameters, made once and kept as JSON: every caller gets a copy that it may change.
@@ -379,7 +397,7 @@ def _recalled(
 def _by_litellm(provider: str, model_id: str, params: dict[str, Json]) -> dict[str, Json]:
     from litellm.utils import get_optional_params
 
-    with _refusals():
+    with refusals():
         mapped: dict[str, Json] = get_optional_params(
             model=model_id, custom_llm_provider=provider, messages=[], drop_params=False, **params
         )
@@ -387,10 +405,10 @@ def _by_litellm(provider: str, model_id: str, params: dict[str, Json]) -> dict[s
 
 
 def _written(config: Any, request: Request, params: dict[str, Json]) -> dict[str, Json]:
-    with _refusals():
+    with refusals():
         body: dict[str, Json] = config.transform_request(
             model=request.model_id,
-            messages=config.translate_developer_role_to_system_role(_messages(request)),
+            messages=_without_developers(request),
             optional_params=params,
             litellm_params={},
             headers={},
@@ -399,7 +417,7 @@ def _written(config: Any, request: Request, params: dict[str, Json]) -> dict[str
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """LiteLLM's objections to a request, as FatalError."""
     try:
         yield
@@ -457,6 +475,7 @@ class _Silent:
 
     model_call_details: dict[str, Json] = field(default_factory=dict)
     optional_params: dict[str, Json] = field(default_factory=dict)
+    litellm_params: dict[str, Json] = field(default_factory=dict)
 
     def post_call(self, *_: object, **__: object) -> None:
         """Log nothing."""

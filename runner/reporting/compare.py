@@ -1,7 +1,8 @@
 """Two runs or more -> the settings in which they differ, and how much their scores do.
 
 Each run is set against the first. Cells are paired by what both have in common of text, persona and model, as `stats`
-pairs them, and tested as it tests them: one contrast has one p, whoever asks. A family is one question, all runs.
+pairs them, and tested as it tests them: one contrast has one p, whoever asks. A family is one question and every two of
+the runs. What jobs of one sweep share is one answer, and compared with nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.config.settings import ABSENT, differences, experiment_from, settings_of
+from runner.config.settings import ABSENT, differences, settings_of
 from runner.errors import ConfigError
 from runner.reporting import stats
-from runner.results import files, manifest
+from runner.reporting.stats import of_run
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,14 +59,16 @@ def compare(folders: Sequence[Path]) -> Comparison:
     if len(jobs) < 2:
         raise ConfigError("compares two runs or more", where="command line", advice="runner compare RUN RUN")
     names = tuple(map(str, jobs))
-    first, *others = map(_table, jobs)
+    read = [of_run.read([job]) for job in jobs]
+    first, *others = (_own_answers(frame, job) for (frame, _), job in zip(read, jobs, strict=True))
+    asked = stats.Asked(scales=of_run.merged(scales for _, scales in read))
     shared = {name: _shared(first, other) for name, other in zip(names[1:], others, strict=True)}
     scores = tuple(
         one
         for on in dict.fromkeys(shared.values())
         if {"text", "persona"} <= {*on}
         for one in stats.against_first(
-            {names[0]: first} | {n: o for n, o in zip(names[1:], others, strict=True) if shared[n] == on}, on
+            {names[0]: first} | {n: o for n, o in zip(names[1:], others, strict=True) if shared[n] == on}, on, asked
         )
     )
     paired = {one.left for one in scores if one.pairs}
@@ -76,16 +80,15 @@ def _shared(first: pd.DataFrame, other: pd.DataFrame) -> tuple[str, ...]:
     return tuple(column for column in MATCHED if set(first[column].unique()) & set(other[column].unique()))
 
 
-def _table(folder: Path) -> pd.DataFrame:
-    return stats.table(files.read_rows(folder / "results.jsonl"))
+def _own_answers(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The table, its answers known again in other jobs of its sweep alone: another run asked for itself."""
+    run = manifest.load(folder, "run.json").get("run")
+    return frame.assign(answer=0 if run is None else frame["answer"] ^ (hash(run) & 0xFFFF))
 
 
 def _settings(folders: Sequence[Path]) -> Iterator[Setting]:
     """Settings in which any run differs from the first, in the first's order."""
-    every = [
-        settings_of(experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json")))
-        for folder in folders
-    ]
+    every = [settings_of(saved.experiment_in(folder)) for folder in folders]
     paths = dict.fromkeys(difference.path for other in every[1:] for difference in differences(every[0], other))
     for path in paths:
         yield Setting(".".join(path), tuple(_value(settings, path) for settings in every))

@@ -92,6 +92,15 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share in {0.0, 1.0} else f"{min(max(round(share * 100), 1), 99)}%"
 
 
+def part(share: float | None, digits: int = 1) -> str:
+    """Per cent of a share from 0 to 1: as `percent`, with decimals; next to all is rounded down, next to none up."""
+    if share is None or not isfinite(share):
+        return NONE
+    least = 10.0**-digits
+    shown = min(max(round(share * 100, digits), least), 100 - least) if 0 < share < 1 else share * 100
+    return f"{shown:.{digits}f}%" if 0 < share < 1 else f"{shown:.0f}%"
+
+
 def count(value: float | None) -> str:
     """A count with its thousands set apart."""
     return NONE if value is None or not isfinite(value) else f"{value:,.0f}"

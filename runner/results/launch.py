@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Purchase
+from runner.errors import ConfigError
 from runner.results.summary import summary as summary_of
 from runner.results.summary import total_metrics
 from runner.results.tally import Tally
@@ -38,8 +40,12 @@ class Counts:
     unscorable: int = 0
     failed: int = 0
     from_ledger: int = 0
+    answered: int = 0
+    """Trials whose answer is in the ledger."""
     collapsed: int = 0
     """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
+    asked_again: int = 0
+    """Further attempts at trials that were asked before: those with a reply, whenever they were bought."""
     price_usd: float | None = 0.0
     """Spent in this launch; None where a price is unknown."""
     saved_usd: float = 0.0
@@ -50,8 +56,10 @@ class Counts:
         self.trials += 1
         setattr(self, row.outcome, getattr(self, row.outcome) + 1)
         self.from_ledger += row.source == "ledger"
+        self.answered += row.source is not None
+        self.asked_again += row.asked - 1
         if row.source == "bought" and self.price_usd is not None:
-            self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd
+            self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd - row.earlier_usd
         if row.source == "bought":
             self.saved_usd += row.saved_usd or 0.0
 
@@ -71,8 +79,14 @@ class JobResult:
     """Kinds of unscorable replies, and how many of each."""
     lost: Counter[str] = field(default_factory=Counter)
     """Kinds of failure, and how many trials of each; not those that a batch may still answer."""
+    pending: int = 0
+    """Trials that a batch may still answer."""
     error: RunnerError | None = None
     """Why it has no results; None where it has."""
+    lost_again: Counter[str] = field(default_factory=Counter)
+    """Kinds of failure of further attempts at trials that have a reply, and how many of each."""
+    no_replies: int = 0
+    """Trials whose answer in the ledger is no reply: nothing is asked for them before it is forgotten."""
     _summary: pd.DataFrame | None = None
 
     @classmethod
@@ -85,8 +99,15 @@ class JobResult:
         self.tally.add(row)
         if row.problem is not None and row.outcome == "unscorable":
             self.unread[row.problem.kind] += 1
-        elif row.problem is not None and row.outcome == "failed" and row.problem.kind != PENDING:
+        elif row.problem is not None and row.outcome == "failed" and row.problem.kind == PENDING:
+            self.pending += 1
+        elif row.problem is not None and row.outcome == "failed":
             self.lost[row.problem.kind] += 1
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether nothing of it is left to ask: each trial was asked to its end, or its config was refused."""
+        return isinstance(self.error, ConfigError) or (bool(self.tally.rows) and not self.lost[NOT_SENT])
 
     def summary(self) -> pd.DataFrame:
         """The table of summary.csv, made once its rows are written."""
@@ -133,5 +154,5 @@ class Launch:
             return "detached"
         if self.interrupted:
             return "interrupted"
-        lacking = any(result.error is not None or result.counts.failed for result in self.results)
+        lacking = any(one.error is not None or one.counts.failed or one.no_replies for one in self.results)
         return "failed" if lacking else "complete"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,15 @@ from runner.errors import ProviderError
 from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
-from runner.records import Failure, Problem, Reply, Row, Scored, Unscorable
+from runner.records import REFUSED, Failure, Problem, Reply, Row, Scored, Unscorable
 
 if TYPE_CHECKING:
     from runner.records import Answer, PromptTemplate, Reading, Source, Trial
 
-REFUSED = "refused"
-"""Kind of a text that a filter or a policy turned away. As an error it counts as it does in a reply, so that refusal
-rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider refused."""
+DAMAGED = "damaged"
+"""Kind of a trial whose answer is in the ledger, and is no answer any more: it is neither read nor bought again."""
+USUAL_LEDGER = "sqlite:///outputs/ledger.db"
+"""The one that `runner ledger` looks at unless another is named."""
 
 
 @dataclass(slots=True)
@@ -29,11 +31,19 @@ class Reader:
     job: int
     prompt: PromptTemplate
     decoders: Decoders = field(default_factory=Decoders)
+    no_replies: int = 0
+    """Answers of the ledger that are no replies: an earlier version kept them, and this one would not."""
+    ledger: str = USUAL_LEDGER
+    """Where its answers are: a URL without a password."""
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
-        reply, reading = self._read(trial, answer)
+        try:
+            reply, reading = self._read(trial, answer)
+        except UnicodeDecodeError as error:
+            return self.failed(trial, damaged(trial.key, f"its reply is no text ({error.reason})", self.ledger))
         problem = None if isinstance(reading, Scored) else reading.problem
+        billed: dict[str, Any] = {"stated_usd": reply.cost_usd, "billed_as": reply.billed_as}
         return self._row(
             trial,
             reply,
@@ -45,8 +55,8 @@ class Reader:
             problem=problem,
             attempts=answer.attempts,
             latency_s=answer.latency_s,
-            price_usd=price_of(reply.tokens, trial.cell.model, answer.route),
-            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route),
+            price_usd=price_of(reply.tokens, trial.cell.model, answer.route, **billed),
+            saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
         )
@@ -75,7 +85,8 @@ class Reader:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
-            reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
+            reply = Reply(text=answer.raw.decode("utf-8"), finish=None)
+            self.no_replies += 1
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
         reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
@@ -115,3 +126,11 @@ class Reader:
             served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )
+
+
+def damaged(key: str, why: str, ledger: str) -> Failure:
+    """How a trial ends whose row in the ledger is damaged, with what to type to have it bought again."""
+    elsewhere = "" if ledger == USUAL_LEDGER else f" --ledger {shlex.quote(ledger)}"
+    forget = f"runner ledger forget {key} --yes{elsewhere}"
+    message = f"the ledger's row {key} is damaged: {why}. To ask it again: {forget}"
+    return Failure(key, Problem(DAMAGED, message), 0)

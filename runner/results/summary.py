@@ -2,8 +2,10 @@
 
 Every table is a function of tallies (tally): of one, or of those of a sweep's jobs. What counts, in all of them:
 
-- a score counts when its whole reply is scored; what could be read of an unscorable reply does not, and neither does a
-  value that is missing;
+- a question's score counts wherever it was read (see tally); a mean is that of its texts' means, each text alike,
+  so that missing scores of one text do not move it, and is the one that `runner stats` gives;
+- complete is a reply with every score there; in range is one without a score outside its scale;
+- an answer that jobs of a sweep share counts once, its tokens and its price too;
 - a reply is a trial that did not fail; shares are from 0 to 1, of the replies (`error_rate`: of the trials);
 - tokens are the sum of what the provider reported; money is unknown as soon as one reply's price is, but for savings,
   which are what is known of them.
@@ -15,39 +17,41 @@ from __future__ import annotations
 
 import hashlib
 import re
-from array import array
-from math import isfinite, nan
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from runner.records import whole_pairs
-from runner.results.tally import FLAGS, LABELS, NUMBERS, OF_CELL
+from runner.results.frame import SCORE, SENT_TO_CELL, columns_of, frame
+from runner.results.tally import FLAGS, NUMBERS, OF_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
 
     from runner.results.tally import Tally
 
-STATISTICS = ("n", "mean", "sd", "min", "max")
+STATISTICS = ("n", "mean", "sd", "min", "max", "texts", "missing")
+_ONCE = (*FLAGS, *NUMBERS, "again")
 TEXTS_AS_METRICS = 100
 """Most texts for which a cell has metrics of its own for each; above it they would drown MLflow, and tables serve."""
-_SCORE = "score:"
 _UNSAFE = re.compile(r"[^\w .-]")
 _LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
 
 
-def summary(counted: Tally) -> pd.DataFrame:
+def summary(counted: Tally, planned: int | None = None) -> pd.DataFrame:
     """One row a cell, in the order of the rows.
 
     Columns: job, cell, vendor, provider, model, model_id, persona, temperature (as sent; "0.6|0.7" where texts shift
-    it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of a sample: NaN below two
-    scores), `_min` and `_max`, then the columns of `_shares`.
+    it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of all scores as a sample: NaN
+    below two), `_min`, `_max`, `_texts` (how many have a score) and `_missing` (share of the cell's trials without
+    one), then the columns of `_shares`. `planned`: trials of a cell in the design, where rows may be fewer.
     """
-    frame, cell = _frame((counted,), *OF_CELL, *FLAGS, *NUMBERS, *_questions(counted)), ["job", "cell"]
-    names = frame.groupby(cell, sort=False, observed=True)[list(OF_CELL[2:])].first()
-    return _plain(names.join(_scores(frame, cell)).join(_shares(frame, cell)))
+    of_cell = [SENT_TO_CELL if name == "temperature" else name for name in OF_CELL]
+    table, cell = frame((counted,), *of_cell, "text", *FLAGS, *NUMBERS, *columns_of((counted,))), ["job", "cell"]
+    table = table.rename(columns={SENT_TO_CELL: "temperature"})
+    names = table.groupby(cell, sort=False, observed=True)[list(OF_CELL[2:])].first()
+    return _plain(names.join(_scores(table, cell, planned)).join(_shares(table, cell)))
 
 
 def verification(*counted: Tally) -> pd.DataFrame:
@@ -56,21 +60,22 @@ def verification(*counted: Tally) -> pd.DataFrame:
     Columns: vendor, provider, model, then those of `_shares`.
     """
     by = ["vendor", "provider", "model"]
-    return _plain(_shares(_frame(counted, *by, *FLAGS, *NUMBERS), by).sort_index())
+    return _plain(_shares(_once(frame(counted, *by, *_ONCE)), by).sort_index())
 
 
 def scores_by_model_persona(*counted: Tally) -> pd.DataFrame:
-    """One row a model, persona and temperature: `scored`, then each question's n, mean, sd, min and max.
-
-    An answer that several jobs of a sweep share counts once.
-    """
+    """One row a model, persona and temperature: `trials`, and each question's n, mean, sd, min, max, texts, missing."""
     by = ["model", "persona", "temperature"]
-    frame = _frame(counted, *by, "scored", *_questions(*counted))
-    origin = _frame(counted, "job", "answer")
-    if origin["job"].nunique() > 1:
-        frame = frame[origin["job"].eq(origin.groupby("answer")["job"].transform("first"))]
-    scored = frame.groupby(by, sort=False, observed=True).agg(scored=("scored", "sum"))
-    return _plain(scored.join(_scores(frame, by)))
+    of_cell = [SENT_TO_CELL if name == "temperature" else name for name in by]
+    table = _once(frame(counted, *of_cell, "text", "again", *columns_of(counted)))
+    table = table.rename(columns={SENT_TO_CELL: "temperature"})
+    trials = table.groupby(by, sort=False, observed=True).size().to_frame("trials")
+    return _plain(trials.join(_scores(table, by)))
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """The trials whose answers are not an earlier job's as well."""
+    return table[~table["again"]] if table["again"].any() else table
 
 
 def write_summary(table: pd.DataFrame, path: Path) -> None:
@@ -78,83 +83,27 @@ def write_summary(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
 
 
-def _questions(*counted: Tally) -> list[str]:
-    """The columns of `_frame` that hold scores."""
-    return [_SCORE + question for question in dict.fromkeys(question for one in counted for question in one.scores)]
-
-
-def _frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
-    """One row a trial, with some of: LABELS as categories, FLAGS, NUMBERS, `answer`, and `score:<question>`.
-
-    `temperature` is what all trials of the row's cell were sent with. Each column costs its eight bytes a row or less,
-    and no copy: ask for those that are needed.
-    """
-    import numpy as np
-    import pandas as pd
-
-    def column(name: str) -> Any:
-        if name in LABELS:
-            return _categories(counted, name)
-        if name in FLAGS:
-            flags = np.frombuffer(b"".join(one.flags for one in counted), dtype=np.uint8)
-            return (flags >> FLAGS.index(name) & 1).astype(bool)
-        return np.concatenate([_numbers(one, name) for one in counted])
-
-    return pd.DataFrame({name: column(name) for name in columns}, copy=False)
-
-
-def _numbers(counted: Tally, name: str) -> Sequence[float]:
-    """A column of numbers of one tally."""
-    if name == "answer":
-        return counted.answers
-    if name in NUMBERS:
-        return counted.numbers[name]
-    return counted.scores.get(name.removeprefix(_SCORE), array("d", [nan]) * counted.rows)
-
-
-def _categories(counted: Sequence[Tally], name: str) -> pd.Categorical:
-    """One of LABELS: its distinct values in the order of the rows, and each row's."""
-    import numpy as np
-    import pandas as pd
-
-    places: dict[Hashable, int] = {}
-    codes = []
-    for one in counted:
-        labels = one.texts if name == "text" else one.labels
-        # Names may be equal in several cells; those that differ only in their halves of pairs become equal.
-        shown = [whole_pairs(value) if isinstance(value, str) else value for value in _values(one, name)]
-        by_code = np.array([places.setdefault(value, len(places)) for value in shown], dtype=np.int32)
-        codes.append(by_code[labels.codes])
-    return pd.Categorical.from_codes(np.concatenate(codes), categories=pd.Index(list(places)))
-
-
-def _values(counted: Tally, name: str) -> list[Hashable]:
-    """What each code of one of LABELS stands for."""
-    if name == "text":
-        return list(counted.texts.index)
-    each: list[Any] = list(counted.labels.index)
-    rows = [dict(zip(OF_CELL, labels, strict=True)) for labels in each]
-    if name != "temperature":
-        return [row[name] for row in rows]
-    sent: dict[Hashable, set[str]] = {}
-    for row in rows:
-        sent.setdefault((row["job"], row["cell"]), set()).add(row["temperature"])
-    return ["|".join(sorted(sent[row["job"], row["cell"]])) for row in rows]
+_OF_REPLIES = {
+    "metadata": "metadata", "complete": "scored", "in_range": "within", "reasons": "reasoned",
+    "parse_failure_rate": "unread",
+}  # fmt: skip
+"""Share of the replies -> what of them it counts."""
 
 
 def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Counts, shares, seconds, tokens and money of each group.
 
-    Columns: trials, replies, scored, metadata (share of replies with time, model, persona, text and key), in_range
-    (share with every score there and within its scale), reasons (share with a reason for every question),
-    parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate, latency_mean_s,
-    latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought), saved_usd (what those would
-    have cost more live, as far as that is known) and spent_usd (by this run).
+    Columns: trials, replies, scored, metadata (share of replies with time, model, persona, text and key), complete
+    (share with every score there), in_range (share without a score outside its scale), reasons (share with a reason for
+    every question), parse_failure_rate (share that could not be read; a value outside its scale was read), error_rate,
+    latency_mean_s, latency_p95_s, tokens_input, tokens_output, price_usd (of all replies, whenever bought), saved_usd
+    (what those would have cost more live, as far as that is known) and spent_usd (by this run).
     """
     extra = {
         "unread": frame["replied"] & ~frame["scored"] & frame["in_scale"],
+        "within": frame["replied"] & frame["in_scale"],
         "unpriced": frame["replied"] & frame["price_usd"].isna(),
-        "spent": frame["price_usd"].where(frame["bought"], 0.0),
+        "spent": (frame["price_usd"] - frame["earlier_usd"]).where(frame["bought"], 0.0),
         "unpriced_bought": frame["bought"] & frame["price_usd"].isna(),
     }
     groups = frame.assign(**extra).groupby(by, sort=False, observed=True)
@@ -163,8 +112,7 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     known = groups[["tokens_input", "tokens_output", "price_usd", "saved_usd"]].sum(min_count=1)
     out = trials.to_frame("trials").assign(replies=replies, scored=counts["scored"])
     some = replies.where(replies > 0)
-    shares = {"metadata": "metadata", "in_range": "scored", "reasons": "reasoned", "parse_failure_rate": "unread"}
-    for share, count in shares.items():
+    for share, count in _OF_REPLIES.items():
         out[share] = counts[count] / some
     return out.assign(
         error_rate=(trials - replies) / trials,
@@ -178,23 +126,27 @@ def _shares(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     )
 
 
-def _scores(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """`<question>_<statistic>` of each group, for every question of the frame and each of STATISTICS."""
+def _scores(table: pd.DataFrame, by: list[str], planned: int | None = None) -> pd.DataFrame:
+    """`<question>_<statistic>` of each group, for every question of the table and each of STATISTICS."""
     import pandas as pd
 
-    groups = frame.groupby(by, sort=False, observed=True)
-    statistics = dict(zip(STATISTICS, ("count", "mean", "std", "min", "max"), strict=True))
-    columns = {
-        f"{question}_{name}": groups[column].agg(function)
-        for column, question in _scored(frame).items()
-        for name, function in statistics.items()
-    }
-    return pd.DataFrame(columns, index=groups.size().index)
+    groups = table.groupby(by, sort=False, observed=True)
+    trials = groups.size()
+    texts = table.groupby([*by, "text"], sort=False, observed=True)[list(_scored(table))].mean()
+    columns: dict[str, pd.Series[Any]] = {}
+    for column, question in _scored(table).items():
+        found = groups[column].agg(["count", "std", "min", "max"])
+        of_texts = texts[column].groupby(by, sort=False, observed=True)
+        whole = trials if planned is None else trials.clip(lower=planned)
+        made = (found["count"], of_texts.mean(), found["std"], found["min"], found["max"], of_texts.count(),
+                1 - found["count"] / whole)  # fmt: skip
+        columns |= {f"{question}_{name}": value for name, value in zip(STATISTICS, made, strict=True)}
+    return pd.DataFrame(columns, index=trials.index)
 
 
-def _scored(frame: pd.DataFrame) -> dict[str, str]:
-    """The frame's columns of scores, each with its question."""
-    return {name: name.removeprefix(_SCORE) for name in frame.columns if name.startswith(_SCORE)}
+def _scored(table: pd.DataFrame) -> dict[str, str]:
+    """The table's columns of scores, each with its question."""
+    return {name: name.removeprefix(SCORE) for name in table.columns if name.startswith(SCORE)}
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -236,9 +188,9 @@ def total_metrics(*counted: Tally, unknown: bool = False) -> dict[str, float]:
     """
     if not any(one.rows for one in counted):
         return {}
-    frame = _frame(counted, *FLAGS, *NUMBERS, *_questions(*counted)).assign(cell="")
-    shares = _share_metrics(_records(_shares(frame, ["cell"]))[0])
-    metrics = {**shares, **{name: value for _, name, value in _score_metrics(frame)}}
+    table = _once(frame(counted, "text", *_ONCE, *columns_of(counted))).assign(cell="")
+    shares = _share_metrics(_records(_shares(table, ["cell"]))[0])
+    metrics = {**shares, **{name: value for _, name, value in _score_metrics(table, texts=False)}}
     return {name: float(value) for name, value in metrics.items()} if unknown else _known(metrics)
 
 
@@ -246,20 +198,20 @@ def cell_metrics(counted: Tally, job: int | None = None) -> dict[str, dict[str, 
     """Metrics of each cell, by its name. Where a sweep's jobs share cell names, give `job` or a tally for each job.
 
     For every question `score/<question>/{mean,sd,n}`, and `score/<question>/text/<text>/{mean,sd,n}` for up to
-    TEXTS_AS_METRICS texts; over all questions `score/{mean,sd,n}`; then trials, replies, in_range,
-    parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd, spent_usd and, where a batch
-    was cheaper than live, saved_usd. What is unknown is left out.
+    TEXTS_AS_METRICS texts; over all questions `score/{mean,sd,n}`, the mean that of the questions' means; then trials,
+    replies, complete, in_range, parse_failure_rate, error_rate, latency_s/{mean,p95}, tokens/{input,output}, price_usd,
+    spent_usd and, where a batch was cheaper than live, saved_usd. What is unknown is left out.
     """
-    frame = _frame((counted,), "job", "cell", "text", *FLAGS, *NUMBERS, *_questions(counted))
-    frame = frame if job is None else frame[frame["job"] == job]
-    metrics = {row["cell"]: _share_metrics(row) for row in _records(_shares(frame, ["cell"]).reset_index())}
-    for cell, name, value in _score_metrics(frame):
+    table = frame((counted,), "job", "cell", "text", *FLAGS, *NUMBERS, *columns_of((counted,)))
+    table = table if job is None else table[table["job"] == job]
+    metrics = {row["cell"]: _share_metrics(row) for row in _records(_shares(table, ["cell"]).reset_index())}
+    for cell, name, value in _score_metrics(table, texts=True):
         metrics[cell][name] = value
     return {cell: _known(values) for cell, values in metrics.items()}
 
 
 def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
-    same = ("trials", "replies", "in_range", "parse_failure_rate", "error_rate", "price_usd", "spent_usd")
+    same = ("trials", "replies", "complete", "in_range", "parse_failure_rate", "error_rate", "price_usd", "spent_usd")
     return {
         **{name: row[name] for name in same},
         **({"saved_usd": row["saved_usd"]} if row["saved_usd"] else {}),
@@ -270,28 +222,45 @@ def _share_metrics(row: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def _score_metrics(frame: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
+def _score_metrics(table: pd.DataFrame, *, texts: bool) -> Iterator[tuple[str, str, float]]:
     """(cell, metric, value) for all questions together, each question, and each question and text, where there are."""
-    columns = _scored(frame)
-    whole = frame.melt(id_vars="cell", value_vars=list(columns), value_name=_SCORE)
-    yield from _three(whole, ["cell"], {_SCORE: ""}, lambda _key, _question: ("score",))
-    yield from _three(frame, ["cell"], columns, lambda _key, question: ("score", question))
-    if "text" in frame and frame["text"].nunique() <= TEXTS_AS_METRICS:
-        names = _three(frame, ["cell", "text"], columns, lambda key, question: ("score", question, "text", key[1]))
+    columns = _scored(table)
+    yield from _over_questions(table, list(columns))
+    yield from _three(table, ["cell"], columns, lambda _key, question: ("score", question))
+    if texts and table["text"].nunique() <= TEXTS_AS_METRICS:
+        names = _three(table, ["cell", "text"], columns, lambda key, question: ("score", question, "text", key[1]))
         yield from names
 
 
+def _over_questions(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[str, str, float]]:
+    """All questions of a cell together: the mean of their means, and sd and n of all scores."""
+    whole = table.melt(id_vars="cell", value_vars=columns, value_name=SCORE)
+    spread = whole.groupby("cell", sort=False, observed=True)[SCORE].agg(["std", "count"])
+    mean = _means(table, ["cell"], columns).mean(axis=1)
+    for cell, sd, n in spread.itertuples(name=None):
+        yield cell, metric_name("score", "mean"), mean[cell]
+        yield cell, metric_name("score", "sd"), sd
+        yield cell, metric_name("score", "n"), n
+
+
+def _means(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Each question's mean of its texts' means, a row a group."""
+    of_texts = table.groupby(list(dict.fromkeys([*by, "text"])), sort=False, observed=True)[columns].mean()
+    return of_texts.groupby(by, sort=False, observed=True).mean()
+
+
 def _three(
-    frame: pd.DataFrame,
+    table: pd.DataFrame,
     by: list[str],
     columns: Mapping[str, str],
     name: Callable[[tuple[str, ...], str], tuple[str, ...]],
 ) -> Iterator[tuple[str, str, float]]:
-    groups = frame.groupby(by, sort=False, observed=True)
+    groups = table.groupby(by, sort=False, observed=True)
+    means = _means(table, by, list(columns))
     for column, question in columns.items():
-        for key, *values in groups[column].agg(["mean", "std", "count"]).itertuples(name=None):
+        for key, sd, n in groups[column].agg(["std", "count"]).itertuples(name=None):
             parts = key if isinstance(key, tuple) else (key,)
-            for statistic, value in zip(("mean", "sd", "n"), values, strict=True):
+            for statistic, value in (("mean", float(means[column].loc[key])), ("sd", sd), ("n", n)):
                 yield parts[0], metric_name(*name(parts, question), statistic), value
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import settings
 from runner.records import whole_pairs
-from runner.results import files, manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,10 @@ def table(folder: Path) -> pd.DataFrame:
     that is not the same in all jobs, under its name on the command line (`sampling.temperature`, `prompt`); model,
     persona and text have their columns in any case.
 
-    `score` counts as in all tables: NaN unless the whole reply is scored. A trial that failed has its lines too, with
-    `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens and prices are those
-    of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no results.
+    `score` counts as in all tables: wherever it was read, whatever else the reply lacks. A trial that failed has its
+    lines too, with `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens
+    and prices are those of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no
+    results.
     """
     import pandas as pd
 
@@ -66,11 +67,11 @@ class _ReadJob:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        saved = manifest.load(folder, "experiment.json")
-        self.experiment: Experiment = settings.experiment_from(saved, str(folder / "experiment.json"))
-        self.overrides: Sequence[str] = manifest.load(folder, "run.json")["overrides"]
-        self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in saved["texts"]}
-        self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in saved["personas"]}
+        self.experiment: Experiment = saved.experiment_in(folder)
+        whole = saved.load(folder, "experiment.json")
+        self.overrides: Sequence[str] = saved.load(folder, "run.json")["overrides"]
+        self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in whole["texts"]}
+        self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in whole["personas"]}
 
 
 def _own(group: str, item: Mapping[str, Json], known: Sequence[str]) -> dict[str, Json]:
@@ -118,12 +119,12 @@ def _differ(values: Sequence[Json]) -> bool:
 
 def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
     asked = [question.name for question in job.experiment.prompt.questions]
-    for row in files.read_rows(job.folder / "results.jsonl"):
+    for row in saved.rows_in(job.folder):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
         trial = {**_trial(row), **axes, **{name: own.get(name) for name in of_items}}
         for question in dict.fromkeys((*asked, *row.scores)):
-            score = row.scores.get(question) if row.outcome == "scored" else None
-            yield {**trial, "question": question, "score": score, "reason": row.reasons.get(question)}
+            own_score = {"score": row.scores.get(question), "reason": row.reasons.get(question)}
+            yield {**trial, "question": question, **own_score}
 
 
 def _trial(row: Row) -> dict[str, Json]:

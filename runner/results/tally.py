@@ -1,6 +1,8 @@
 """Rows of results, counted: numbers and short codes only, no reply but each cell's first.
 
-100,000 rows cost a few megabytes. The tables of runner.results.summary are functions of tallies.
+Every table, statistic and metric is a function of tallies, so that what counts is decided here and nowhere else: a
+question's score counts wherever it was read. What another question of the same reply lacks costs it nothing, and a
+value that is missing never counts as a score. 100,000 rows cost a few megabytes.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
     from runner.records import Row
 
-LABELS = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "text", "temperature")
-"""Columns that say which trial a row is. `temperature` is the one sent, or "" where none was."""
-OF_CELL = tuple(name for name in LABELS if name != "text")
-"""Those that all trials of a cell and temperature share."""
+OF_CELL = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "temperature")
+"""Labels that all trials of a cell and temperature share. `temperature` is the one sent, or "" where none was."""
+OF_TRIAL = ("text", "rung", "problem")
+"""Labels that trials of a cell may differ in: which text, how structure was asked for, and the kind of problem."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
-NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd")
+NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd", "earlier_usd")
 
 
 class Served(NamedTuple):
@@ -53,13 +55,15 @@ class Tally:
     rows: int = 0
     labels: _Labels = field(default_factory=_Labels)
     """Each row's values of OF_CELL: hardly more than there are cells."""
-    texts: _Labels = field(default_factory=_Labels)
+    of_trial: dict[str, _Labels] = field(default_factory=lambda: {name: _Labels() for name in OF_TRIAL})
     flags: bytearray = field(default_factory=bytearray)
     """A bit for each of FLAGS."""
     numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
+    asked: dict[int, dict[str, None]] = field(default_factory=dict)
+    """Job -> the questions that it asks."""
     answers: array[int] = field(default_factory=lambda: array("q"))
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
     first: dict[str, Row] = field(default_factory=dict)
@@ -81,16 +85,17 @@ class Tally:
         if row.model_version is not None:
             self.served[Served(row.model, row.model_version, row.served is None)] += 1
         self.labels.append(_labels_of(row))
-        self.texts.append(row.text)
+        for labels, value in zip(self.of_trial.values(), _of_trial(row), strict=True):
+            labels.append(value)
         self.flags.append(_flags_of(row))
         for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
             column.append(nan if number is None else number)
-        if row.scores.keys() != self.scores.keys():
+        if not row.scores.keys() <= self.asked.setdefault(row.job, {}).keys():
+            self.asked[row.job] |= dict.fromkeys(row.scores)
             for question in row.scores:
                 self.scores.setdefault(question, array("d", [nan]) * self.rows)
-        is_scored = row.outcome == "scored"
         for question, column in self.scores.items():
-            score = row.scores.get(question) if is_scored else None
+            score = row.scores.get(question)
             column.append(nan if score is None else score)
         self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
         self.rows += 1
@@ -105,6 +110,11 @@ def _labels_of(row: Row) -> tuple[Hashable, ...]:
     """In the order of OF_CELL."""
     temperature = row.sent.get("temperature")
     return (*_LABELS_OF(row), "" if temperature is None else f"{temperature:g}")
+
+
+def _of_trial(row: Row) -> tuple[str, str, str]:
+    """In the order of OF_TRIAL."""
+    return row.text, row.rung, row.problem.kind if row.problem else ""
 
 
 def _flags_of(row: Row) -> int:
@@ -127,4 +137,4 @@ def _is_time(time: str | None) -> bool:
 
 def _numbers_of(row: Row) -> tuple[float | None, ...]:
     """In the order of NUMBERS."""
-    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd)
+    return (row.latency_s, row.tokens.input, row.tokens.output, row.price_usd, row.saved_usd, row.earlier_usd)

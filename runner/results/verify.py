@@ -11,9 +11,10 @@ from runner import score
 from runner.config import settings
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
-from runner.records import Reply
+from runner.plan.trials import attempt_key
+from runner.records import REFUSED, Reply
 from runner.results import files
-from runner.results.rows import REFUSED, Reader
+from runner.results.rows import DAMAGED, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,6 +63,8 @@ class Checked:
     keys: dict[Place, str] = field(default_factory=dict)
     """The plan: each trial's key by its cell, text and repetition."""
     changes: list[Change] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """Which answers of the ledger are none any more, and what to type."""
 
 
 def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) -> Checked:
@@ -77,14 +80,14 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
-            kept = {answer.key: answer for answer in answers([trial.key for trial in chunk])} if answers else {}
-            for trial in chunk:
-                place = _place(trial)
-                found.keys[place] = trial.key
-                row = _row_at(file, starts.pop(place)) if place in starts else None
+            rows = [_row_at(file, starts.pop(_place(trial))) if _place(trial) in starts else None for trial in chunk]
+            keys = [_held_under(trial, row) for trial, row in zip(chunk, rows, strict=True)]
+            kept = {answer.key: answer for answer in answers(keys)} if answers else {}
+            for trial, row, key in zip(chunk, rows, keys, strict=True):
+                found.keys[_place(trial)] = trial.key
                 blame.add(trial, row)
                 if row is not None and row.key == trial.key:
-                    _replay(found, reader, trial, row, kept.get(trial.key))
+                    _replay(found, reader, trial, row, kept.get(key))
     found.trials, found.same_keys = len(found.keys), blame.trials - len(blame.keys) - len(blame.rows)
     found.changes += [*blame.changes(), *_few("", "a row without a trial", map(_named, starts))]
     return found
@@ -114,6 +117,11 @@ def _index(path: Path) -> tuple[dict[Place, int], list[Change]]:
     return starts, problems
 
 
+def _held_under(trial: Trial, row: Row | None) -> str:
+    """The key of the answer that a row holds: the trial's, or that of a further attempt at it."""
+    return trial.key if row is None else attempt_key(trial.key, row.taken)
+
+
 def _row_at(file: BinaryIO, start: int) -> Row:
     file.seek(start)
     return files.row_from_json(file.readline().decode())
@@ -124,7 +132,12 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
     if row.outcome == "failed" or (answer is None and row.problem is not None and row.problem.kind == REFUSED):
         return
     if answer is not None:
-        differing = _differing(row, reader.row(trial, answer, "ledger"), READ)
+        again = reader.row(trial, answer, "ledger")
+        if again.problem is not None and again.problem.kind == DAMAGED:
+            found.changes.append(Change("the ledger", _named(_place(trial)), "an answer", DAMAGED))
+            found.damaged.append(again.problem.message)
+            return
+        differing = _differing(row, again, READ)
         found.replayed += not differing
         what = "in the ledger"
     else:

@@ -53,6 +53,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import fastjson
+from runner.plan.reply_keys import reply_keys
 from runner.records import Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
 from runner.score import lines, objects
 from runner.score.characters import INVISIBLE
@@ -132,8 +133,8 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
         return None
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
-    for question in questions:
-        answer = found.get(question.name)
+    for key, question in zip(reply_keys(questions), questions, strict=True):
+        answer = found.get(key)
         if not isinstance(answer, dict) or answer.keys() != {"score", "reason"}:
             return None
         score, reason = answer["score"], answer["reason"]
@@ -152,7 +153,7 @@ def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
     any escape in which a key's letters could hide.
     """
     count = len(questions)
-    once = (text.count(f'"{question.name}"') == 1 for question in questions)
+    once = (text.count(f'"{key}"') == 1 for key in reply_keys(questions))
     return text.count('"score"') == count == text.count('"reason"') and "\\u00" not in text and all(once)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from runner.plan.reply_keys import reply_keys
 from runner.score.characters import listed, lower, plain
 from runner.score.scale import without_declarations
 
@@ -213,5 +214,6 @@ def sheet_of(questions: tuple[Question, ...]) -> Sheet:
         for form, part in forms.items()
         if (shared[form] == 1 and names.get(form, index) == index) or form == fold(questions[index].name)
     }
-    exact: dict[str, Place] = {question.name: (index, "both") for index, question in enumerate(questions)}
+    asked = (*enumerate(reply_keys(questions)), *((index, question.name) for index, question in enumerate(questions)))
+    exact: dict[str, Place] = {name: (index, "both") for index, name in asked}
     return Sheet(questions, exact, own, merged, _words(questions))

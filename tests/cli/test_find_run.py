@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runner.records import Tracking
 
 OLD, NEW = "outputs/my old run é", "outputs/2026-11-28/10-00-00"
-TAKES_A_RUN = ("stats", "report", "reproduce", "export", "rescore", "track")
+TAKES_A_RUN = ("stats", "report", "reproduce", "drift", "export", "rescore", "track")
 """Verbs that take the newest run where none is named; compare takes two, and those about batches take all."""
 NEEDS = {"export": ("--format", "csv")}
 
@@ -46,11 +46,11 @@ def two_runs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_verbs_that_take_a_run_are_these() -> None:
-    """A verb whose page says RUN is in this file's list, compare, or one about batches."""
+    """A verb whose page says RUN is in this file's list, compare, ledger, or one about batches."""
     from runner.cli.verbs.table import parser_of
 
     takes = {name for name in VERBS if "RUN" in parser_of(name).format_usage()}
-    assert takes == {*TAKES_A_RUN, "compare", "status", "collect", "cancel"}
+    assert takes == {*TAKES_A_RUN, "compare", "design", "ledger", "status", "collect", "cancel"}
 
 
 # MLflow 3.17 uses a loader option that SQLAlchemy 2.1 deprecates; it says so when MLflow first maps its tables.

@@ -101,7 +101,7 @@ FILLED = (
     Filled(
         "OpenAI's reasoning",
         {},
-        {"openai_reasoning": True, "supports_temperature": False},
+        {"openai_reasoning": True, "openai_newer": True, "supports_temperature": False},
         Capability(system="developer", temperature="fixed", max_tokens="max_completion_tokens"),
     ),
 )
@@ -130,7 +130,13 @@ class Rule:
 
 RULES = (
     Rule("openai", "gpt-4o", "free"),
-    Rule("openai", "gpt-5.4", "free"),
+    Rule("openai", "gpt-5.4", "free", "max_completion_tokens"),
+    Rule("openai", "gpt-5-search-api", "free", "max_completion_tokens"),
+    Rule("openai", "gpt-4.1", "free"),
+    Rule("azure", "gpt-5", "fixed", "max_completion_tokens"),
+    Rule("azure", "gpt-5.4", "free", "max_completion_tokens"),
+    Rule("azure", "o3-mini", "fixed", "max_completion_tokens"),
+    Rule("azure", "gpt-4o", "free"),
     Rule("openai", "gpt-5", "fixed", "max_completion_tokens"),
     Rule("openai", "o3-mini", "fixed", "max_completion_tokens"),
     Rule("anthropic", "claude-haiku-4-5", "free"),

@@ -14,6 +14,7 @@ from runner.config import schema, settings
 from runner.plan import trials
 from runner.plan.job import TrialPlan
 from runner.records import (
+    AskAgain,
     Batch,
     Capability,
     Experiment,
@@ -21,6 +22,7 @@ from runner.records import (
     Model,
     Persona,
     Prices,
+    PriceTier,
     PromptTemplate,
     Question,
     Retirement,
@@ -73,7 +75,15 @@ def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     """`base` with fields of one of its records changed: the experiment itself, or the first model, persona, ..."""
     model = base.models[0]
     inner = {Capability: "capability", Limits: "limits", Prices: "prices", Retirement: "retirement"}
-    outer = {Sampling: "sampling", Batch: "batch", Tracking: "tracking", PromptTemplate: "prompt"}
+    if owner is PriceTier:
+        return put(base, Prices, tiers=(replace(model.prices.tiers[0], **change),))
+    outer = {
+        AskAgain: "ask_again",
+        Sampling: "sampling",
+        Batch: "batch",
+        Tracking: "tracking",
+        PromptTemplate: "prompt",
+    }
     groups = {Model: "models", Persona: "personas", Text: "texts"}
     if owner in inner:
         return put(base, Model, **{inner[owner]: replace(getattr(model, inner[owner]), **change)})
@@ -97,11 +107,14 @@ class Field:
 
 NO_PERSONA_TEMPERATURE = put(BASE, Persona, temperature=None)
 HOT = put(BASE, Sampling, temperature=1.5)
+TIERED = put(BASE, Prices, tiers=(PriceTier(100_000, 2.0),))
+ASKING = put(BASE, AskAgain, unscorable=1)
 
 FIELDS: Mapping[type, Mapping[str, Field]] = {
     Experiment: {
         "name": Field(RECORD, "other"),
         "ledger_url": Field(AS_STATED, "sqlite:///elsewhere.db"),
+        "ledger_missing": Field(AS_STATED, "buy"),
         "strict": Field(RECORD, value=True),
         "identity": Field(AS_STATED, "strict"),
         "budget_usd": Field(AS_STATED, 1.0),
@@ -136,6 +149,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "schema_bounds": Field(REQUEST, value=False),
         "seed": Field(REQUEST, value=False),
         "batch": Field(RECORD, "openai"),
+        "api": Field(REQUEST, "responses"),
     },
     Limits: {
         "concurrency": Field(AS_STATED, 1),
@@ -154,6 +168,18 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "cached_usd_per_mtok": Field(RECORD, 1.0),
         "batch_share": Field(RECORD, 0.5),
         "source": Field(RECORD, "a list"),
+        "cache_write_usd_per_mtok": Field(AS_STATED, 1.0),
+        "cache_write_1h_usd_per_mtok": Field(AS_STATED, 1.0),
+        "reasoning_usd_per_mtok": Field(AS_STATED, 1.0),
+        "request_usd": Field(AS_STATED, 1.0),
+    },
+    PriceTier: {
+        "above_tokens": Field(AS_STATED, 200_000, TIERED),
+        "input_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "output_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cached_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cache_write_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
+        "cache_write_1h_usd_per_mtok": Field(AS_STATED, 1.0, TIERED),
     },
     Persona: {
         "name": Field(RECORD, "other"),
@@ -205,6 +231,11 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "grace": Field(AS_STATED, "1h"),
         "find_s": Field(AS_STATED, 1.0),
     },
+    AskAgain: {
+        "unscorable": Field(RECORD, 2),
+        "kinds": Field(RECORD, ("refused",), ASKING),
+        "keys": Field(RECORD, ("0123abcd",)),
+    },
     Tracking: {
         "enabled": Field(AS_STATED, value=False),
         "uri": Field(AS_STATED, "sqlite:///other.db"),
@@ -220,6 +251,7 @@ CONFIG: Mapping[type, type] = {
     schema.CapabilityConf: Capability,
     schema.LimitsConf: Limits,
     schema.PricesConf: Prices,
+    schema.PriceTierConf: PriceTier,
     schema.RetirementConf: Retirement,
     schema.PersonaConf: Persona,
     schema.TextConf: Text,
@@ -227,6 +259,7 @@ CONFIG: Mapping[type, type] = {
     schema.PromptConf: PromptTemplate,
     schema.SamplingConf: Sampling,
     schema.BatchConf: Batch,
+    schema.AskAgainConf: AskAgain,
     schema.TrackingConf: Tracking,
 }
 """Config class -> the record that it becomes, field by field of the same name."""
@@ -289,7 +322,7 @@ def test_every_config_field_becomes_a_classified_one(conf: type) -> None:
 def test_every_group_becomes_a_part_of_the_experiment() -> None:
     """The config's top level is the experiment's, and every class of the schema is in the table."""
     top = {RENAMED.get(item.name, item.name) for item in fields(schema.RunnerConf)}
-    assert top == {item.name for item in fields(Experiment)}
+    assert top == {item.name for item in fields(Experiment)} - {"ledger_missing"}
     classes = {kind for kind in vars(schema).values() if isinstance(kind, type) and is_dataclass(kind)}
     assert classes == {*CONFIG, schema.RunnerConf, schema.LedgerConf, schema.BudgetConf}
 

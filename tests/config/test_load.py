@@ -125,6 +125,19 @@ WRONG = (
         ("model=openai_compatible", "model.openai_compatible.id=local"),
         ("model/openai_compatible.yaml", "'api_base'", "your server"),
     ),
+    *(
+        Wrong(f"no chat: {name}", ("model=any", f"model.any.id={name}"), ("model/any.yaml", "'id'", name, does))
+        for name, does in (
+            ("openai/text-embedding-3-small", "makes embeddings"),
+            ("gemini/gemini-embedding-001", "makes embeddings"),
+            ("openai/gpt-3.5-turbo-instruct", "continues a text and takes no chat"),
+            ("azure/gpt-35-turbo-instruct", "continues a text and takes no chat"),
+            ("openai/gpt-image-1", "makes images"),
+            ("openai/whisper-1", "writes down speech"),
+            ("openai/gpt-4o-mini-tts", "speaks"),
+            ("cohere/rerank-v3.5", "ranks documents"),
+        )
+    ),
     Wrong("no provider", ("model=any", "model.any.id=gpt-4o"), ("model/any.yaml", "PROVIDER/MODEL")),
     Wrong("a path left out", ("text=folder",), ("text/folder.yaml", "path")),
     Wrong("no such folder", ("text=folder", "text.folder.path=nowhere"), ("text/folder.yaml", "nowhere")),

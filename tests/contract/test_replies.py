@@ -189,7 +189,7 @@ CASES = (
                 "output_tokens_details": {"thinking_tokens": 25},
             },
         ),
-        claude(UNICODE, tokens=Tokens(20, 30, 6, 25)),
+        claude(UNICODE, tokens=Tokens(20, 30, 6, 25, cache_write=4)),
     ),
     Case(
         "claude thinking uncounted",

@@ -283,6 +283,20 @@ def test_a_budget_that_the_last_answer_spends_has_stopped_nothing(tmp_path: Path
     assert manifest.load(result.folder, "run.json")["status"] == ("FINISHED" if status == EXIT_OK else "KILLED")
 
 
+def test_a_budget_counts_answers_that_do_not_say_what_they_used(tmp_path: Path) -> None:
+    """An answer without counts is charged at its longest, so that no budget is passed unseen."""
+
+    def answer(_body: dict[str, Any]) -> Turn:
+        return Turn(tokens=None)
+
+    with Provider(answer=answer) as provider, Session("runner", tracked=False, loudness="quiet") as session:
+        whole = experiment(tmp_path, provider.url, texts=12, concurrency=1)
+        one = replace(whole, budget_usd=0.2, sampling=Sampling(max_tokens=8_000))  # 0.08 dollars each, if so long
+        (result,) = session.run([Job(0, one, tmp_path / "job0")])
+        assert session.finish() == EXIT_BUDGET
+    assert result.counts.scored == provider.count == 3
+
+
 def test_no_turn_follows_an_interruption(tmp_path: Path) -> None:
     """A sweeper that asks for a further turn after Ctrl-C is told, and no job is made of it."""
     with Provider() as provider, Session("runner -m", tracked=False, loudness="quiet") as session:

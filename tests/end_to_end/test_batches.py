@@ -166,6 +166,41 @@ def test_what_a_collected_batch_did_not_answer_says_why(shell: Shell) -> None:
     assert rows(newest(shell.folder, "run.json")).isdisjoint({"not_sent", "pending"})
 
 
+def test_what_a_batch_cut_off_is_asked_again_by_batch(shell: Shell) -> None:
+    """Further attempts go by batch too, at once or left and collected; each is billed once, and a rerun buys none."""
+    asking = ("model=mini", *NATIVE, UNTRACKED, "ask_again.unscorable=2")
+    with SimulatorThread(FaultPlan(truncated=0.25, batch_s=0.05)) as simulator:
+        shell.options = models(shell.folder, simulator.base)
+        shell.run(*asking)
+        run = shell.newest()
+        assert (run["scored"], run["asked_again"], run["requests_sent"]) == (TRIALS, 3 + 1, TRIALS + 3 + 1)
+        assert sum(billed(simulator)) == TRIALS + 3 + 1
+        shell.run(*asking)
+        assert shell.newest()["requests_sent"] == 0
+    shell.options = ()
+    with SimulatorThread(replace(SLOW, truncated=0.25), clock=(clock := Clock())) as simulator:
+        shell.options = models(shell.folder / "left", simulator.base)
+        left = (*asking, "batch.wait=false", "ledger.url=sqlite:///left.db")
+        shell.run(*left, status=5)
+        clock.now += 2 * 3600
+        shell.verb("collect", "--ledger", "sqlite:///left.db")
+        assert (shell.newest()["scored"], shell.newest()["unscorable"]) == (TRIALS - 3, 3)
+        shell.run(*left, status=5)
+        folder = newest(shell.folder, "run.json")
+        assert (shell.newest()["scored"], shell.newest()["failed"], rows(folder)) == (TRIALS - 3, 3, {None, "pending"})
+        clock.now += 2 * 3600
+        shell.verb("collect", "latest")
+        assert shell.newest()["scored"] == TRIALS - 1
+        assert shell.newest()["price_usd"] == pytest.approx(sum(_prices(folder, asked=2)) / 2, rel=0.2)
+        assert sum(billed(simulator)) == TRIALS + 3
+
+
+def _prices(folder: Path, asked: int) -> list[float]:
+    """Of the rows that were asked so often."""
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row["price_usd"] for row in map(json.loads, lines) if row.get("asked", 1) == asked]
+
+
 def test_a_sweeps_jobs_share_a_batch(shell: Shell) -> None:
     """Three jobs of three requests are one batch of nine; left and collected, the whole sweep is complete."""
     with SimulatorThread(SLOW, clock=(clock := Clock())) as simulator:

@@ -70,7 +70,7 @@ def scalar(url: str, query: str) -> int:
 def test_a_server_keeps_what_a_file_keeps(url: str) -> None:
     """Every test of the ledger that needs no file passes on the server."""
     room = Path(__file__).parents[1] / "ledger"
-    tests = [str(room / name) for name in ("test_answers.py", "test_claims.py")]
+    tests = [str(room / name) for name in ("test_answers.py", "test_claims.py", "test_contents.py")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "server", *tests],
         env={**os.environ, "RUNNER_TEST_SERVER_URL": url},

@@ -168,12 +168,39 @@ def test_a_stopped_sweep_is_killed_in_mlflow_too(tmp_path: Path) -> None:
         wait_for(lambda: provider.count >= 12)
         process.send_signal(signal.SIGTERM)
         assert "Continue: runner" in ended(process, status=130).stdout
-        sent = provider.count
+        sent, stopped = provider.count, load(newest(tmp_path) / "sweep.json")
         runner(tmp_path, mine, *SWEEP, "sampling.trials=3", UNTRACKED)
         assert provider.count == 3 * DISTINCT
     assert sent < 3 * DISTINCT
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
+    runs = client.search_runs(["1"])
+    assert [run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags] == ["KILLED"]
+    of_jobs = {str(line["job"]): line["status"] for line in stopped["jobs"]}
+    assert set(of_jobs.values()) <= {"FINISHED", "KILLED"}
+    assert "KILLED" in of_jobs.values()
+    for run in runs:
+        if "mlflow.parentRunId" in run.data.tags:
+            assert run.info.status == of_jobs[run.data.tags["runner.cell"].partition("/")[0]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_sweep_that_is_stopped_between_two_turns_is_written(tmp_path: Path, number: signal.Signals) -> None:
+    """What a sweeper had run before keeps its status; sweep.json has it, and the same command buys only the rest."""
+    stop = ("_target_=sweep_stopper.Stop", "before=2", f"number={int(number)}")
+    with Provider(answer=by_temperature) as provider:
+        sweep = (configs(tmp_path, provider), "-m", "model=mini", "sampling.temperature=0,0.5,1", "persona=poet")
+        words = (*sweep, "hydra.sweeper.max_batch_size=1", UNTRACKED)
+        stopping = (f"+hydra.callbacks.stop.{word}" for word in stop)
+        environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}
+        done = runner(tmp_path, *words, *stopping, status=130, environment=environment)
+        assert provider.count == 6
+        written = load(newest(tmp_path) / "sweep.json")
+        runner(tmp_path, *words)
+        assert provider.count == 9
+    assert "interrupted; what was answered is kept. Continue: runner" in done.stdout
+    assert "6 of 6 scored" in done.stdout
+    assert (written["status"], written["ending"]) == ("KILLED", "interrupted")
+    assert [line["status"] for line in written["jobs"]] == ["FINISHED", "FINISHED"]
 
 
 @pytest.mark.usefixtures("mlruns")
@@ -225,6 +252,19 @@ def test_a_budget_that_is_reached_stops_the_run_and_it_can_be_continued(tmp_path
         assert "stopped at budget.max_usd" in done.stdout
         runner(tmp_path, *words)
         assert provider.count == 12
+
+
+def test_a_budget_that_is_reached_in_a_job_of_its_own_is_told_as_such(tmp_path: Path) -> None:
+    """By a launcher that runs jobs apart too, a sweep that its budget has stopped ends with 4 and says so."""
+    long = json.dumps({name: {"score": 1, "reason": "x"} for name in ("interesting", "surprise", "sadness", "anger")})
+    answer = lambda body: Turn(content=long, delay_s=0.02, tokens=(100, 400_000 if body["temperature"] else 1))  # noqa: E731
+    with Provider(answer=answer) as provider:
+        sweep = ("-m", "model=mini", "sampling.temperature=0,1", "hydra/launcher=basic", "budget.max_usd=2.0")
+        done = runner(tmp_path, configs(tmp_path, provider), *sweep, UNTRACKED, status=4)
+    assert "stopped at budget.max_usd; what was answered is kept" in done.stdout
+    written = load(newest(tmp_path) / "sweep.json")
+    assert (written["status"], written["ending"]) == ("KILLED", "over_budget")
+    assert [line["status"] for line in written["jobs"]] == ["FINISHED", "KILLED"]
 
 
 def test_reproduce_and_compare(tmp_path: Path) -> None:

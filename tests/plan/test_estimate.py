@@ -25,6 +25,7 @@ from runner.records import (
     Model,
     Persona,
     Prices,
+    PriceTier,
     PromptTemplate,
     Question,
     Sampling,
@@ -244,6 +245,19 @@ def test_dollars_are_tokens_times_prices() -> None:
     live = (line.input_tokens * 1.0 + line.output_tokens * 10.0) / 1e6
     assert found.live_usd == pytest.approx(live)
     assert found.batch_usd == pytest.approx(live / 2)
+
+
+def test_long_requests_are_priced_one_by_one() -> None:
+    """A tier holds for each request by its own length, not for all of a model's tokens together; so in a batch."""
+    long = Text("long", "The tide went out. " * 200)
+    tiers = (PriceTier(above_tokens=500, input_usd_per_mtok=3.0, output_usd_per_mtok=30.0),)
+    model = replace(MODEL, prices=replace(MODEL.prices, tiers=tiers, request_usd=0.01))
+    one = replace(WHOLE, models=(model,), texts=(*WHOLE.texts, long))
+    flat, whole = estimated(replace(one, models=(MODEL,), texts=(long,))), estimated(one)
+    short = estimated(replace(WHOLE, models=(MODEL,)))
+    fees = 0.01 * (TRIALS + 10)
+    assert whole.live_usd == pytest.approx((short.live_usd or 0) + 3 * (flat.live_usd or 0) + fees)
+    assert whole.batch_usd == pytest.approx(((short.live_usd or 0) + 3 * (flat.live_usd or 0)) / 2 + fees)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,27 @@ def test_a_part_that_litellm_cannot_read_costs_that_part(api: Api) -> None:
         assert codec.decode(raw, "prompt").text == "喜び"
 
 
+@pytest.mark.parametrize(("provider", "reply", "path"), [("ollama_chat", OLLAMA, ""), ("lemonade", CHAT, "/api/v1")])
+def test_a_trial_is_one_request(
+    provider: str, reply: dict[str, Any], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM asks no server what a model can do: not before a request, not for its own books after the answer."""
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    async def twice(url: str) -> None:
+        codec = codec_for(Model("m", "m", provider, "v", api_base=url), None)
+        assert isinstance(codec, Fallback)
+        for _ in range(2):
+            await codec.complete(Request("m", ({"role": "user", "content": "read"},), {}), 20)
+        await GLOBAL_LOGGING_WORKER.flush()
+
+    with RawServer(lambda _: answer(json.dumps(reply).encode(), JSON)) as server:
+        monkeypatch.setenv("OLLAMA_API_BASE", server.url)  # where LiteLLM looks that is told nothing
+        monkeypatch.setenv("LEMONADE_API_BASE", server.url + path)
+        asyncio.run(twice(server.url + path))
+        assert [asked.path.rpartition("/")[2].replace("completions", "chat") for asked in server.asked] == ["chat"] * 2
+
+
 def test_counts_that_litellm_makes_up_are_not_kept() -> None:
     """A reply without counts has none, though LiteLLM counts by itself."""
     bare = {name: value for name, value in CHAT.items() if name != "usage"}

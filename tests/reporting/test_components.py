@@ -112,3 +112,14 @@ def test_a_design_with_holes_is_fitted_by_reml() -> None:
 def test_what_has_no_two_levels_has_no_components() -> None:
     """One text of one model and persona gives none."""
     assert components_of(_frame(_made(1, (1, 1, 1, 5), SDS)), "q") is None
+
+
+def test_factors_of_as_many_levels_are_told_apart() -> None:
+    """Twelve texts beside three personas of four models: that both make twelve groups takes no component away."""
+    reml = import_module("runner.reporting.stats.components")
+    table = _made(9, (12, 4, 3, 2), SDS)
+    table[3, 1, 2] = np.nan
+    found = reml.components_of(_frame(table), "q")
+    assert found.method == "reml"
+    assert ("model", "persona") in {part.factors for part in found.parts}
+    assert dict(found.levels) == {"text": 12, "model": 4, "persona": 3}

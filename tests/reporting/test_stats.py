@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import statistics
@@ -13,12 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from rich.console import Console
 
 from runner.errors import RunnerError
 from runner.records import Problem, Row, Tokens
 from runner.reporting import stats
-from runner.reporting.stats import Undefined, known
+from runner.reporting.stats import Undefined, known, sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +88,7 @@ def test_missing_is_never_a_score() -> None:
     summary = _summary(found, "all", "all")
     assert (summary.trials, summary.n, summary.texts, summary.unscorable, summary.failed) == (4, 3, 2, 1, 1)
     assert summary.unscorable_share == pytest.approx(1 / 3)
-    assert summary.reasons == {"missing_question": 1, "timeout": 1}
+    assert (summary.missing, summary.reasons) == (1 / 4, {"timeout": 1})
     assert summary.mean == (70.0 + 60.0) / 2
     (fear,) = (one for one in found.summaries if (one.axis, one.question) == ("all", "fear"))
     assert (fear.n, fear.mean) == (0, Undefined("nothing was scored"))
@@ -432,6 +430,11 @@ CASES = (
         [_row(persona=p, sent={"temperature": t}, text=f"t{n}") for n in range(3) for p, t in (("a", 1), ("b", 0))],
         "no scored cell has a partner at another temperature",
     ),
+    Case(
+        "no effect of a temperature that is each persona's own",
+        [_row(persona=p, sent={"temperature": t}, text=f"t{n}") for n in range(3) for p, t in (("a", 1), ("b", 0))],
+        "each persona has one temperature only, so that its effect cannot be told from that of the persona",
+    ),
     Case("many personas", [_row(persona=f"p{n}") for n in range(41)], "there are 41 personas, and at most 40"),
     Case("the same difference", _grid(lambda t, r: t + 2.0 * r) + _grid(lambda t, r: t + 2.0 * r + 5, model="b"),
          "all differences are the same"),
@@ -475,12 +478,8 @@ def test_no_rows_on_one_side() -> None:
 # ---- shown -----------------------------------------------------------------------------------------------------------
 
 
-def _printed(found: stats.Statistics) -> str:
-    shown = io.StringIO()
-    console = Console(file=shown, width=200, highlight=False)
-    for table in stats.render(found):
-        console.print(table)
-    return shown.getvalue()
+def _printed(found: stats.Statistics, width: int = 200) -> str:
+    return stats.render(found, stats.View(everything=True), width=width)
 
 
 def test_what_holds_for_all_questions_is_said_once() -> None:
@@ -496,11 +495,14 @@ def test_what_holds_for_all_questions_is_said_once() -> None:
     assert printed.count("there is one model only") == 4  # differences, alpha and two ICCs
 
 
-def test_every_number_stands_under_its_header() -> None:
-    """No table of the terminal has more headers than its lines have cells, or fewer."""
-    for table in stats.render(stats.describe(_study())):
-        cells = [list(column.cells) for column in table.columns]
-        assert all(any(str(cell) for cell in column) for column in cells), table.title
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_every_number_stands_under_its_header(width: int) -> None:
+    """No table has more headers than its rows have values, and no line is wider than the terminal."""
+    found = stats.describe(_study())
+    for sheet in sheets.sheets(found, stats.View(everything=True)):
+        assert {len(row) for row in sheet.rows} == {len(sheet.columns)}, sheet.title
+        assert len(sheet.notes) in {0, len(sheet.rows)}, sheet.title
+    assert max(map(len, _printed(found, width).splitlines())) <= width
 
 
 def test_names_are_shown_as_they_are() -> None:
@@ -510,8 +512,11 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def test_long_tables_say_what_they_leave_out() -> None:
-    """A table of more levels than fit a terminal ends with how many lines the JSON has more."""
-    assert "5 more lines with --json" in _printed(stats.describe([_row(text=f"t{n}") for n in range(45)]))
+    """A table of more lines than a screen holds ends with how many more there are; all are there when asked for."""
+    found = stats.describe([_row(float(n % 7), text=f"t{n}", model=f"m{m}") for n in range(9) for m in range(7)])
+    (short,) = re.findall("(\\d+) more lines with --all", stats.render(found))
+    assert int(short) + sheets.LINES == len(found.differences["model"]) == 21
+    assert "more lines" not in _printed(found)
 
 
 def test_json_has_full_precision() -> None:
@@ -532,6 +537,6 @@ def test_names_with_half_a_surrogate_pair_are_described() -> None:
     found = stats.describe(rows)
     assert [one.level for one in found.summaries if one.axis == "persona"] == ["p\\ud83d", "p\\ud83e"]
     assert _summary(found, "text", "\\udc00").n == 4
-    assert stats.paired(rows[:2], rows[2:], on=["text", "repetition"])[0].pairs == 2
+    assert stats.paired(rows[:2], rows[2:], on=["text"])[0].pairs == 1
     stats.to_json(found).encode()
     assert _printed(found)

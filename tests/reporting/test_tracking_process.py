@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from runner.errors import TrackingError
 from runner.records import Tracking
 from runner.reporting.tracking.process import Tracker
 from runner.results.launch import JobResult, Launch
@@ -64,3 +65,18 @@ def test_a_server_that_keeps_silent_holds_up_no_end(tmp_path: Path) -> None:
         server.settimeout(0)
         with pytest.raises(BlockingIOError):  # to end the run by asking again would have been to wait again
             server.accept()
+
+
+def test_a_server_that_stalls_is_waited_for_so_long_and_no_longer(tmp_path: Path) -> None:
+    """A server that takes requests and answers none holds a run's end for a bounded time, which is said before."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = Tracking(uri=f"http://127.0.0.1:{server.getsockname()[1]}")
+        asked = cast("Experiment", SimpleNamespace(name="e", tracking=where))
+        tracker = Tracker(silence_s=0.5, said_after_s=0.2)
+        tracker.begin(Launch("runner", results=[JobResult(0, tmp_path, (), asked)]))
+        tracker.log(tmp_path, {})
+        waited: list[float] = []
+        with pytest.raises(TrackingError, match="nothing got there for 0 s, and it is waited for no longer"):
+            tracker.logged(waited.append)
+        assert waited == [pytest.approx(0.3)]
+        tracker.close()  # nothing is left to end

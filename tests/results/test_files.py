@@ -57,17 +57,19 @@ def test_a_runs_files_are_the_golden_ones(tmp_path: Path) -> None:
     assert _tree(_write(tmp_path, SCORED, UNSCORABLE, FAILED)) == _tree(GOLDEN)
 
 
+ASKED_AGAIN = replace(SCORED, asked=3, taken=2, earlier_usd=0.25)
 CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)})
 
 
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order; `stated` is there only where a score was converted."""
-    names = [field.name for field in fields(Row)]
-    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name != "stated"]
-    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(names)
+    """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
+    names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
+    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name not in ("stated", *again)]
+    assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name != "stated"]
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(name for name in names if name not in again)
 
 
-@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED], ids=lambda row: row.outcome)
+@pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED, ASKED_AGAIN], ids=lambda row: row.outcome)
 def test_a_row_round_trips(row: Row) -> None:
     """A row written and read again is the same row."""
     assert row_from_json(row_to_json(row)) == row

@@ -434,8 +434,8 @@ def test_a_cut_off_import_is_written_again(tmp_path: Path) -> None:
 def test_the_verification_table_a_vendor(tmp_path: Path) -> None:
     """An import is counted by vendor as the study counts it: files, read, with metadata, with reasons."""
     table = summary.verification(Tally.of(study.read(_study(tmp_path)).rows))
-    columns = ["vendor", "replies", "metadata", "in_range", "reasons"]
-    assert table[columns].to_numpy().tolist() == [["claude", 1, 1.0, 1.0, 1.0], ["openai", 2, 1.0, 0.5, 0.5]]
+    columns = ["vendor", "replies", "metadata", "complete", "in_range", "reasons"]
+    assert table[columns].to_numpy().tolist() == [["claude", 1, 1.0, 1.0, 1.0, 1.0], ["openai", 2, 1.0, 0.5, 1.0, 0.5]]
 
 
 def test_the_study_s_own_check(tmp_path: Path) -> None:

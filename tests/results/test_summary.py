@@ -106,7 +106,7 @@ CASES = [
         "scores",
         [*_scored(10.0, 20.0, 60.0), *_scored(70.0, text="sea")],
         {
-            "score/joy/mean": 40.0,
+            "score/joy/mean": (30.0 + 70.0) / 2,
             "score/joy/sd": statistics.stdev([10, 20, 60, 70]),
             "score/joy/n": 4,
             "score/joy/text/rain/mean": 30.0,
@@ -114,18 +114,20 @@ CASES = [
             "score/joy/text/rain/n": 3,
             "score/joy/text/sea/mean": 70.0,
             "score/joy/text/sea/sd": None,
-            "score/mean": (160 + 40) / 8,
+            "score/mean": (50.0 + 10.0) / 2,
             "score/n": 8,
         },
     ),
     Case(
-        "a reply that is not scored whole gives no score",
-        [*_scored(10.0), _unscorable("missing_question"), _failed()],
+        "a question's score counts wherever it was read",
+        [*_scored(11.0), _unscorable("missing_question"), _failed()],
         {
-            "score/joy/mean": 10.0,
-            "score/joy/n": 1,
+            "score/joy/mean": (11.0 + 99.0) / 2,
+            "score/joy/n": 2,
             "score/fear/mean": 10.0,
-            "in_range": 1 / 2,
+            "score/fear/n": 1,
+            "complete": 1 / 2,
+            "in_range": 1.0,
             "parse_failure_rate": 1 / 2,
             "error_rate": 1 / 3,
             "trials": 3,
@@ -135,7 +137,7 @@ CASES = [
     Case(
         "a value outside its scale was read, and is not in range",
         [_row(), _row(), _unscorable("out_of_range"), _unscorable("malformed")],
-        {"in_range": 1 / 2, "parse_failure_rate": 1 / 4, "error_rate": 0.0, "score/joy/n": 2},
+        {"complete": 1 / 2, "in_range": 3 / 4, "parse_failure_rate": 1 / 4, "error_rate": 0.0, "score/joy/n": 4},
     ),
     Case(
         "nothing came back",
@@ -229,7 +231,8 @@ def test_total_metrics_count_every_row() -> None:
     totals = summary.total_metrics(Tally.of(rows))
     assert totals["trials"] == 4
     assert totals["saved_usd"] == 0.75
-    assert totals["in_range"] == pytest.approx(2 / 3)
+    assert totals["complete"] == pytest.approx(2 / 3)
+    assert totals["in_range"] == 1.0
     assert totals["error_rate"] == 1 / 4
     assert totals["price_usd"] == pytest.approx(0.03)
 
@@ -268,7 +271,7 @@ def test_summary_has_a_row_for_each_cell() -> None:
     joy = ["joy_n", "joy_mean", "joy_sd", "joy_min", "joy_max"]
     assert table[joy].iloc[0].tolist() == [
         3,
-        pytest.approx(160 / 3),
+        pytest.approx((40 + 80) / 2),
         pytest.approx(statistics.stdev([30, 50, 80])),
         30,
         80,
@@ -289,32 +292,33 @@ def test_summary_csv_leaves_unknown_fields_empty(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Flaw:
-    """One thing that a reply can lack, and the share of two replies that it lowers to a half."""
+    """One thing that a reply can lack, and the shares of two replies that it lowers to a half."""
 
     id: str
     row: Row
-    share: str | None
+    shares: tuple[str, ...] = ()
 
 
 FLAWS = [
-    Flaw("none", _row(), None),
-    Flaw("no time", _row(time=None), "metadata"),
-    Flaw("a time that is none", _row(time="yesterday"), "metadata"),
-    Flaw("no key", _row(key=""), "metadata"),
-    Flaw("no persona", _row(persona=""), "metadata"),
-    Flaw("a reason missing", _row(reasons={"joy": "bright", "fear": None}), "reasons"),
-    Flaw("a blank reason", _row(reasons={"joy": "bright", "fear": " "}), "reasons"),
-    Flaw("no reasons", _row(reasons={}), "reasons"),
-    Flaw("out of range", _unscorable("out_of_range", reasons={"joy": "x", "fear": "y"}), "in_range"),
+    Flaw("none", _row()),
+    Flaw("no time", _row(time=None), ("metadata",)),
+    Flaw("a time that is none", _row(time="yesterday"), ("metadata",)),
+    Flaw("no key", _row(key=""), ("metadata",)),
+    Flaw("no persona", _row(persona=""), ("metadata",)),
+    Flaw("a reason missing", _row(reasons={"joy": "bright", "fear": None}), ("reasons",)),
+    Flaw("a blank reason", _row(reasons={"joy": "bright", "fear": " "}), ("reasons",)),
+    Flaw("no reasons", _row(reasons={}), ("reasons",)),
+    Flaw("out of range", _unscorable("out_of_range", reasons={"joy": "x", "fear": "y"}), ("complete", "in_range")),
+    Flaw("a question missing", _unscorable("missing_question", reasons={"joy": "x", "fear": "y"}), ("complete",)),
 ]
 
 
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.id)
 def test_verification_finds_each_flaw(flaw: Flaw) -> None:
-    """A flaw lowers its own share, of the replies, and no other; a failed trial lowers none of them."""
+    """A flaw lowers its own shares, of the replies, and no other; a failed trial lowers none of them."""
     (row,) = summary.verification(Tally.of([_row(), flaw.row, _failed()])).to_dict(orient="records")
-    shares = {share: row[share] for share in ("metadata", "in_range", "reasons")}
-    assert shares == {share: 0.5 if share == flaw.share else 1.0 for share in shares}
+    shares = {share: row[share] for share in ("metadata", "complete", "in_range", "reasons")}
+    assert shares == {share: 0.5 if share in flaw.shares else 1.0 for share in shares}
     assert (row["trials"], row["replies"], row["error_rate"]) == (3, 2, pytest.approx(1 / 3))
 
 
@@ -322,13 +326,13 @@ def test_scores_by_model_and_persona_pool_what_is_alike() -> None:
     """Cells of several jobs with one model, persona and temperature are one line; another temperature is another."""
     rows = [*_scored(10.0), *_scored(30.0, job=1), *_scored(50.0, job=2, sent={"temperature": 0.1})]
     table = summary.scores_by_model_persona(Tally.of(rows))
-    assert table[["temperature", "scored", "joy_mean"]].to_numpy().tolist() == [["0.7", 2, 20.0], ["0.1", 1, 50.0]]
+    assert table[["temperature", "joy_n", "joy_mean"]].to_numpy().tolist() == [["0.7", 2, 20.0], ["0.1", 1, 50.0]]
 
 
 def test_an_answer_that_jobs_share_is_one_score() -> None:
     """Two jobs of a sweep that would have sent the same request show its one score, and no spread of it."""
     table = summary.scores_by_model_persona(*(Tally.of(_scored(10.0, job=job)) for job in (0, 1)))
-    assert table[["scored", "joy_n"]].to_numpy().tolist() == [[1, 1]]
+    assert table[["trials", "joy_n"]].to_numpy().tolist() == [[1, 1]]
     assert table["joy_sd"].isna().all()
 
 
@@ -355,13 +359,13 @@ def test_verification_in_a_terminal() -> None:
 
 VERIFICATION = """
 Verification
-vendor                      meta-    in rea-  er-   s/trial   tokens
-  model             replies  data range sons rors  mean p95   in/out  USD
-─────────────────────────────────────────────────────────────────────────
+vendor                      meta-  com-    in rea-  er-   s/trial   tokens
+  model             replies  data plete range sons rors  mean p95   in/out  USD
+───────────────────────────────────────────────────────────────────────────────
 claude                12/12
-  claude-3-5-sonnet   12/12  100%  100% 100%   0% 1.00 1.00 1200/240    –
+  claude-3-5-sonnet   12/12  100%  100%  100% 100%   0% 1.00 1.00 1200/240    –
 openai              301/302
-  gpt-4o            301/302  100%   99%  99%   1%     30 30 30k/6020 3.01
+  gpt-4o            301/302  100%   99%  100%  99%   1%     30 30 30k/6020 3.01
 """
 
 
@@ -372,16 +376,18 @@ def test_scores_in_a_terminal() -> None:
 
 
 SCORES = """
-Mean score by model and persona (± standard deviation)
+Mean score by model and persona
 model
-  persona            temp. scored        joy      fear
-──────────────────────────────────────────────────────
+  persona         temp.  scores        joy      fear
+────────────────────────────────────────────────────
 claude-3-5-sonnet
-  poet                 0.7     12 44.0 ±28.8  1.0 ±0.0
+  poet              0.7   12/12 44.0 ±28.8  1.0 ±0.0
 gpt-4o
-  robot                  –    300  50.0 ±0.0 10.0 ±0.0
-  [bold]               0.7      0          –         –
-  poet                 0.7      0          –         –
+  robot               – 300/300  50.0 ±0.0 10.0 ±0.0
+  [bold]            0.7   0-1/1       99.0         –
+  poet              0.7     0/1          –         –
+Mean of the texts' means, ± standard deviation of
+single scores.
 """
 
 

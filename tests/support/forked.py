@@ -170,6 +170,7 @@ def _become(out: int, err: int, words: list[str], folder: str, environment: dict
     os.environ.update(environment)
     random.seed()
     sys.path[0] = folder
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     return words
 
 

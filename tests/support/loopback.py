@@ -35,8 +35,8 @@ class Turn:
     drop: bool = False
     """Close the connection without an answer."""
     finish: str = "stop"
-    tokens: tuple[int, int] = (100, 20)
-    """Of the prompt and of the reply, as billed."""
+    tokens: tuple[int, int] | None = (100, 20)
+    """Of the prompt and of the reply, as billed; None: it does not count."""
 
 
 @dataclass(slots=True)
@@ -126,7 +126,9 @@ def _completion(body: dict[str, Any], turn: Turn) -> dict[str, Any]:
                 "finish_reason": turn.finish,
             }
         ],
-        "usage": {
+        "usage": None
+        if turn.tokens is None
+        else {
             "prompt_tokens": turn.tokens[0],
             "completion_tokens": turn.tokens[1],
             "total_tokens": sum(turn.tokens),

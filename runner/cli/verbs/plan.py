@@ -89,6 +89,9 @@ class Planner:
         """Take up a job whose config is wrong."""
         self.errors.append((index, error))
 
+    def interrupt(self) -> None:
+        """Nothing is lost by it."""
+
     def finish(self, _sweep: Path | None = None) -> int:
         """Show the table, or the requests; 2 where a job could not be planned."""
         if self.trial is None:
@@ -165,6 +168,9 @@ def _remarks(found: Estimate) -> Iterator[str]:
         f"{many(total.trials, 'trial')} of {many(found.jobs, 'job')}: {total.paid} in the ledger, "
         f"{total.collapsed} the same as an earlier one, {waiting}{total.requests} to buy. Nothing was sent."
     )
+    if total.again:
+        worst = "" if found.worst_usd is None else f"; at worst ${money(found.worst_usd)} in all, live"
+        yield f"ask_again may add {many(total.again, 'request')} where replies cannot be read{worst}."
     if found.unpriced:
         yield f"No price is known of {', '.join(found.unpriced)}: see prices in its file."
     if found.live:

@@ -110,6 +110,10 @@ class Rehearsal:
         """Take up a job whose config is wrong."""
         self._session.fail(index, folder, overrides, error)
 
+    def interrupt(self) -> None:
+        """Take note that it was stopped while nothing was being asked."""
+        self._session.interrupt()
+
     def finish(self, sweep: Path | None = None) -> int:
         """Show the results and what the simulated providers counted; the exit status."""
         status = self._session.finish(sweep)

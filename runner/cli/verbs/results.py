@@ -1,8 +1,7 @@
-"""The verbs about results: `stats`, and `import` and `export`."""
+"""The verbs `import` and `export`: results from elsewhere, and for elsewhere."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +11,20 @@ from runner.cli.arguments import PLACE
 from runner.cli.output import console, quoted, say, say_logged, say_next, say_not_logged
 from runner.cli.verbs import options
 from runner.errors import ConfigError, TrackingError
-from runner.reporting import html, stats
+from runner.reporting import html
 from runner.reporting.formatting import many, percent
-from runner.reporting.stats.of_run import describe_jobs
 from runner.reporting.terminal import empty_table
 from runner.reporting.tracking import log_run
-from runner.results import manifest, served, study, summary
+from runner.results import study, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from rich.table import Table
 
-    from runner.records import Json, Tracking
+    from runner.records import Tracking
     from runner.results.study import VendorCheck
 
 IMPORTED = Path("outputs/imported")
@@ -35,17 +33,6 @@ SHOWN = 20
 
 
 # ---- what is typed ---------------------------------------------------------------------------------------------------
-
-
-def options_stats(parser: argparse.ArgumentParser) -> None:
-    """A run, and in which form."""
-    options.one_run(parser)
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON object, at full precision")
-
-
-def run_stats(words: argparse.Namespace, conf: Path) -> int:
-    """Show the statistics of a run."""
-    return show_statistics(options.run_of(words, conf), as_json=words.json)
 
 
 def options_import(parser: argparse.ArgumentParser) -> None:
@@ -76,37 +63,6 @@ def run_export(words: argparse.Namespace, conf: Path) -> int:
 
 
 # ---- what is done ----------------------------------------------------------------------------------------------------
-
-
-def show_statistics(folder: Path, *, as_json: bool) -> int:
-    """Print the statistics of a run, or of all jobs of a sweep together."""
-    jobs = manifest.asked_folders(folder)
-    if not any((path / "results.jsonl").is_file() for path in jobs):
-        advice = manifest.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
-        raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
-    found = describe_jobs(jobs)
-    if as_json:
-        sys.stdout.write(stats.to_json(found) + "\n")
-        return 0
-    for table in stats.render(found):
-        console().print(table)
-    if found.shared:
-        said = f"{many(found.shared, 'trial')} of later jobs share an earlier one's answer: in their cells, else once"
-        say(said)
-    run = manifest.load(folder, "sweep.json" if (folder / "sweep.json").is_file() else "run.json")
-    for line in served.told(served.from_json(run.get("served", ()))):
-        say(line)
-    _say_unfinished(run)
-    return 0
-
-
-def _say_unfinished(run: Mapping[str, Json]) -> None:
-    """Statistics of a run that was stopped, or whose batches still run, are not its last."""
-    if run["status"] not in ("FINISHED", "FAILED"):
-        still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
-        missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"
-        following = "runner collect" if run["status"] == "SCHEDULED" else run["command"]
-        say(f"not complete: {missing}. Continue: {following}")
 
 
 def take_in(path: Path, parent: Path, where: Tracking) -> int:

@@ -37,10 +37,12 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = {
     "plan": Verb("plan", "what a run would buy; sends nothing", "plan model=gpt-6-luna", composes=True),
+    "design": Verb("design", "how many texts a budget should buy", "design --budget 20"),
     "rehearse": Verb("rehearse", "a run on simulated providers, free", "rehearse --plan study", composes=True),
-    "stats": Verb("results", "intervals, differences, agreement", "stats latest"),
+    "stats": Verb("stats", "findings, intervals, differences", "stats latest"),
     "report": Verb("runs", "write the page, report.html, again", "report latest"),
     "compare": Verb("compare", "settings and scores of runs, paired", "compare RUN RUN"),
+    "drift": Verb("drift", "a run's sample asked again, and tested", "drift RUN --budget 0.50"),
     "reproduce": Verb("reproduce", "would a run come out the same?", "reproduce latest"),
     "rescore": Verb("runs", "score the replies again; sends nothing", "rescore latest"),
     "track": Verb("runs", "log a run to MLflow, or what it lacks", "track latest"),
@@ -50,6 +52,7 @@ VERBS: Mapping[str, Verb] = {
     "status": Verb("batches", "batches, and what they hold", "status"),
     "collect": Verb("batches", "fetch what batches have finished", "collect"),
     "cancel": Verb("batches", "ask batches that still run to stop", "cancel RUN"),
+    "ledger": Verb("ledger", "look at, forget, merge paid answers", "ledger forget --help"),
     "models": Verb("models", "what models take and cost", "models --check"),
     "simulate": Verb("rehearse", "serve the simulated providers alone", "simulate --port 8700"),
     "completion": Verb("completion", "tab completion for a shell", "completion bash"),

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from runner.providers.batch.api import Account, Draft, Ending, State
     from runner.records import Json, Model
 
-ENDPOINT = "/v1/chat/completions"
-"""What each line asks; the same at all three, whatever their own paths look like."""
-FORM = b'"method":"POST","url":"%b",' % ENDPOINT.encode()
+ENDPOINTS: Mapping[str, str] = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
+"""A model's API -> what each line asks; the same at all three, whatever their own paths look like."""
+FORMS = {api: b'"method":"POST","url":"%b",' % endpoint.encode() for api, endpoint in ENDPOINTS.items()}
 MARK = "persona_runner"
 """The metadata key that holds our id."""
 SLACK_S = 3600.0
@@ -94,9 +94,9 @@ class OpenAiBatch:
     paging: Literal["after", "cursor"] = "after"
     """How the next page of a list is asked for: by the last batch's id, or by a cursor that the page names."""
 
-    def line(self, item_id: str, body: bytes, model: Model) -> bytes:  # noqa: ARG002  the protocol's
+    def line(self, item_id: str, body: bytes, model: Model) -> bytes:
         """The body keeps its model."""
-        return wrapped(item_id, "custom_id", "body", body, FORM)
+        return wrapped(item_id, "custom_id", "body", body, FORMS[model.capability.api])
 
     async def upload(self, http: aiohttp.ClientSession, account: Account, draft: Draft) -> tuple[str, ...]:
         """As a file of purpose `batch`, named after our id."""
@@ -115,7 +115,7 @@ class OpenAiBatch:
         """With our id as metadata."""
         batch = {
             "input_file_id": files[0],
-            "endpoint": ENDPOINT,
+            "endpoint": ENDPOINTS[draft.model.capability.api],
             "completion_window": self.windows[draft.window_s],
             "metadata": {MARK: draft.id},
         }
@@ -200,7 +200,7 @@ def read_line(line: bytes) -> Item:
     if isinstance(body, str):  # one server that speaks this format writes the body as text
         body = parse(body.encode())
     if status == 200:
-        return succeeded(item_id, body, line, "chat")
+        return succeeded(item_id, body, line, "responses" if inner(body, "object") == "response" else "chat")
     return failed(item_id, line, error_of(status, {}, dumped(body))) if status else unreadable(line, item_id)
 
 

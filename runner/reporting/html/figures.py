@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting import formatting, stats
 from runner.reporting.html import palette
-from runner.reporting.stats import known
+from runner.reporting.stats import known, sheets
 from runner.reporting.stats.frame import SCORE
 from runner.reporting.stats.of_run import scales_of
+from runner.reporting.stats.render import names_in, written
 from runner.reporting.stats.summaries import summaries
 from runner.results.summary import verification
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from runner.records import Json, Question
     from runner.reporting.html.gather import Gathered
     from runner.reporting.stats import Statistics, Summary
+    from runner.reporting.stats.sheet import Sheet
 
 BINS = 20
 """Of a histogram, over the whole scale."""
@@ -88,10 +90,25 @@ class LevelDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownSheet:
+    """A table of the statistics as `runner stats` has it, written out."""
+
+    title: str
+    heads: tuple[str, ...]
+    names: int
+    """How many columns are of names, from the left."""
+    lines: tuple[tuple[str, ...], ...]
+    method: str
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Everything that is computed for a report."""
 
     statistics: Statistics
+    sheets: Mapping[str, ShownSheet]
+    """The tables of `runner stats`, by their key."""
     heat: tuple[HeatMap, ...]
     by_job: tuple[tuple[HeatCell, ...], ...]
     """A sweep's jobs, by question; () for a single run."""
@@ -111,18 +128,25 @@ def figures(found: Gathered) -> Figures:
     experiments = [part.experiment for part in found.parts if part.experiment is not None]
     asked = stats.Asked(scales=scales_of(experiments))
     described = stats.describe(pooled if alone else found.frame, asked)
-    crossed = described.summaries if alone else summaries(stats.distinct(pooled), asked.scales) if len(pooled) else ()
+    apart = stats.distinct(pooled) if not alone and len(pooled) else None
+    crossed = described.summaries if apart is None else summaries(apart, asked.scales, axes=("cell",))
     looked_up = _Lookup(names, (*described.summaries, *(one for one in crossed if one.axis == "cell")))
     verified = tuple(_records(verification(found.tally))) if found.total else ()
     return Figures(
         statistics=described,
         heat=tuple(_heat(question, looked_up, names) for question in questions),
-        by_job=tuple(_by_job(found, questions)) if found.is_sweep else (),
+        sheets={sheet.key: _shown(sheet) for sheet in sheets.sheets(described)},
+        by_job=tuple(_by_job(found, questions, asked.scales)) if found.is_sweep else (),
         matrices=tuple(_matrices(described, questions, names.models)),
         differences={axis: _listed(described.differences.get(axis, ()), questions) for axis in COMPARED},
         verification=verified,
         charts=_charts(found, questions, names, looked_up, verified),
     )
+
+
+def _shown(sheet: Sheet) -> ShownSheet:
+    heads = tuple(name for name, _ in sheet.columns)
+    return ShownSheet(sheet.title, heads, names_in(sheet), tuple(written(sheet)), sheet.method, sheet.left_out)
 
 
 class _Names:
@@ -196,16 +220,21 @@ def _cell(summary: Summary | None, question: Question) -> HeatCell:
         )
     span = formatting.span(summary.interval, question)
     sure = f"95% interval {span}" if span else f"95% interval {summary.interval.low}"
+    lack = sheets.lack(summary)
     tip = (
         f"mean {formatting.score(summary.mean, question)} · {sure} · sd {formatting.score(summary.sd, question)} · "
-        f"median {formatting.score(summary.median, question)} · {summary.n} of {summary.trials} trials scored"
+        f"median {formatting.score(summary.median, question)} · {summary.n} of {summary.trials} trials have this score"
+        f"{f': {lack}' if lack else ''}"
     )
-    return HeatCell(formatting.score(mean, question), span, palette.step(mean, question.low, question.high), tip)
+    mark = "*" if summary.lacking else ""
+    step = palette.step(mean, question.low, question.high)
+    return HeatCell(formatting.score(mean, question) + mark, span, step, tip)
 
 
-def _by_job(found: Gathered, questions: Sequence[Question]) -> Iterator[tuple[HeatCell, ...]]:
+def _by_job(found: Gathered, questions: Sequence[Question], scales: stats.Scales) -> Iterator[tuple[HeatCell, ...]]:
     by_job = found.frame.assign(job=0, cell=found.frame["job"].astype(str))
-    all_of = {(one.level, one.question): one for one in summaries(by_job) if one.axis == "cell"} if found.total else {}
+    of_jobs = summaries(by_job, scales, axes=("cell",)) if found.total else ()
+    all_of = {(one.level, one.question): one for one in of_jobs}
     for part in found.parts:
         yield tuple(_cell(all_of.get((str(part.run["job"]), question.name)), question) for question in questions)
 

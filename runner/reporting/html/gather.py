@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.config import settings
 from runner.records import PromptTemplate, Question
 from runner.reporting import stats
-from runner.results import manifest
-from runner.results.files import read_rows
+from runner.results import manifest, saved
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -78,9 +76,9 @@ class Gathered:
     parts: Sequence[JobFolder]
     total: int
     """Lines of all results.jsonl together."""
-    frame: pd.DataFrame
-    """Of every trial: see stats.table."""
     tally: Tally = field(default_factory=Tally)
+    frame: pd.DataFrame = field(default_factory=lambda: stats.table(()))
+    """Of every trial, those of the design that have no row too: see stats.table and stats.with_absent."""
     sample: list[tuple[JobFolder, Row]] = field(default_factory=list)
     troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)
@@ -117,21 +115,24 @@ def gather(folder: Path) -> Gathered:
     files = [(part, part.folder / "results.jsonl") for part in parts if part.run["error"] is None]
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
-    found = Gathered(folder, launch.facts, parts, total, stats.table(()))
-    found.frame = stats.table(_seen(found, files, chosen))
+    found = Gathered(folder, launch.facts, parts, total)
+    for row in _seen(found, files, chosen):
+        found.tally.add(row)
+    experiments = {part.run["job"]: part.experiment for part in parts if part.experiment is not None}
+    found.frame = stats.with_absent(stats.table([found.tally]), experiments)
     return found
 
 
 def _part(place: int, folder: Path, launch: Mapping[str, Any]) -> JobFolder:
-    run = manifest.load(folder, "run.json")
+    run = saved.load(folder, "run.json")
     named = run["name"] is not None
-    experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder)) if named else None
+    experiment = saved.experiment_in(folder) if named else None
     return JobFolder(folder, run, experiment, {name: values[place] for name, values in launch.get("axes", {}).items()})
 
 
 def _lines(path: Path) -> int:
     if not path.is_file():
-        raise manifest.missing(path.parent, path.name)
+        raise saved.missing(path.parent, path.name)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
@@ -150,12 +151,11 @@ def _chosen(total: int, size: int) -> frozenset[int]:
 def _seen(found: Gathered, files: Sequence[tuple[JobFolder, Path]], chosen: frozenset[int]) -> Iterator[Row]:
     """Every row, noted on its way."""
     place = 0
-    for part, path in files:
-        for row in read_rows(path):
+    for part, _ in files:
+        for row in saved.rows_in(part.folder):
             if place in chosen:
                 found.sample.append((part, row))
             place += 1
-            found.tally.add(row)
             _note(found, row)
             yield row
 

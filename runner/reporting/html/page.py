@@ -250,6 +250,7 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
     if found.is_sweep:
         yield "jobs", "Jobs"
     if any(computed.charts["counts"]):
+        yield "findings", "Findings"
         yield "scores", "Scores"
         yield "distributions", "Distributions"
         yield "personas", "Personas"

@@ -3,35 +3,46 @@
 An inference has a scope (see inference): over texts like these unless it says otherwise.
 
     paired(left, right, by=("question",), *, on=None, names=("left", "right")) -> tuple[PairedDifference, ...]
-    describe(rows) -> Statistics        render(statistics) -> Iterator[Table]        to_json(statistics) -> str
+    describe(rows) -> Statistics        render(statistics, view, form, width) -> str        to_json(statistics) -> str
 
-`left`, `right` and `rows` are rows, or a table that `table(rows)` made of them. A question's score counts wherever it
-was read; what is missing never counts as a score. A number that does not exist is an Undefined with the reason, never
-NaN. The same rows give the same numbers: nothing is drawn at random.
+`left`, `right` and `rows` are rows, or a table that `table(rows)` made of them, and `with_absent` added what of the
+design never came. A question's score counts wherever it was read; what is missing never counts as a score. A number
+that does not exist is an Undefined with the reason, never NaN. The same rows give the same numbers: nothing is drawn
+at random.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.reporting.stats.agreement import agreement
+from runner.reporting.stats.agreement import agreement, reliability
 from runner.reporting.stats.components import components
-from runner.reporting.stats.differences import COMPARED, Asked, against_first, differences_within, paired
+from runner.reporting.stats.confounding import confounded
+from runner.reporting.stats.coverage import ABSENT, coverage, with_absent
+from runner.reporting.stats.differences import COMPARED, MARGIN, Asked, against_first, differences_within, paired
+from runner.reporting.stats.findings import findings
 from runner.reporting.stats.frame import distinct, questions_of, table
+from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
-from runner.reporting.stats.render import render, to_json
-from runner.reporting.stats.summaries import summaries
+from runner.reporting.stats.render import FORMATS, render, to_json
+from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.sheets import View, about
+from runner.reporting.stats.summaries import AXES, summaries
 from runner.reporting.stats.values import (
     Agreement,
     Anova,
     Component,
     Components,
+    Confounded,
+    Coverage,
     Interval,
     KruskalWallis,
     Number,
     OmnibusTest,
     PairedDifference,
+    Reliability,
     Scales,
     Scope,
     Skipped,
@@ -50,16 +61,22 @@ if TYPE_CHECKING:
     from runner.records import Row
 
 __all__ = [
+    "AXES",
+    "FORMATS",
+    "MARGIN",
     "Agreement",
     "Anova",
     "Asked",
     "Component",
     "Components",
+    "Confounded",
+    "Coverage",
     "Interval",
     "KruskalWallis",
     "Number",
     "OmnibusTest",
     "PairedDifference",
+    "Reliability",
     "Scales",
     "Scope",
     "Skipped",
@@ -67,6 +84,8 @@ __all__ = [
     "Summary",
     "Term",
     "Undefined",
+    "View",
+    "about",
     "against_first",
     "describe",
     "distinct",
@@ -75,6 +94,7 @@ __all__ = [
     "render",
     "table",
     "to_json",
+    "with_absent",
 ]
 
 
@@ -86,22 +106,34 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> 
     asked = asked or Asked()
     whole = table(rows)
     frame = distinct(whole)
-    differences = {axis: differences_within(frame, axis, asked) for axis in COMPARED}
+    together = confounded(frame)
+    axes = (*COMPARED, *asked.by)
+    differences = {axis: differences_within(frame, axis, asked) for axis in axes}
     whole_replies = frame[frame["outcome"] == "scored"]  # as the study had it
     by_text, kruskal, skipped = one_way(whole_replies, "text")
     crossed, skipped_too = two_way(whole_replies, ("vendor", "persona"))
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
-    return Statistics(
-        trials=len(frame),
+    said = Statistics(
+        findings=(),
+        planned=len(frame),
+        trials=int((frame["outcome"] != ABSENT).sum()),
         shared=len(whole) - len(frame),
         scored=int((frame["outcome"] == "scored").sum()),
         questions=tuple(questions_of(frame)),
-        summaries=summaries(whole, asked.scales, asked.scope) if len(whole) else (),
+        coverage=coverage(frame),
+        confounded=together,
+        scope=asked.scope,
+        margin=asked.margin,
+        summaries=summaries(whole, asked.scales, asked.scope, (*AXES, *asked.by)) if len(whole) else (),
         components=components(frame),
         differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
-        omnibus=omnibus(frame),
+        omnibus=omnibus(frame, together),
         anovas=(*by_text, *crossed),
         kruskal=tuple(kruskal),
         agreement=agreement(frame),
+        reliability=reliability(frame),
+        style=response_style(frame, asked.scales),
+        levels=many_levels(frame),
         skipped=(*not_made, *skipped, *skipped_too),
     )
+    return replace(said, findings=findings(said))

@@ -47,10 +47,13 @@ def components(frame: pd.DataFrame) -> tuple[Components, ...]:
     return tuple(found for question in questions_of(frame) if (found := components_of(frame, question)) is not None)
 
 
-def components_of(frame: pd.DataFrame, question: str) -> Components | None:
-    """Those of one question; None where nothing was scored, or no factor has two levels."""
+def components_of(frame: pd.DataFrame, question: str, further: Sequence[str] = ()) -> Components | None:
+    """Those of one question; None where nothing was scored, or no factor has two levels.
+
+    `further` are columns that are factors beside those that tell two cells of a run apart.
+    """
     scored = frame.loc[frame[SCORE + question].notna()]
-    factors = [name for name in factors_of(scored) if scored[name].nunique() > 1]
+    factors = [name for name in dict.fromkeys((*factors_of(scored), *further)) if scored[name].nunique() > 1]
     if not factors:
         return None
     factors.sort(key=lambda name: (name != "text", name != "model"))
@@ -87,14 +90,14 @@ def anova(
     df_within = len(values) - len(count)
     within = float(((values - mean[cell]) ** 2).sum()) / df_within if df_within else np.nan
     harmonic = len(count) / float((1 / count).sum())
-    squares = _mean_squares(mean.reshape(sizes))
+    squares = mean_squares(mean.reshape(sizes))
     terms = _terms(squares, sizes, (within, float(df_within), harmonic))
     named = {tuple(factors[place] for place in places): found for places, found in terms.items()}
-    return _shared_out(question, method, scored, named, confounded=not df_within)
+    return _shared_out(question, method, scored, named, factors, confounded=not df_within)
 
 
-def _mean_squares(table: NDArray[np.float64]) -> dict[tuple[int, ...], tuple[float, int]]:
-    """Mean square and df of each set of axes, of a table of single values."""
+def mean_squares(table: NDArray[np.float64]) -> dict[tuple[int, ...], tuple[float, int]]:
+    """Mean square and df of each set of axes, of a table of single values; an axis has two levels or more."""
     import numpy as np
 
     axes = range(table.ndim)
@@ -184,14 +187,14 @@ def _reml(scored: pd.DataFrame, question: str, factors: Sequence[str]) -> Compon
         return None
     data = {"y": scored[SCORE + question].to_numpy()}
     names: dict[str, tuple[str, ...]] = {}
-    met = {1, len(scored)}
+    met: dict[tuple[str, ...], int] = {}
     for places in _subsets(range(len(factors))):
         chosen = tuple(factors[place] for place in places)
         codes = codes_of(scored, chosen)
-        levels = int(codes.max()) + 1
-        if levels in met and len(chosen) > 1:
-            continue  # the same groups as a smaller set's, or every score a group of its own
-        met.add(levels)
+        met[chosen] = int(codes.max()) + 1
+        within = [met[fewer] for fewer in met if set(fewer) < set(chosen)]
+        if met[chosen] == len(scored) or met[chosen] in within:
+            continue  # every score is a group of its own, or the groups are those of fewer factors
         names[f"g{len(names)}"] = chosen
         data[f"g{len(names) - 1}"] = codes.astype(str)
     formula = "y ~ 1 + " + " + ".join(f"(1|{name})" for name in names)
@@ -208,14 +211,20 @@ def _reml(scored: pd.DataFrame, question: str, factors: Sequence[str]) -> Compon
     terms = {chosen: (float(by_name[name]["(Intercept)"]), float("nan")) for name, chosen in names.items()}
     terms[()] = float(given.residual), float("nan")
     repeated = int(codes_of(scored, factors).max()) + 1 < len(scored)
-    return _shared_out(question, "reml", scored, terms, confounded=not repeated)
+    return _shared_out(question, "reml", scored, terms, factors, confounded=not repeated)
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
 def _shared_out(
-    question: str, method: ComponentMethod, scored: pd.DataFrame, terms: Terms, *, confounded: bool
+    question: str,
+    method: ComponentMethod,
+    scored: pd.DataFrame,
+    terms: Terms,
+    factors: Sequence[str],
+    *,
+    confounded: bool,
 ) -> Components:
     """Each component with its share of the sum."""
     total = sum(max(0.0, variance) for variance, _ in terms.values())
@@ -228,7 +237,7 @@ def _shared_out(
         kept = max(0.0, variance)
         low, high = _interval(kept, df)
         parts.append(Component(name, chosen, kept**0.5, kept / total if total else 0.0, low, high, variance < 0))
-    levels = {name: int(scored[name].nunique()) for name in last}
+    levels = {name: int(scored[name].nunique()) for name in factors}
     return Components(question, method, len(scored), levels, tuple(parts), confounded)
 
 

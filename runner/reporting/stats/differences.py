@@ -13,13 +13,14 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
-from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of, table
+from runner.reporting.stats.cells import AT_ONCE, Cells, cells_of
+from runner.reporting.stats.frame import SCORE, asked_of, factors_of, questions_of, table, with_labels
 from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
-from runner.reporting.stats.values import Interval, PairedDifference, Skipped, Undefined, known
+from runner.reporting.stats.values import PairedDifference, Skipped, Undefined, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -31,10 +32,10 @@ MAX_LEVELS = 40
 """Most levels of an axis of which every two are compared: 780 pairs a question."""
 MARGIN = 5.0
 """Points within which a difference counts as none, where nothing else is asked for."""
+UNEVEN = 0.05
+"""Shares without a score that differ by this much between two sides are said to differ."""
 MOST_COMPARED = 200_000_000
 """Most pairs of single scores that are looked at for the chance of superiority, in one family."""
-_AT_ONCE = 4_000_000
-"""Numbers in one block of differences: bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,8 @@ class Asked:
     scales: Scales = field(default_factory=dict)
     scope: Scope = "texts"
     margin: float = MARGIN
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """One question's cells: a row a level, a column a stratum (what both sides of a pair share)."""
-
-    mean: Any
-    """levels x strata; NaN where nothing was scored."""
-    count: Any
-    squares: Any
-    """Sum of squares about the cell's mean."""
-    texts: Any
-    """The text of each stratum."""
-    personas: Any
-    scores: Any
-    """levels x strata x repetitions, NaN beyond a cell's last; None where there are too many."""
+    by: tuple[str, ...] = ()
+    """Further columns whose levels are described and compared, such as `persona.sex`."""
 
 
 def paired(
@@ -81,7 +68,8 @@ def paired(
     import pandas as pd
 
     sides = table(left), table(right)
-    both = pd.concat([side.assign(side=name) for side, name in zip(sides, ("left", "right"), strict=True)])
+    both = pd.concat([side.assign(side=name, answer=0) for side, name in zip(sides, ("left", "right"), strict=True)])
+    both = with_labels(both)
     split = tuple(column for column in by if column != "question")
     factors = factors_of(both)
     shared = tuple(column for column in factors if _overlap(sides, column)) if on is None else tuple(on)
@@ -110,29 +98,28 @@ def paired(
 def against_first(
     frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked | None = None
 ) -> tuple[PairedDifference, ...]:
-    """Every later table minus the first, paired by `on`: for each question of the first, one family over the tables."""
+    """Every later table minus the first, paired by `on`, for each question of the first.
+
+    The family of a question is every two of the tables, as it is of every two levels of an axis, so that a contrast has
+    one corrected p whoever asks; of more than MAX_LEVELS tables it is those with the first.
+    """
     import pandas as pd
 
     names = list(frames)
-    both = pd.concat([frame.assign(side=name) for name, frame in frames.items()])
-    first = questions_of(frames[names[0]])
-    pairs = [(place, 0) for place in range(1, len(names))]
+    both = with_labels(pd.concat([frame.assign(side=name) for name, frame in frames.items()]))
+    pairs = [(later, first) for first, later in combinations(range(len(names)), 2)]
+    pairs = pairs if len(names) <= MAX_LEVELS else [pair for pair in pairs if pair[1] == 0]
     return tuple(
         one
-        for question in first
+        for question in questions_of(frames[names[0]])
         for one in _corrected(
             _contrasts(
-                both,
-                "side",
-                names,
-                pairs=pairs,
-                on=tuple(on),
-                question=question,
-                asked=asked or Asked(),
+                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked or Asked(),
                 family=len(pairs),
             )
         )
-    )
+        if one.right == names[0]
+    )  # fmt: skip
 
 
 def differences_within(
@@ -147,7 +134,9 @@ def differences_within(
         return Skipped(what, f"there is one {axis} only" if levels else "there is no trial")
     if len(levels) > MAX_LEVELS:
         return Skipped(what, f"there are {len(levels)} {axis}s, and at most {MAX_LEVELS} are compared with each other")
-    on = tuple(column for column in factors_of(frame) if column != axis)
+    if axis.startswith("text."):
+        return Skipped(what, "each text has one, so that no text is read at two of them, and nothing is paired")
+    on = tuple(column for column in factors_of(frame) if column != axis and column != axis.partition(".")[0])
     pairs = list(combinations(range(len(levels)), 2))
     found = [
         one
@@ -166,46 +155,6 @@ def differences_within(
 def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:
     left, right = (set(side[column].unique()) for side in sides)
     return bool(left & right)
-
-
-# ---- cells -----------------------------------------------------------------------------------------------------------
-
-
-def _cells(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str, ...], question: str) -> _Cells:
-    """The cells of the levels, which are values of the axis as text."""
-    import numpy as np
-    import pandas as pd
-
-    place = {level: number for number, level in enumerate(levels)}
-    rows = levels_of(frame, axis).astype(str).map(place).to_numpy()
-    strata = codes_of(frame, on or (axis,))  # with nothing in common no cell has a partner
-    size = int(strata.max()) + 1 if len(strata) else 0
-    score = frame[SCORE + question].to_numpy(dtype=np.float64)
-    there = ~np.isnan(score)
-    cell = (rows * size + strata)[there].astype(np.int64)
-    count = np.bincount(cell, minlength=len(levels) * size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(cell, weights=score[there], minlength=len(levels) * size) / count
-    squares = np.bincount(cell, weights=(score[there] - mean[cell]) ** 2, minlength=len(levels) * size)
-    firsts = np.unique(strata, return_index=True)[1]
-    texts = pd.factorize(frame["text"])[0][firsts] if "text" in on else np.zeros(size, dtype=np.int64)
-    personas = pd.factorize(frame["persona"])[0][firsts] if "persona" in on else np.zeros(size, dtype=np.int64)
-    shape = (len(levels), size)
-    scores = _padded(cell, score[there], count, shape)
-    return _Cells(mean.reshape(shape), count.reshape(shape), squares.reshape(shape), texts, personas, scores)
-
-
-def _padded(cell: Any, scores: Any, count: Any, shape: tuple[int, int]) -> Any:
-    import numpy as np
-
-    most = int(count.max()) if len(count) else 0
-    if most == 0 or shape[0] * shape[1] * most > _AT_ONCE:
-        return None
-    found = np.full((shape[0] * shape[1], most), np.nan)
-    order = np.argsort(cell, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(count)])[cell[order]]
-    found[cell[order], np.arange(len(order)) - starts] = scores[order]
-    return found.reshape(*shape, most)
 
 
 # ---- differences -----------------------------------------------------------------------------------------------------
@@ -229,109 +178,136 @@ def _contrasts(
 
     if SCORE + question not in frame.columns or not pairs:
         return []
-    cells = _cells(frame, axis, levels, on, question)
+    cells = cells_of(frame, axis, levels, on, question)
     missing = _missing(frame, axis, levels, question)
-    block = max(1, _AT_ONCE // max(1, cells.mean.shape[1]))
+    block = max(1, AT_ONCE // max(1, cells.mean.shape[1]))
     found: list[PairedDifference] = []
+    end = asked.scales.get(question)
     for start in range(0, len(pairs), block):
         some = np.array(pairs[start : start + block])
         made = _Block.of(cells, some, asked.scope if "text" in on else "fixed")
+        tested = _Tested.of(made.found, asked.margin, family, end)
+        bounds = _bounds(cells, some, end)
         superiority = _superiority(cells, some, len(pairs))
         for place, (left, right) in enumerate(some):
             found.append(
                 made.difference(
-                    place, asked, family,
+                    place, tested,
                     question=question, on=on, group=group or {},
                     left=(names or {}).get(levels[left], levels[left]),
                     right=(names or {}).get(levels[right], levels[right]),
                     superiority=superiority[place],
                     left_missing=missing[left], right_missing=missing[right],
-                    end=asked.scales.get(question),
+                    uneven=_uneven(missing[left], missing[right]), least=bounds[place][0], most=bounds[place][1],
                 )
             )  # fmt: skip
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Some pairs of levels, with their estimates in each scope."""
+class _Tested:
+    """What follows from some pairs' estimates, computed for all of them at once."""
 
-    texts: Estimates
-    fixed: Estimates
+    bounds: tuple[Any, Any]
+    together: tuple[Any, Any]
+    """Bounds at the level that holds for the whole family."""
+    t: Any
+    p: Any
+    p_equivalent: Any
+    ends: tuple[float, float] | None
+    """Least and most that a difference can be."""
+
+    @classmethod
+    def of(cls, found: Estimates, margin: float, family: int, end: tuple[float, float] | None) -> _Tested:
+        ends = None if end is None else (end[0] - end[1], end[1] - end[0])
+        together = found.bounds(1 - (1 - LEVEL) / max(1, family))
+        return cls(found.bounds(), together, found.statistic(), found.p_value(), found.p_equivalent(margin), ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some pairs of levels, each estimated in its scope."""
+
+    found: Estimates
+    scopes: Sequence[Scope]
+    texts: Any
+    """Of each pair."""
     left: Any
     right: Any
     pairs: Any
+    same: Any
     unmatched: Any
-    scopes: Sequence[Scope]
-    both: Mapping[int, tuple[float, float, float]]
 
     @classmethod
-    def of(cls, cells: _Cells, some: Any, scope: Scope) -> _Block:
+    def of(cls, cells: Cells, some: Any, scope: Scope) -> _Block:
         import numpy as np
 
         left, right = cells.mean[some[:, 0]], cells.mean[some[:, 1]]
-        difference = left - right
+        same = (cells.answers[some[:, 0]] == cells.answers[some[:, 1]]) & (cells.answers[some[:, 0]] != 0)
+        difference = np.where(same, np.nan, left - right)
         there = ~np.isnan(difference)
         groups, strata = np.nonzero(there)
         texts, count = cells.texts[strata], len(some)
         by_text = over_texts(difference[there], groups, texts, count)
         sides = [over_texts(side[there], groups, texts, count).value for side in (left, right)]
-        scopes: list[Scope] = [scope if units >= 2 else "fixed" for units in by_text.units]
-        both = {
-            place: over_both(_crossed(difference[place], cells))
-            for place in range(count)
-            if scopes[place] == "personas"
-        }
-        for place, (_, se, _df) in both.items():
-            if np.isnan(se):
-                scopes[place] = "texts"
-        unmatched = np.stack([(~np.isnan(side) & ~there).sum(axis=1) for side in (left, right)])
-        return cls(
-            by_text, _fixed(cells, some, there, by_text), sides[0], sides[1], there.sum(axis=1), unmatched, scopes, both
-        )
+        fixed = _fixed(cells, some, there, by_text)
+        found, scopes = _scoped(by_text, fixed, scope, lambda place: _crossed(difference[place], cells))
+        unmatched = np.stack([(~np.isnan(side) & ~there & ~same).sum(axis=1) for side in (left, right)])
+        counts = there.sum(axis=1), same.sum(axis=1)
+        return cls(found, scopes, by_text.units, sides[0], sides[1], counts[0], counts[1], unmatched)
 
-    def estimates(self, place: int) -> Estimates:
-        """The estimate of one pair, in its scope."""
-        import numpy as np
-
-        scope = self.scopes[place]
-        if scope == "personas":
-            value, se, df = self.both[place]
-            units = self.texts.units[[place]]
-            return Estimates(np.array([value]), np.array([se]), np.array([df]), units, se * np.sqrt(units))
-        of = self.fixed if scope == "fixed" else self.texts
-        return Estimates(of.value[[place]], of.se[[place]], of.df[[place]], of.units[[place]], of.sd[[place]])
-
-    def difference(
-        self, place: int, asked: Asked, family: int, *, end: tuple[float, float] | None, **named: Any
-    ) -> PairedDifference:
+    def difference(self, place: int, tested: _Tested, **named: Any) -> PairedDifference:
         """One pair's numbers."""
-        found, scope, n = self.estimates(place), self.scopes[place], int(self.pairs[place])
-        why = _why_not(n, int(self.texts.units[place]))
-        se = float(found.se[0])
-        tested = "all differences are the same" if se == 0 else why
-        ends = None if end is None else (end[0] - end[1], end[1] - end[0])
-        together = _simultaneous(found, scope, family, why, ends)
+        scope, n, texts, ends = self.scopes[place], int(self.pairs[place]), int(self.texts[place]), tested.ends
+        why, se = _why_not(n, texts), float(self.found.se[place])
+        untested = "all differences are the same" if se == 0 else why
+        effect = self.found.value[place] / self.found.sd[place] if se > 0 else float("nan")
         return PairedDifference(
             pairs=n,
-            texts=int(self.texts.units[place]),
+            same=int(self.same[place]),
+            texts=texts,
             unmatched_left=int(self.unmatched[0][place]),
             unmatched_right=int(self.unmatched[1][place]),
             left_mean=number(self.left[place], why),
             right_mean=number(self.right[place], why),
-            difference=number(found.value[0], why),
-            interval=interval_of(found, 0, scope, why, ends),
-            simultaneous=together,
-            effect=number(found.value[0] / found.sd[0] if se > 0 else float("nan"), tested),
-            t=number(found.statistic()[0], tested),
-            p=number(found.p_value()[0], tested),
-            p_holm=Undefined(tested),
-            p_equivalent=number(found.p_equivalent(asked.margin)[0], tested),
+            difference=number(self.found.value[place], why),
+            interval=interval_of((self.found, tested.bounds), place, scope, why, ends),
+            simultaneous=interval_of((self.found, tested.together), place, scope, why, ends),
+            effect=number(effect, untested),
+            t=number(tested.t[place], untested),
+            p=number(tested.p[place], untested),
+            p_holm=Undefined(untested),
+            p_equivalent=number(tested.p_equivalent[place], untested),
             **named,
         )
 
 
-def _crossed(difference: Any, cells: _Cells) -> Any:
+def _scoped(
+    by_text: Estimates, fixed: Estimates, scope: Scope, crossed: Callable[[int], Any]
+) -> tuple[Estimates, list[Scope]]:
+    """Each pair's estimate in the scope that was asked for, or in the widest that its data support.
+
+    `crossed` gives a pair's differences as a table of texts by personas.
+    """
+    import numpy as np
+
+    scopes: list[Scope] = [scope if units >= 2 else "fixed" for units in by_text.units]
+    narrow = np.array([each == "fixed" for each in scopes], dtype=bool)
+    columns = [
+        np.where(narrow, getattr(fixed, name), getattr(by_text, name)) for name in ("value", "se", "df", "units", "sd")
+    ]
+    for place in [place for place, each in enumerate(scopes) if each == "personas"]:
+        value, se, df = over_both(crossed(place))
+        if np.isnan(se):
+            scopes[place] = "texts"
+            continue
+        wide = (value, se, df, by_text.units[place], se * np.sqrt(by_text.units[place]))
+        for column, one in zip(columns, wide, strict=True):
+            column[place] = one
+    return Estimates(*columns), scopes
+
+
+def _crossed(difference: Any, cells: Cells) -> Any:
     """A pair's differences as a table of texts by personas, NaN where there is none."""
     import numpy as np
 
@@ -345,7 +321,7 @@ def _crossed(difference: Any, cells: _Cells) -> Any:
     return found[~np.isnan(found).all(axis=1)][:, ~np.isnan(found).all(axis=0)]
 
 
-def _fixed(cells: _Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
+def _fixed(cells: Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
     """The same differences over their own texts: variance within cells, pooled over both sides of all pairs."""
     import numpy as np
 
@@ -366,14 +342,7 @@ def _fixed(cells: _Cells, some: Any, there: Any, by_text: Estimates) -> Estimate
     return Estimates(by_text.value, np.where(enough, se, np.nan), np.where(enough, df, np.nan), units, sd)
 
 
-def _simultaneous(found: Estimates, scope: Scope, family: int, why: str, ends: tuple[float, float] | None) -> Interval:
-    low, high = found.bounds(1 - (1 - LEVEL) / max(1, family))
-    least, most = ends if ends is not None else (float("-inf"), float("inf"))
-    one = interval_of(found, 0, scope, why, ends)
-    return Interval(number(max(low[0], least), why), number(min(high[0], most), why), scope, one.units, one.se, one.df)
-
-
-def _superiority(cells: _Cells, some: Any, pairs: int) -> list[Number]:
+def _superiority(cells: Cells, some: Any, pairs: int) -> list[Number]:
     """The chance that left is above right within a cell, ties half; each text alike."""
     import numpy as np
 
@@ -394,8 +363,35 @@ def _superiority(cells: _Cells, some: Any, pairs: int) -> list[Number]:
 
 def _missing(frame: pd.DataFrame, axis: str, levels: Sequence[str], question: str) -> list[Number]:
     """The share of each level's trials that have no score of the question."""
+    frame = asked_of(frame, question)
     unread = frame[SCORE + question].isna().groupby(levels_of(frame, axis).astype(str), sort=False).mean()
     return [number(float(unread.get(level, float("nan"))), "there is no trial") for level in levels]
+
+
+def _uneven(left: Number, right: Number) -> bool:
+    shares = known(left), known(right)
+    return None not in shares and abs((shares[0] or 0.0) - (shares[1] or 0.0)) >= UNEVEN
+
+
+def _bounds(cells: Cells, some: Any, ends: tuple[float, float] | None) -> list[tuple[Number, Number]]:
+    """Least and most difference of each pair, over all cells that both sides were asked in, each text alike.
+
+    The least: if what is missing were lowest on the left and highest on the right; the most: the other way round.
+    """
+    import numpy as np
+
+    if ends is None:
+        return [(Undefined("the ends of the scale are not known"),) * 2] * len(some)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.where(cells.count > 0, cells.mean, 0.0) * cells.count
+        low, high = ((total + (cells.planned - cells.count) * end) / cells.planned for end in ends)
+    found = []
+    for first, second in ((low, high), (high, low)):
+        difference = first[some[:, 0]] - second[some[:, 1]]
+        there = ~np.isnan(difference)
+        groups, strata = np.nonzero(there)
+        found.append(over_texts(difference[there], groups, cells.texts[strata], len(some)).value)
+    return [(number(least, _why_not(0, 0)), number(most, _why_not(0, 0))) for least, most in zip(*found, strict=True)]
 
 
 def _corrected(family: Sequence[PairedDifference]) -> list[PairedDifference]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import experiment_from
-from runner.reporting.stats import Asked, describe
-from runner.results import files, manifest
+from runner.reporting.stats import Asked, describe, table, with_absent
+from runner.reporting.stats.summaries import summaries
+from runner.results import saved
+from runner.results.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import pandas as pd
+
     from runner.records import Experiment
-    from runner.reporting.stats import Scales, Statistics
+    from runner.reporting.stats import Scales, Statistics, Summary
+
+
+NAMING = ("name", "content", "origin", "description")
+"""Fields of a persona or a text that are no columns: what was read, and what it is called."""
 
 
 def describe_jobs(jobs: Iterable[Path], asked: Asked | None = None) -> Statistics:
@@ -23,20 +30,61 @@ def describe_jobs(jobs: Iterable[Path], asked: Asked | None = None) -> Statistic
 
     RunnerError where a folder's results or its experiment cannot be read.
     """
-    folders = list(jobs)
-    experiments = [
-        experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json"))
-        for folder in folders
-        if (folder / "experiment.json").is_file()
-    ]
-    rows = chain.from_iterable(files.read_rows(folder / "results.jsonl") for folder in folders)
-    return describe(rows, replace(asked or Asked(), scales=scales_of(experiments)))
+    frame, scales = read(jobs)
+    return describe(frame, replace(asked or Asked(), scales=scales))
+
+
+def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
+    """The table of jobs' folders, with the trials of their designs that have no row, and each question's scale."""
+    counted: list[Tally] = []
+    experiments: dict[int, Experiment] = {}
+    for folder in jobs:
+        counted.append(Tally.of(saved.rows_in(folder)))
+        job = next(iter(counted[-1].asked), None)
+        if job is not None and (folder / "experiment.json").is_file():
+            experiments[job] = saved.experiment_in(folder)
+    frame = with_absent(table(counted), experiments)
+    return frame.assign(**_said_of_items(frame, experiments.values())), scales_of(experiments.values())
+
+
+def cell_summaries(counted: Tally, experiment: Experiment | None) -> tuple[Summary, ...]:
+    """Each question's summary in each cell of one job, as `describe_jobs` has them of this job alone."""
+    job = next(iter(counted.asked), None)
+    known = {} if experiment is None or job is None else {job: experiment}
+    frame = with_absent(table([counted]), known)
+    return summaries(frame, scales_of(known.values()), axes=("cell",)) if len(frame) else ()
+
+
+def _said_of_items(frame: pd.DataFrame, experiments: Iterable[Experiment]) -> dict[str, pd.Series[Any]]:
+    """What personas and texts say of themselves, as columns such as `persona.temperature` or `text.author`.
+
+    Those that have two values or more, and fewer than there are personas, or texts.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for experiment in experiments:
+        for group, items in (("persona", experiment.personas), ("text", experiment.texts)):
+            for item in items:
+                for name, value in asdict(item).items():
+                    if name not in NAMING and isinstance(value, str | float) and value not in ("", 0.0):
+                        found.setdefault(f"{group}.{name}", {})[item.name] = (
+                            f"{value:g}" if value != str(value) else value
+                        )
+    of = {name: values for name, values in found.items() if 1 < len({*values.values()}) < len(values)}
+    return {
+        name: frame[name.partition(".")[0]].astype(str).map(values).fillna("").astype("category")
+        for name, values in of.items()
+    }
 
 
 def scales_of(experiments: Iterable[Experiment]) -> Scales:
     """Least and most of each question; over all of the experiments' where these differ."""
+    return merged({each.name: (each.low, each.high)} for one in experiments for each in one.prompt.questions)
+
+
+def merged(every: Iterable[Scales]) -> Scales:
+    """One scale a question, which holds those of all."""
     found: dict[str, tuple[float, float]] = {}
-    for question in chain.from_iterable(experiment.prompt.questions for experiment in experiments):
-        low, high = found.get(question.name, (question.low, question.high))
-        found[question.name] = (min(low, question.low), max(high, question.high))
+    for question, (low, high) in chain.from_iterable(scales.items() for scales in every):
+        least, most = found.get(question, (low, high))
+        found[question] = (min(low, least), max(high, most))
     return found

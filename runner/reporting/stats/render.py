@@ -1,35 +1,58 @@
-"""Statistics as tables for a terminal, and as JSON for machines."""
+"""Statistics as text for a terminal of any width, as Markdown, LaTeX and CSV, and as JSON for machines."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import re
+import textwrap
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
-from runner.reporting.formatting import NONE, between, p_value, percent, plain
-from runner.reporting.stats.values import Component, Interval, PairedDifference, Statistics, Summary, Undefined, known
-from runner.reporting.terminal import empty_table
+from runner.records import STATISTICS_VERSION
+from runner.reporting.formatting import NONE, between, p_value, part, plain, signed
+from runner.reporting.stats.sheets import View, ends, sheets
+from runner.reporting.stats.values import Interval, Statistics, Undefined, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from rich.table import Table
+    from collections.abc import Callable, Iterator, Sequence
 
     from runner.records import Json
-    from runner.reporting.stats.values import Number
+    from runner.reporting.stats.sheet import Kind, Sheet
 
-MAX_LINES = 40
-"""Most lines, or levels of several lines, of one table on a terminal; the rest is in the JSON."""
-WHOLE = frozenset((
-    "n", "texts", "levels", "mean", "sd", "median", "95% interval", "pairs", "difference", "d_z", "p (Holm)", "df", "F",
-    "p", "eta²", "partial eta²", "groups", "H", "units", "raters", "value",
-))  # fmt: skip
-"""Columns of numbers, which are not folded: names give way to them."""
+FORMATS = ("text", "md", "latex", "csv", "json")
+WIDTH = 80
+GAPS = ("  ", " ")
+"""Between two columns: the wider where there is room."""
+INDENT = "  "
+"""Before what stands below a name, or below a row."""
+
+
+def render(statistics: Statistics, view: View = View(), form: str = "text", width: int = WIDTH) -> str:  # noqa: B008
+    """The findings and the tables of a view, in one of FORMATS; "json" is all there is, whatever the view.
+
+    No line of "text" is wider than `width` columns but for a name that is: names are never broken.
+    """
+    if form == "json":
+        return to_json(statistics)
+    made = sheets(statistics, view)
+    if form == "csv":
+        return _csv(made)
+    write: Callable[[Sheet], Iterator[str]] = {"md": _markdown, "latex": _latex}.get(
+        form, lambda sheet: _text(sheet, width)
+    )
+    blocks = [*_findings(statistics, form, width), *("\n".join(write(sheet)) for sheet in made)]
+    return "\n\n".join(blocks)
 
 
 def to_json(statistics: Statistics) -> str:
     """All numbers at full precision; one that does not exist is {"not_defined": reason}."""
-    return json.dumps(_plain(statistics), ensure_ascii=False, indent=2, allow_nan=False)
+    whole = {
+        "statistics_version": STATISTICS_VERSION,
+        **{f.name: getattr(statistics, f.name) for f in fields(statistics)},
+    }
+    return json.dumps(_plain(whole), ensure_ascii=False, indent=2, allow_nan=False)
 
 
 def _plain(value: Any) -> Json:
@@ -44,234 +67,198 @@ def _plain(value: Any) -> Json:
     return value
 
 
-def render(statistics: Statistics) -> Iterator[Table]:
-    """Tables for a terminal of 80 columns or more, the widest view first. A dash stands where there is no number."""
-    if statistics.components:
-        yield _components(statistics)
-    for axis in dict.fromkeys(summary.axis for summary in statistics.summaries):
-        yield _summaries(axis, [summary for summary in statistics.summaries if summary.axis == axis])
-    for axis, differences in statistics.differences.items():
-        yield _differences(axis, differences)
-    if statistics.omnibus:
-        yield _omnibus(statistics)
-    if statistics.anovas:
-        yield _anovas(statistics)
-    if statistics.kruskal:
-        yield _kruskal(statistics)
-    if any(known(each.value) is not None for each in statistics.agreement):
-        yield _agreement(statistics)
-    if missing := list(_missing(statistics)):
-        yield _filled(_table("Not defined", ("what", "because")), missing)
+def _findings(said: Statistics, form: str, width: int) -> list[str]:
+    lines = [*said.findings, *(f"Note: {one}." for one in said.confounded)]
+    if form == "latex":
+        return [_escaped(line) for line in lines]
+    mark = "- " if form == "md" else ""
+    wide = 10**6 if form == "md" else width
+    return ["\n".join(textwrap.fill(mark + line, wide, break_long_words=False, break_on_hyphens=False)
+            for line in lines)] if lines else []  # fmt: skip
 
 
-METHODS = {
-    "anova": "expected mean squares of the cells' means",
-    "reml": "REML, by mixedlm",
-    "largest": "expected mean squares of the cells' means, of the complete part of the design",
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+_WRITTEN: dict[Kind, Callable[[Any], str]] = {
+    "count": lambda value: f"{value:,}",
+    "score": plain,
+    "signed": lambda value: signed(value, 2),
+    "interval": lambda value: between(value) or NONE,
+    "p": p_value,
+    "share": lambda value: part(known(value)),
+    "fine": lambda value: plain(value, 4),
 }
 
 
-def _components(statistics: Statistics) -> Table:
-    """A row a source of variation, a column a question: its share, and its standard deviation in points."""
-    from rich.text import Text
-
-    found = statistics.components
-    names = list(dict.fromkeys(part.name for one in found for part in one.parts))
-    columns = ["source", *(one.question for one in found)]
-    lines = []
-    for name in names:
-        parts = [next((part for part in one.parts if part.name == name), None) for one in found]
-        lines.append((name, *(NONE if part is None else _share(part) for part in parts)))
-    shown = _filled(_table("Where variation comes from: share (standard deviation in points)", columns), lines)
-    used = " and ".join(dict.fromkeys(METHODS[one.method] for one in found))
-    zero = " 0*: the estimate was negative." if any(part.negative for one in found for part in one.parts) else ""
-    left = [f"{one.question}: {one.n} scores" for one in found if one.method == "largest"]
-    of = f" ({', '.join(left)})" if left else ""
-    shown.caption = Text(f"Crossed random effects; {used}{of}.{zero}")
-    shown.caption_justify = "left"
-    return shown
+def written(sheet: Sheet) -> list[tuple[str, ...]]:
+    """The rows as they are read; names and text as they are spelt."""
+    writers = [_WRITTEN.get(kind, str) for _, kind in sheet.columns]
+    return [tuple(write(value) for write, value in zip(writers, row, strict=True)) for row in sheet.rows]
 
 
-def _share(part: Component) -> str:
-    return f"{percent(part.share) if part.sd else '0%'} ({plain(part.sd, 1)}){'*' if part.negative else ''}"
+def names_in(sheet: Sheet) -> int:
+    """How many columns are of names."""
+    return sum(kind == "name" for _, kind in sheet.columns)
 
 
-def _summaries(axis: str, found: list[Summary]) -> Table:
-    """A level's name and its share of unscorable replies stand once, beside its first question."""
-    columns = (axis, "question", "n", "mean", "sd", "median", "95% interval", "unscorable")
-    lines = [
-        (
-            "" if same else summary.level or "none sent",
-            summary.question,
-            f"{summary.n}",
-            plain(summary.mean),
-            plain(summary.sd),
-            plain(summary.median),
-            _range(summary.interval),
-            "" if same else _unscorable(summary),
-        )
-        for summary, same in zip(found, _repeats(found), strict=True)
-    ]
-    most = MAX_LINES * len({summary.question for summary in found})
-    return _cut(f"Scores by {axis}" if axis != "all" else "Scores", columns, lines, most)
+# ---- a terminal ------------------------------------------------------------------------------------------------------
 
 
-def _repeats(found: Sequence[Summary]) -> list[bool]:
-    """Whether each summary is of the level of the one before it."""
-    return [place > 0 and found[place - 1].level == one.level for place, one in enumerate(found)]
+def _text(sheet: Sheet, width: int) -> Iterator[str]:
+    """Names beside their figures where there is room, else on a line of their own above them."""
+    yield from textwrap.wrap(sheet.title, width)
+    layout = _Layout.of(sheet, width)
+    for block in layout.blocks:
+        yield from _block(sheet, layout, block)
+    if sheet.left_out:
+        yield f"{sheet.left_out:,} more lines with --all"
+    yield from textwrap.wrap(sheet.method, width, break_on_hyphens=False)
 
 
-def _differences(axis: str, found: tuple[PairedDifference, ...]) -> Table:
-    """The surest first."""
-    columns = ("question", "left - right", "texts", "difference", "95% interval", "d_z", "p", "p (Holm)")
-    lines = [
-        (
-            each.question,
-            f"{each.left or 'none sent'} - {each.right or 'none sent'}",
-            f"{each.texts}",
-            plain(each.difference),
-            _range(each.interval),
-            plain(each.effect),
-            p_value(each.p),
-            p_value(each.p_holm),
-        )
-        for each in sorted(found, key=_by_p)
-    ]
-    return _cut(f"Differences between {axis}s, over {_about(found)}", columns, lines)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a table's columns go."""
+
+    cells: Sequence[Sequence[str]]
+    widths: Sequence[int]
+    gap: str
+    above: int
+    """How many columns of names stand on a line of their own above their figures."""
+    blocks: Sequence[range]
+    """The columns of figures that go side by side: all, or as many as fit."""
+    width: int
+
+    @classmethod
+    def of(cls, sheet: Sheet, width: int) -> _Layout:
+        from rich.cells import cell_len
+
+        cells, names = written(sheet), names_in(sheet)
+        columns = zip((name for name, _ in sheet.columns), *cells, strict=True)
+        widths = [max(cell_len(text) for text in column) for column in columns]
+        whole = range(names, len(widths))
+        for above in range(names + 1):
+            for gap in GAPS:
+                used = sum(widths[above:]) + len(gap) * (len(widths) - above - 1) + len(INDENT) * bool(above)
+                if used <= width:
+                    return cls(cells, widths, gap, above, [whole], width)
+        return cls(cells, widths, GAPS[-1], names, _blocks(widths, names, width), width)
 
 
-def _about(found: Sequence[PairedDifference]) -> str:
-    scopes = {each.interval.scope for each in found if each.pairs}
-    names = {"texts": "texts like these", "personas": "texts and personas like these", "fixed": "these texts only"}
-    return ", or ".join(names[scope] for scope in names if scope in scopes) or "texts like these"
+def _blocks(widths: Sequence[int], names: int, width: int) -> list[range]:
+    blocks, start, used = [], names, len(INDENT)
+    for column in range(names, len(widths)):
+        if column > start and used + 1 + widths[column] > width:
+            blocks.append(range(start, column))
+            start, used = column, len(INDENT)
+        used += 1 + widths[column]
+    return [*blocks, range(start, len(widths))]
 
 
-def _by_p(each: PairedDifference) -> tuple[float, float]:
-    p, effect = known(each.p_holm), known(each.effect)
-    return (2.0 if p is None else p, -abs(effect or 0.0))
+def _block(sheet: Sheet, layout: _Layout, block: range) -> Iterator[str]:
+    above, names = layout.above, names_in(sheet)
+    kinds = [kind for _, kind in sheet.columns]
+
+    def line(row: Sequence[str]) -> str:
+        columns = (*range(above, names), *block)
+        shown = (_padded(row[column], layout.widths[column], kinds[column]) for column in columns)
+        return (INDENT * bool(above) + layout.gap.join(shown)).rstrip()
+
+    heads = [name for name, _ in sheet.columns]
+    if above:
+        yield GAPS[0].join(heads[:above])
+    yield (head := line(heads))
+    yield "─" * max(len(head), 20)
+    before: Sequence[str] = ()
+    for row, note in zip(layout.cells, sheet.notes or ("",) * len(layout.cells), strict=True):
+        if above and before[:above] != row[:above]:
+            yield GAPS[0].join(row[:above])
+        before = row
+        yield line(row)
+        if note and block.stop == len(layout.widths):
+            yield from textwrap.wrap(note, layout.width, initial_indent=INDENT * 2, subsequent_indent=INDENT * 2,
+                                     break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
-def _omnibus(statistics: Statistics) -> Table:
-    columns = ("question", "axis", "levels", "texts", "F", "df", "p", "against")
-    lines = [
-        (
-            each.question,
-            each.axis,
-            f"{each.levels}",
-            f"{each.texts}",
-            plain(each.f),
-            "-" if known(each.df) is None else f"{_whole(each.df)}, {_digits(each.df_error)}",
-            p_value(each.p),
-            each.error,
-        )
-        for each in statistics.omnibus
-    ]
-    return _filled(_table("Does an axis matter? F over texts like these", columns), lines)
+def _padded(text: str, width: int, kind: Kind) -> str:
+    from rich.cells import cell_len
+
+    room = " " * (width - cell_len(text))
+    return text + room if kind in {"name", "text"} else room + text
 
 
-def _digits(number: Number) -> str:
-    value = known(number)
-    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
+# ---- Markdown, LaTeX, CSV --------------------------------------------------------------------------------------------
 
 
-def _anovas(statistics: Statistics) -> Table:
-    columns = ("question", "effect", "df", "F", "p", "eta²", "partial eta²")
-    lines = [
-        (
-            anova.question,
-            term.name,
-            f"{_whole(term.df)}, {_whole(anova.residual_df)}",
-            plain(term.f),
-            p_value(term.p),
-            plain(term.eta2, 4),
-            plain(term.eta2_partial, 4),
-        )
-        for anova in statistics.anovas
-        for term in anova.terms
-    ]
-    return _filled(
-        _table("As published: analyses of variance (type II), which hold for these texts only", columns), lines
-    )
+def _with_notes(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Heads and rows, the notes as a last column where there are any."""
+    heads, cells = [name for name, _ in sheet.columns], written(sheet)
+    if not any(sheet.notes):
+        return heads, cells
+    return [*heads, "note"], [(*row, note) for row, note in zip(cells, sheet.notes, strict=True)]
 
 
-def _kruskal(statistics: Statistics) -> Table:
-    columns = ("question", "factor", "groups", "n", "H", "p", "eta²")
-    lines = [
-        (each.question, each.factor, f"{each.groups}", f"{each.n}", plain(each.h), p_value(each.p), plain(each.eta2, 4))
-        for each in statistics.kruskal
-    ]
-    return _filled(_table("As published: Kruskal-Wallis, which holds for these texts only", columns), lines)
+def _under(sheet: Sheet) -> str:
+    left = f"{sheet.left_out:,} more lines with --all. " if sheet.left_out else ""
+    return left + sheet.method
 
 
-def _agreement(statistics: Statistics) -> Table:
-    columns = ("question", "among", "measure", "units", "raters", "value")
-    lines = [
-        (each.question, each.among, each.measure, f"{each.units}", f"{each.raters}", plain(each.value, 3))
-        for each in statistics.agreement
-        if known(each.value) is not None
-    ]
-    return _filled(_table("Agreement", columns), lines)
+def _markdown(sheet: Sheet) -> Iterator[str]:
+    heads, cells = _with_notes(sheet)
+    names = names_in(sheet)
+    yield f"**{sheet.title}**"
+    yield ""
+    for row in (heads, [":--" if place < names else "--:" for place in range(len(heads))], *cells):
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    if _under(sheet):
+        yield ""
+        yield f"*{_under(sheet)}*"
 
 
-def _missing(statistics: Statistics) -> Iterator[tuple[str, str]]:
-    """Each reason once for what it concerns, with the questions where it does not hold for all of them."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for skipped in statistics.skipped:
-        question = next((name for name in statistics.questions if f" of {name} by " in skipped.what), "")
-        found.setdefault((skipped.what.replace(f" of {question} by ", " by "), skipped.reason), []).append(question)
-    for each in statistics.agreement:
-        if isinstance(each.value, Undefined):
-            what = f"{each.measure} among {each.among}"
-            found.setdefault((what, each.value.reason), []).append(each.question)
-    for (what, reason), questions in found.items():
-        some = questions != [""] and set(questions) != set(statistics.questions)
-        yield (f"{what}: {', '.join(questions)}" if some else what), reason
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+            "−": r"$-$", "²": r"$^2$", "–": "--", "<": r"$<$", ">": r"$>$",
+            **{one: f"\\{one}" for one in "&%$#_{}"}}  # fmt: skip
 
 
-# ---- lines and numbers -----------------------------------------------------------------------------------------------
+def _escaped(text: str) -> str:
+    """Text for LaTeX, in which nothing is a command."""
+    return "".join(_SPECIAL.get(one, one) for one in text)
 
 
-def _table(title: str, columns: Iterable[str]) -> Table:
-    from rich.text import Text
-
-    shown = empty_table(title)
-    for column in columns:
-        least = 11 if column == "question" else None  # names of models have more places to break
-        justify: Literal["left", "right"] = "right" if column in WHOLE else "left"
-        shown.add_column(Text(column), overflow="fold", no_wrap=column in WHOLE, min_width=least, justify=justify)
-    return shown
-
-
-def _filled(shown: Table, lines: Iterable[tuple[str, ...]]) -> Table:
-    """The table with its lines; names in them are text, never markup."""
-    from rich.text import Text
-
-    for line in lines:
-        shown.add_row(*map(Text, line))
-    return shown
+def _latex(sheet: Sheet) -> Iterator[str]:
+    """A table for booktabs."""
+    heads, cells = _with_notes(sheet)
+    names = names_in(sheet)
+    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (heads, *cells)]
+    yield r"\begin{table}"
+    yield rf"\caption{{{_escaped(sheet.title)}}}"
+    yield rf"\begin{{tabular}}{{{'l' * names}{'r' * (len(heads) - names)}}}"
+    yield r"\toprule"
+    yield from (lines[0], r"\midrule", *lines[1:])
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    if _under(sheet):
+        yield rf"\par\footnotesize {_escaped(_under(sheet))}"
+    yield r"\end{table}"
 
 
-def _cut(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]], most: int = MAX_LINES) -> Table:
-    shown = _filled(_table(title, columns), lines[:most])
-    if len(lines) > most:
-        shown.caption = f"{len(lines) - most} more lines with --json"
-        shown.caption_justify = "left"
-    return shown
+def _csv(made: Sequence[Sheet]) -> str:
+    """One table of all: `table`, then every column that any has; full precision, empty where there is no number."""
+    lines = [{"table": sheet.key, **_flat(sheet, row)} for sheet in made for row in sheet.rows]
+    heads = list(dict.fromkeys(name for line in lines for name in line))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, heads, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue().removesuffix("\n")
 
 
-def _whole(number: Number) -> str:
-    value = known(number)
-    return NONE if value is None else f"{value:g}"
-
-
-def _range(interval: Interval) -> str:
-    return between(interval) or NONE
-
-
-def _unscorable(summary: Summary) -> str:
-    """The share, and below it the most frequent reasons: "3.0%", "empty 2", "no_score 1"."""
-    share = known(summary.unscorable_share)
-    if share is None or not summary.reasons:
-        return NONE if share is None else "0%"
-    reasons = sorted(summary.reasons.items(), key=lambda found: -found[1])[:2]
-    return "\n".join((f"{share:.1%}", *(f"{kind} {count}" for kind, count in reasons)))
+def _flat(sheet: Sheet, row: Sequence[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for (name, _), value in zip(sheet.columns, row, strict=True):
+        plain_name = re.sub(r"\W+", "_", name).strip("_")
+        if isinstance(value, Interval):
+            low, high = ends(value)
+            found |= {"low": low, "high": high, "scope": value.scope, "se": known(value.se), "t_df": known(value.df)}
+        else:
+            found[plain_name] = "" if isinstance(value, Undefined) else value
+    return found

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from runner.reporting.stats.many_levels import ManyLevels
+    from runner.reporting.stats.response_style import ResponseStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,21 @@ class Summary:
     """Which group. A temperature that was not sent is ""; cells of several jobs read `job:cell`."""
     question: str
     trials: int
+    """Those of the design that were to be asked this question, the ones that never came too."""
     n: int
     """Scores of this question, the only ones that the numbers below are of."""
+    missing: Number
+    """Share of the trials without one, from 0 to 1."""
+    reasons: Mapping[str, int]
+    """Kind of problem -> how many of the trials without a score have it; `absent` where the design has no such row."""
     texts: int
-    """Texts that have one."""
+    """Texts that have a score."""
+    lacking: tuple[str, ...]
+    """Texts that other levels of the axis have scores of and this one has not: their means are of other texts."""
     unscorable: int
     failed: int
     unscorable_share: Number
     """From 0 to 1, of the replies: a failed trial is none."""
-    reasons: Mapping[str, int]
-    """Kind of problem -> how many trials without a score have it, the failed ones too."""
     mean: Number
     """Of the texts' means: each text counts the same."""
     sd: Number
@@ -73,6 +82,9 @@ class Summary:
     median: Number
     interval: Interval
     """Of the mean."""
+    least: Number
+    """The mean if every missing score were the lowest of the scale; `most`: if it were the highest."""
+    most: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,8 @@ class PairedDifference:
     """The columns that the two sides of a pair share."""
     pairs: int
     """Cells that both sides have scores in."""
+    same: int
+    """Cells left out because both sides have the same answers: an answer that jobs of a sweep share is one."""
     texts: int
     """Texts that these are of: the units of the scope `texts`."""
     unmatched_left: int
@@ -118,6 +132,51 @@ class PairedDifference:
     left_missing: Number
     """Share of the left's trials without a score of this question, from 0 to 1; likewise on the right."""
     right_missing: Number
+    uneven: bool
+    """Whether these two differ by UNEVEN or more, so that what is missing may be a part of the difference."""
+    least: Number
+    """The difference if all missing of the left were the lowest of the scale, and all of the right the highest."""
+    most: Number
+    """The other way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confounded:
+    """Two factors that go together: each level of one comes with one level of the other only."""
+
+    factor: str
+    decides: str
+    """The factor whose level is known where that of `factor` is."""
+    mutual: bool
+    """Whether it is so the other way round too, so that the two cannot be told apart at all."""
+    examples: tuple[tuple[str, str], ...]
+    """Levels that come together, some of them."""
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{left}: {right}" for left, right in self.examples)
+        own = "its own" if self.mutual else "one"
+        alike = (
+            f"the two cannot be told apart: what is said of {self.factor}s may be the {self.decides}'s doing"
+            if self.mutual
+            else f"{self.factor}s that differ in it differ for either reason, and {self.decides} has no effect apart"
+        )
+        return f"each {self.factor} has {own} {self.decides} ({shown}): {alike}"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of what was to be asked has a score of one question."""
+
+    question: str
+    text: str | None
+    """None: of all; likewise `model`."""
+    model: str | None
+    planned: int
+    """Trials of the design."""
+    n: int
+    """Scores."""
+    reasons: Mapping[str, int]
+    """Why the others have none: kind of problem -> trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +290,29 @@ class Agreement:
     raters: int
     """Most scores of a unit, or models."""
     value: Number
+    low: Number
+    """Of the 95% interval over texts like these; likewise `high`."""
+    high: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Test-retest reliability on one question: whether a cell's mean score of a text would come out the same again."""
+
+    question: str
+    repetitions: int
+    """Scores in a mean: the median of the cells' that were asked twice or more."""
+    of_one: Number
+    """Of a single repetition: ICC(1)."""
+    of_mean: Number
+    """Of the mean of so many, by Spearman and Brown."""
+    low: Number
+    """Of the 95% interval of `of_mean`, over texts like these; likewise `high`."""
+    high: Number
+    needed: Number
+    """Repetitions whose mean has a reliability of .9."""
+    needed_most: Number
+    """The same at the low end of the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +327,25 @@ class Skipped:
 class Statistics:
     """All of the above for one set of rows."""
 
+    findings: tuple[str, ...]
+    """Three to five sentences, each with its estimate, its interval and what it is about."""
+
+    planned: int
+    """Trials of the design; `trials` are those of which there is a row."""
     trials: int
     """Those that are counted: one of a sweep that shares an earlier job's answer is in `shared` and its cell alone."""
     shared: int
     scored: int
+    """Complete replies: those with a score for every question."""
     questions: tuple[str, ...]
+    coverage: tuple[Coverage, ...]
+    """Of each question as a whole, then of each text and model that lack scores, the worst first."""
+    confounded: tuple[Confounded, ...]
+    """Factors that go together, so that an effect of one may be the other's."""
+    scope: Scope
+    """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
+    margin: float
+    """Points within which a difference counts as none."""
     summaries: tuple[Summary, ...]
     components: tuple[Components, ...]
     """Where the variation of each question comes from."""
@@ -261,4 +357,9 @@ class Statistics:
     """As published: over these texts only."""
     kruskal: tuple[KruskalWallis, ...]
     agreement: tuple[Agreement, ...]
+    reliability: tuple[Reliability, ...]
+    style: tuple[ResponseStyle, ...]
+    """How each model uses the scale."""
+    levels: tuple[ManyLevels, ...]
+    """Axes with more levels than are compared two by two."""
     skipped: tuple[Skipped, ...]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
     from runner.records import Text
+    from runner.results.manifest import Status
 
 LOGGED_TAG = "runner.logged"
 """Digest of what a run holds, written with the last of it: a run without it is not complete, whatever its status."""
@@ -39,6 +40,8 @@ class CellRun:
     tags: Mapping[str, str]
     failed: bool = False
     """True if none of its trials has a reply."""
+    status: Status | None = None
+    """Of its job, which may have been done before the launch was stopped; None: the launch's own."""
 
 
 def missing(existing: Run | None, run: CellRun, digest: str, end_ms: int) -> list[Param | Metric | RunTag]:

@@ -2,7 +2,8 @@
 
 The process opens the launch's parent run while requests are out and logs the launch when its folder is written. Should
 the launching process die, it sees the pipe close and marks the run KILLED. Commands and answers are pickles: a finished
-launch hands over what it counted, so that its rows need not be read again.
+launch hands over what it counted, so that its rows need not be read again. While it logs, the process tells of each run
+that is stored; a launch waits for it no longer than LONGEST_SILENCE_S without such a word.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import queue
 import re
 import select
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +27,7 @@ from runner import process
 from runner.errors import RunnerError, TrackingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from runner.records import Tracking
     from runner.reporting.tracking.store import LoggedRuns
@@ -37,6 +40,12 @@ AHEAD = ("runner.reporting.tracking.log_run", "pandas")
 """What logging imports, so that it is there when the launch is over."""
 AHEAD_OF_PLOTS = ("matplotlib.style", "matplotlib.backends.backend_agg", "matplotlib.figure")
 
+LONGEST_SILENCE_S = 60.0
+"""How long a launch waits for MLflow while nothing gets there. `runner track` waits for as long as it takes."""
+SAID_AFTER_S = 5.0
+"""Silence after which it is said that it is waited for."""
+MOVED = "moved"
+"""What the process says when something has been stored."""
 END_S = 10.0
 """How long its end is waited for, imports included."""
 HOLD_S = 1.0
@@ -50,8 +59,10 @@ NICE = 5
 class Tracker:
     """The launching process's end of the pipe. Nothing here raises but `logged`, and that only a TrackingError."""
 
-    def __init__(self, end_s: float = END_S) -> None:
-        self._end_s = end_s
+    def __init__(
+        self, end_s: float = END_S, silence_s: float = LONGEST_SILENCE_S, said_after_s: float = SAID_AFTER_S
+    ) -> None:
+        self._end_s, self._silence_s, self._said_after_s = end_s, silence_s, said_after_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, this: Launch) -> None:
@@ -78,12 +89,40 @@ class Tracker:
         self._hurry()
         self._tell({"do": "log", "folder": folder, "counted": counted})
 
-    def logged(self) -> LoggedRuns:
-        """The runs of what was last to be logged. TrackingError where MLflow cannot be reached or refuses."""
-        answer = self._answer()
-        if isinstance(answer, TrackingError):
-            raise answer
-        return answer
+    def logged(self, waits: Callable[[float], object] = lambda _: None) -> LoggedRuns:
+        """The runs of what was last to be logged.
+
+        TrackingError where MLflow cannot be reached, refuses, or keeps silent for too long: it is waited for no longer
+        then, and this process ends. `waits` is called once where that may come, with the seconds that are left.
+        """
+        answers, said = _answers_of(self._stdout), False
+        left_s = self._silence_s - self._said_after_s
+        while True:
+            try:
+                answer = answers.get(timeout=left_s if said else self._said_after_s)
+            except queue.Empty:
+                if said:
+                    self.give_up()
+                    message = f"nothing got there for {self._silence_s:.0f} s, and it is waited for no longer"
+                    raise TrackingError(f"MLflow: {message}") from None
+                waits(left_s)
+                said = True
+                continue
+            if isinstance(answer, TrackingError):
+                raise answer
+            if not isinstance(answer, str):
+                return answer
+            said = False
+
+    def give_up(self) -> None:
+        """End the process at once, whatever it waits for. The next launch closes what it leaves RUNNING."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            with suppress(OSError):  # of something that it had not read
+                self._stdin.close()
+            self._stdout.close()
+            self._process = None
 
     def close(self, status: Status = "FAILED") -> None:
         """End the process; a run that was begun and not logged gets the status. Safe to call again.
@@ -137,12 +176,22 @@ class Tracker:
             pickle.dump(message, self._stdin)
             self._stdin.flush()
 
-    def _answer(self) -> LoggedRuns | TrackingError:
-        try:
-            answer: LoggedRuns | TrackingError = pickle.load(self._stdout)  # noqa: S301  from our own process
-        except (EOFError, pickle.UnpicklingError):
-            return TrackingError("MLflow: the process that logs ended unexpectedly")
-        return answer
+
+def _answers_of(stream: IO[bytes]) -> queue.SimpleQueue[LoggedRuns | TrackingError | str]:
+    """What the process says of a launch that it logs, read by a thread: a pipe alone can be waited for without end."""
+    answers: queue.SimpleQueue[LoggedRuns | TrackingError | str] = queue.SimpleQueue()
+
+    def read() -> None:
+        answer: Any = MOVED
+        while answer == MOVED:
+            try:
+                answer = pickle.load(stream)  # noqa: S301  from our own process
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+                answer = TrackingError("MLflow: the process that logs ended unexpectedly")
+            answers.put(answer)
+
+    threading.Thread(target=read, daemon=True).start()
+    return answers
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------
@@ -156,6 +205,13 @@ def main() -> None:
     atexit.register(os._exit, 0)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print must not look like an answer
+    one_by_one = threading.Lock()  # several threads log
+
+    def say(answer: LoggedRuns | TrackingError | str) -> None:
+        with one_by_one:
+            pickle.dump(answer, answers)
+            answers.flush()
+
     begun: tuple[str, Tracking] | None = None
     status: Status = "KILLED"  # unless told otherwise before the pipe closes
     for message in _messages():
@@ -165,9 +221,8 @@ def main() -> None:
                 select.select([sys.stdin], [], [], HOLD_S)  # or until it is told more
                 _begin(message)
             case "log":
-                answer = _log(message["folder"], message["counted"])
-                pickle.dump(answer, answers)
-                answers.flush()
+                answer = _log(message["folder"], message["counted"], lambda: say(MOVED))
+                say(answer)
                 if not isinstance(answer, TrackingError):
                     begun = None
             case "end":
@@ -221,11 +276,11 @@ def _begin(message: Mapping[str, Any]) -> None:
             import_module(name)
 
 
-def _log(folder: Path, counted: Mapping[Path, Tally]) -> LoggedRuns | TrackingError:
+def _log(folder: Path, counted: Mapping[Path, Tally], moved: Callable[[], object]) -> LoggedRuns | TrackingError:
     from runner.reporting.tracking import log_run
 
     try:
-        return log_run.track(folder, counted=counted)
+        return log_run.track(folder, counted=counted, moved=moved)
     except TrackingError as error:
         return TrackingError(str(error), advice=error.advice, mend=error.mend)
     except RunnerError as error:

@@ -105,8 +105,11 @@ def start(
         )
 
 
-def log(launch: LoggedLaunch, tracking: Tracking) -> LoggedRuns:
-    """Log a launch whole, or what is missing of it. Raises TrackingError where MLflow cannot be reached or refuses."""
+def log(launch: LoggedLaunch, tracking: Tracking, moved: Callable[[], object] = lambda: None) -> LoggedRuns:
+    """Log a launch whole, or what is missing of it. Raises TrackingError where MLflow cannot be reached or refuses.
+
+    `moved` is called, from any thread, whenever something is stored.
+    """
     with reported(launch.id, tracking.uri):
         store = _Store.open(tracking, launch.experiment)
         found, datasets = store.runs(launch.id), entities.datasets(launch.texts)
@@ -121,12 +124,16 @@ def log(launch: LoggedLaunch, tracking: Tracking) -> LoggedRuns:
             tags = {**own, **cell.tags, CELL_TAG: cell.name, PARENT_TAG: parent_id}
             run, existing = CellRun(cell.name, cell.params, cell.metrics, tags), found.get(cell.name)
             run_id = store.ensure(existing, run, launch.start_ms)
-            ended: Status = "FAILED" if cell.failed and launch.status == "FINISHED" else launch.status
+            of_job = cell.status or launch.status
+            ended: Status = "FAILED" if cell.failed and of_job == "FINISHED" else of_job
             store.complete(run_id, existing, run, replace(launch, status=ended), datasets)
+            moved()
             return run_id
 
         ids = _each(child, launch.cells, threads=HTTP_THREADS if store.remote else 1)
-        store.add_artifacts(parent_id, launch.artifacts)
+        for artifact in launch.artifacts:
+            store.add_artifact(parent_id, *artifact)
+            moved()
         store.complete(parent_id, found.get(""), parent, launch, datasets)
         cells = {cell.name: run_id for cell, run_id in zip(launch.cells, ids, strict=True)}
         return LoggedRuns(parent_id, cells, store.uri, store.url(parent_id), store.experiment_id)
@@ -225,12 +232,11 @@ class _Store:
             return
         self.client.log_inputs(run_id, datasets)
 
-    def add_artifacts(self, run_id: str, paths: Iterable[tuple[Path, str]]) -> None:
-        for path, into in paths:
-            if path.is_dir():
-                self.client.log_artifacts(run_id, str(path), artifact_path=f"{into}/{path.name}".lstrip("/"))
-            elif path.exists():
-                self.client.log_artifact(run_id, str(path), artifact_path=into or None)
+    def add_artifact(self, run_id: str, path: Path, into: str) -> None:
+        if path.is_dir():
+            self.client.log_artifacts(run_id, str(path), artifact_path=f"{into}/{path.name}".lstrip("/"))
+        elif path.exists():
+            self.client.log_artifact(run_id, str(path), artifact_path=into or None)
 
     def url(self, run_id: str) -> str | None:
         page = f"{self.uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"

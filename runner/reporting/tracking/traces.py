@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import TrackingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mlflow import MlflowClient
 
@@ -52,8 +52,17 @@ def chosen(which: str, row: Row, trials: int) -> bool:
     return False
 
 
-def log(uri: str, experiment_id: str, traced: Iterable[Traced], run_ids: Sequence[str]) -> int:
-    """Log the traces that the runs do not have yet; how many there are then. TrackingError where one is lost."""
+def log(
+    uri: str,
+    experiment_id: str,
+    traced: Iterable[Traced],
+    run_ids: Sequence[str],
+    moved: Callable[[], object] = lambda: None,
+) -> int:
+    """Log the traces that the runs do not have yet; how many there are then. TrackingError where one is lost.
+
+    `moved` is called after each.
+    """
     # Read when MLflow's exporter is made: sent at once, or a full queue would drop some without a word.
     os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
     import mlflow
@@ -65,6 +74,7 @@ def log(uri: str, experiment_id: str, traced: Iterable[Traced], run_ids: Sequenc
     for one in traced:
         if one.name not in there:
             _log_one(experiment_id, one)
+            moved()
             wanted.add(one.name)
     if wanted != there:
         there = {name for run_id in run_ids for name in _names(client, experiment_id, run_id)}
@@ -129,7 +139,10 @@ def _problem(row: Row) -> dict[str, str]:
 
 def _times(row: Row) -> tuple[int | None, int | None]:
     """Nanoseconds of the request's start and end; None where there was no reply: MLflow then takes the present."""
-    if row.time is None or row.latency_s is None:
+    try:
+        end_ns = int(datetime.fromisoformat(row.time or "").timestamp() * 1e9)
+    except (ValueError, OverflowError):
         return None, None
-    end_ns = int(datetime.fromisoformat(row.time).timestamp() * 1e9)
+    if row.latency_s is None:
+        return None, None
     return end_ns - int(row.latency_s * 1e9), end_ns

@@ -227,8 +227,9 @@ def write_run(imported: Imported, parent: Path) -> Written:
         for row in imported.rows:
             written.add(row)
             counted.add(row)
-    summary.write_summary(summary.summary(counted), folder / "summary.csv")
     experiment = _experiment(imported)
+    planned = len(experiment.texts) * experiment.sampling.trials
+    summary.write_summary(summary.summary(counted, planned), folder / "summary.csv")
     manifest.dump(folder / "experiment.json", asdict(experiment))
     # Last: a folder with run.json is complete.
     manifest.dump(folder / "run.json", _run(imported, experiment, started))

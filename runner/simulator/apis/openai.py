@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from runner.simulator import batch_jobs
 from runner.simulator.apis.openai_lines import (
     CHAT,
+    FORMS,
+    RESPONSES,
     STATUS,
     LineError,
     check_line,
@@ -22,7 +24,6 @@ from runner.simulator.apis.openai_lines import (
 )
 from runner.simulator.apis.uploads import Shelf
 from runner.simulator.batch_jobs import BatchLine
-from runner.simulator.chat import openai as openai_chat
 from runner.simulator.chat.answers import say
 from runner.simulator.chat.dialects import DEEPSEEK, GROQ, KLUSTER, OPENAI
 from runner.simulator.http import Provider, answer, dumped, known_key, named, route, whole
@@ -60,32 +61,35 @@ def _deepseek_refusal(refused: Refused) -> HttpAnswer:
 
 
 def live_tokens(call: Call) -> int:
-    """Tokens of a live chat request; none where it cannot be read."""
+    """Tokens of a live request; none where it cannot be read."""
     try:
-        return openai_chat.tokens(json.loads(call.body))
-    except (ValueError, AttributeError):
+        body = json.loads(call.body)
+        return FORMS[RESPONSES if "input" in body else CHAT].tokens(body)
+    except (ValueError, AttributeError, TypeError):
         return 0
 
 
-def complete(world: World, body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+def complete(world: World, body: Mapping[str, Any], dialect: Dialect, endpoint: str = CHAT) -> dict[str, Any]:
     """One live request, answered and counted as bought."""
-    ask = openai_chat.read(body, dialect)
+    form = FORMS[endpoint]
+    ask = form.read(body, dialect)
     name = digest(body)
     world.bought[name] += 1
     said = say(ask, world.plan, world.nth(ask), world.turn("reply"))
-    return openai_chat.completion(ask, said, f"chatcmpl-{name}{world.bought[name]}", world.clock())
+    return form.reply(ask, said, f"{form.prefix}{name}{world.bought[name]}", world.clock())
 
 
 @dataclass(frozen=True, slots=True)
 class ChatApi:
-    """The live endpoint of one dialect."""
+    """A live endpoint of one dialect."""
 
     dialect: Dialect
+    endpoint: str = CHAT
 
     def __call__(self, world: World, call: Call, _: Match[str]) -> HttpAnswer:
-        """A completion."""
+        """A completion, or a response."""
         account(call)
-        return answer(complete(world, call.json(), self.dialect))
+        return answer(complete(world, call.json(), self.dialect, self.endpoint))
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------
@@ -109,6 +113,11 @@ class Batches:
     phases: Mapping[Phase, str] = field(default_factory=dict)
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """What its lines may ask."""
+        return (CHAT,) if self.dialect.responses_only is None else (CHAT, RESPONSES)
+
+    @property
     def api(self) -> str:
         """The provider's name."""
         return self.dialect.name
@@ -116,8 +125,10 @@ class Batches:
     def provider(self, prefix: str) -> Provider:
         """The whole of one provider."""
         shelf = Shelf(self.api, account, frozenset({"batch"}), self.max_bytes, _shown_file)
+        responses = (route("POST", "/responses", "responses", ChatApi(self.dialect, RESPONSES), "live"),)
         routes = (
             route("POST", "/chat/completions", "chat", ChatApi(self.dialect), "live"),
+            *(responses if RESPONSES in self.endpoints else ()),
             *shelf.routes("/files"),
             route("POST", "/batches", "batches.create", self.create, "create"),
             route("GET", "/batches", "batches.list", self.list),
@@ -154,8 +165,8 @@ class Batches:
             if name not in body:
                 message = f"Missing required parameter: '{name}'."
                 raise Refused("bad_request", message, param=name, code="missing_required_parameter")
-        if body["endpoint"] != CHAT:
-            message = f"Invalid value: '{body['endpoint']}'. Only {CHAT} is simulated."
+        if body["endpoint"] not in self.endpoints:
+            message = f"Invalid value: '{body['endpoint']}'. Supported values are: {', '.join(self.endpoints)}."
             raise Refused("bad_request", message, param="endpoint", code="invalid_value")
         if body["completion_window"] not in self.windows:
             message = f"Invalid value: '{body['completion_window']}'. Supported values are: {', '.join(self.windows)}."
@@ -184,8 +195,8 @@ class Batches:
             except ValueError:
                 errors.append(_error("invalid_json_line", "This line is not parseable as valid JSON.", number))
                 continue
-            tokens += openai_chat.tokens(body)
-            items.append(BatchLine(line["custom_id"], dumped(body), nth(world, body, self.dialect)))
+            tokens += FORMS[endpoint].tokens(body)
+            items.append(BatchLine(line["custom_id"], dumped(body), nth(world, body, self.dialect, endpoint)))
         most = world.plan.max_items or self.max_items
         if len(items) > most:
             errors = [_error("too_many_tasks", f"The batch has {len(items)} requests, at most {most} are allowed.")]

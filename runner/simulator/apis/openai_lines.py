@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.simulator import batch_jobs
 from runner.simulator.chat import openai as openai_chat
+from runner.simulator.chat import responses as openai_responses
 from runner.simulator.chat.answers import say
 from runner.simulator.http import answer, dumped
 from runner.simulator.values import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.records import Json
     from runner.simulator.batch_jobs import ClosedJob
+    from runner.simulator.chat.answers import Ask, Said
     from runner.simulator.chat.openai import Dialect
     from runner.simulator.http import HttpAnswer
     from runner.simulator.state import World
 
-CHAT = "/v1/chat/completions"
-"""The only endpoint that is simulated for batches."""
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+"""The endpoints that are simulated for batches, the second at OpenAI alone."""
 STATUS: Mapping[str, int] = {
     "key_missing": 401,
     "key_wrong": 401,
@@ -32,6 +35,23 @@ STATUS: Mapping[str, int] = {
     "conflict": 409,
     "rate_limit": 429,
     "server": 500,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The words of one endpoint: how a body is read and counted, and how a reply is written."""
+
+    read: Callable[[Mapping[str, Any], Dialect], Ask]
+    tokens: Callable[[Mapping[str, Any]], int]
+    reply: Callable[[Ask, Said, str, float], dict[str, Any]]
+    prefix: str
+    """What a reply's id begins with."""
+
+
+FORMS: Mapping[str, Form] = {
+    CHAT: Form(openai_chat.read, openai_chat.tokens, openai_chat.completion, "chatcmpl-"),
+    RESPONSES: Form(openai_responses.read, openai_responses.tokens, openai_responses.response, "resp_"),
 }
 
 
@@ -70,16 +90,15 @@ def executed(world: World, closed: ClosedJob, dialect: Dialect) -> tuple[int, Js
     if closed.end == "error":
         error = {"message": "The server had an error processing your request.", "type": "server_error"}
         return 500, {"error": {**error, "param": None, "code": None}}
+    form = FORMS[closed.job.facts.get("endpoint", CHAT)]
     try:
-        ask = openai_chat.read(json.loads(closed.item.body), dialect)
+        ask = form.read(json.loads(closed.item.body), dialect)
     except Refused as refused:
         told = refusal(refused)
         return told.status, json.loads(told.body) if isinstance(told.body, bytes) else None
     job = closed.job
     said = say(ask, world.plan, closed.item.nth, closed.number)
-    return 200, openai_chat.completion(
-        ask, said, f"chatcmpl-{job.id}-{closed.index}", batch_jobs.begins(job, world.plan)
-    )
+    return 200, form.reply(ask, said, f"{form.prefix}{job.id}-{closed.index}", batch_jobs.begins(job, world.plan))
 
 
 class LineError(Exception):
@@ -127,9 +146,9 @@ def check_metadata(metadata: Json) -> None:
             raise Refused("bad_request", message, param="metadata")
 
 
-def nth(world: World, body: Mapping[str, Any], dialect: Dialect) -> int:
+def nth(world: World, body: Mapping[str, Any], dialect: Dialect, endpoint: str = CHAT) -> int:
     """How often an item's prompt has been asked; an item that will be refused was never asked."""
     try:
-        return world.nth(openai_chat.read(body, dialect))
+        return world.nth(FORMS[endpoint].read(body, dialect))
     except Refused:
         return 1

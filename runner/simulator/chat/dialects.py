@@ -37,6 +37,7 @@ OPENAI = Dialect(
         ),
         Rules(re.compile(r"gpt-(3\.5|4$|4-)"), formats=frozenset({"text", "json_object"})),
     ),
+    responses_only=re.compile(r"(o\d|gpt-5[.\d]*)-(pro|deep-research|codex).*|gpt-5[.\d]*-codex.*"),
 )
 GROQ = Dialect(
     "groq",

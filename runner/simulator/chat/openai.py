@@ -154,6 +154,8 @@ class Dialect:
     roles: frozenset[str] = _ROLES
     strict_schemas: bool = True
     """Whether a schema marked strict must be closed and complete."""
+    responses_only: Pattern[str] | None = None
+    """The ids that are served by the Responses API alone; None: it has none such API."""
 
     def rules_of(self, model: str) -> Rules:
         """What holds for a model; Refused (model_not_found) where it is not served."""
@@ -166,9 +168,15 @@ class Dialect:
 _FREE = Rules(re.compile(""))
 
 
-def read(body: Mapping[str, Any], dialect: Dialect) -> Ask:
-    """A body, checked. Refused for the first thing that its API refuses."""
+def read(body: Mapping[str, Any], dialect: Dialect, *, is_responses: bool = False) -> Ask:
+    """A body, checked. Refused for the first thing that its API refuses.
+
+    `is_responses`: it came in the words of the Responses API, which serves more models.
+    """
     _fields(body, dialect)
+    if not is_responses and dialect.responses_only is not None and dialect.responses_only.fullmatch(body["model"]):
+        message = "This model is only supported in v1/responses and not in v1/chat/completions."
+        raise Refused("model_not_found", message, param="model")
     rules = dialect.rules_of(body["model"])
     _parameters(body, dialect, rules)
     system, user = _messages(body["messages"], dialect, rules)

@@ -1,0 +1,105 @@
+"""How much of the design has a score, question by question, and why the rest has none.
+
+The design is what an experiment asks for, every model, persona, text and repetition. A trial of it that has no row, as
+in the table of an import, counts as one without a score, for the reason `absent`: a share is of what was to be asked,
+not of what came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.reporting.stats.frame import SCORE, asked_of, codes_of, questions_of
+from runner.reporting.stats.values import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pandas as pd
+
+    from runner.records import Experiment
+
+ABSENT = "absent"
+"""Outcome, and kind of problem, of a trial of the design of which there is no row."""
+MOST_PLACES = 2_000
+"""Most texts of models that are listed for one question."""
+_PLACE = ("model", "persona", "text")
+
+
+def with_absent(frame: pd.DataFrame, experiments: Mapping[int, Experiment]) -> pd.DataFrame:
+    """The table with a line for each trial that a job's experiment asks for and that has no row.
+
+    `experiments` by the job's number. A line has what another of its model and persona has, as their temperature.
+    """
+    import pandas as pd
+
+    lacking = [
+        lines for job, experiment in experiments.items() if len(lines := _absent(frame, job, experiment))
+    ]  # most often there is none
+    if not lacking:
+        return frame
+    both = pd.concat([frame.astype(_plain(frame)), *lacking], ignore_index=True)
+    return both.astype(dict.fromkeys(_plain(frame), "category"))
+
+
+def _plain(frame: pd.DataFrame) -> dict[Any, type]:
+    return {name: object for name in frame.columns if str(frame[name].dtype) == "category"}
+
+
+def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFrame:
+    """The lines of one job: none where it has as many rows as trials, whatever models answered."""
+    import numpy as np
+    import pandas as pd
+
+    own = frame[frame["job"] == job]
+    each = experiment.sampling.trials
+    names = [[one.name for one in items] for items in (experiment.models, experiment.personas, experiment.texts)]
+    if own.empty or len(own) >= int(np.prod([len(items) for items in names])) * each:
+        return own.iloc[:0]
+    there = own.groupby([own[name].astype(str) for name in _PLACE]).size()
+    wanted = (each - there.reindex(pd.MultiIndex.from_product(names, names=_PLACE), fill_value=0)).clip(lower=0)
+    lines = wanted[wanted > 0].reset_index(name="count")
+    lines = lines.loc[lines.index.repeat(lines["count"])].drop(columns="count")
+    of_cell = own.astype({"model": str, "persona": str}).drop_duplicates(["model", "persona"])
+    like = of_cell.set_index(["model", "persona"])[["temperature", "rung"]].astype(object)
+    lines = lines.join(like, on=["model", "persona"]).fillna({"temperature": "", "rung": ""})
+    vendors = {model.name: model.vendor for model in experiment.models}
+    scores = {name: np.nan for name in frame.columns if str(name).startswith(SCORE)}
+    whole = lines.assign(
+        job=job, cell=lines["model"] + "/" + lines["persona"], vendor=lines["model"].map(vendors), outcome=ABSENT,
+        problem=ABSENT, again=False, answer=0, asked=own["asked"].iloc[0], **scores,
+    )  # fmt: skip
+    return whole[list(frame.columns)]
+
+
+def coverage(frame: pd.DataFrame) -> tuple[Coverage, ...]:
+    """Each question as a whole, and then the texts of models that lack scores, the worst first."""
+    return tuple(one for question in questions_of(frame) for one in _of_question(asked_of(frame, question), question))
+
+
+def _of_question(frame: pd.DataFrame, question: str) -> Iterator[Coverage]:
+    import numpy as np
+    import pandas as pd
+
+    there = frame[SCORE + question].notna().to_numpy()
+    reasons = reasons_of(frame, question, np.zeros(len(frame), dtype=np.int64))
+    yield Coverage(question, None, None, len(frame), int(there.sum()), reasons.get(0, {}))
+    places = codes_of(frame, ("model", "text"))
+    planned, n = np.bincount(places), np.bincount(places, weights=there).astype(int)
+    firsts = frame.iloc[np.unique(places, return_index=True)[1]]
+    why = reasons_of(frame, question, places)
+    short = pd.Series(n / planned)[n < planned].sort_values(kind="stable").index[:MOST_PLACES]
+    texts, models = firsts["text"].astype(str).to_list(), firsts["model"].astype(str).to_list()
+    for place in short:
+        yield Coverage(question, texts[place], models[place], int(planned[place]), int(n[place]), why.get(place, {}))
+
+
+def reasons_of(frame: pd.DataFrame, question: str, codes: Any) -> dict[int, dict[str, int]]:
+    """By the code of each trial's group: kind of problem -> trials without a score of the question that have it."""
+    unread = frame[SCORE + question].isna().to_numpy() & (frame["problem"] != "").to_numpy()
+    problems = frame["problem"].astype(str)[unread]
+    found: dict[int, dict[str, int]] = {}
+    counts = problems.groupby([codes[unread], problems]).size()
+    for code, kind, count in counts.rename("count").rename_axis(["code", "kind"]).reset_index().itertuples(index=False):
+        found.setdefault(int(code), {})[str(kind)] = int(count)
+    return found
