@@ -108,8 +108,7 @@ def fill_capability(stated: Mapping[str, object], entry: Entry | None, provider:
     provider's API wins over the map, which speaks of what LiteLLM makes of a parameter.
     """
     known = {name: value for name, value in stated.items() if value is not None}
-    said = {**(stated_by(entry, provider) if entry is not None else {}), **OF_API.get(provider, {})}
-    for name, value in said.items():
+    for name, value in stated_by(entry, provider).items():
         known.setdefault(name, value)
     return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
 
@@ -146,8 +145,12 @@ OF_API: Mapping[str, Mapping[str, object]] = {
 """Provider -> what all its models take, by the API's reference."""
 
 
-def stated_by(entry: Entry, provider: str) -> dict[str, object]:
-    """What the map positively says of a capability, by the names of records.Capability's fields."""
+def stated_by(entry: Entry | None, provider: str) -> dict[str, object]:
+    """What is positively known of a capability, by the fields of records.Capability: first what holds for the API."""
+    return {**(_in_map(entry, provider) if entry is not None else {}), **OF_API.get(provider, {})}
+
+
+def _in_map(entry: Entry, provider: str) -> dict[str, object]:
     said: dict[str, object] = {}
     if entry.mode == "responses":
         said["api"] = "responses"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.config import catalog
-from runner.config.schema import CapabilityConf
 from runner.records import Prices
 
 if TYPE_CHECKING:
@@ -90,9 +89,9 @@ def _lines(model: NewModel) -> Iterator[str]:
         yield from ("retirement:", f"  date: {model.ends}", "  source: the provider's list of models")
     yield "capability:"
     said = _said_of(model)
-    for key in CHOSEN:
+    for key in (*CHOSEN, *(key for key in said if key not in CHOSEN)):
         mark = "" if key in said else "  # not known"
-        yield f"  {key}: {_scalar(said.get(key, SAFE[key]))}{mark}"
+        yield f"  {key}: {_scalar(said[key] if key in said else SAFE[key])}{mark}"
     yield from _prices(model)
 
 
@@ -107,11 +106,9 @@ def _prices(model: NewModel) -> Iterator[str]:
 
 
 def _said_of(model: NewModel) -> dict[str, object]:
-    if model.entry is None:
-        return {}
-    names = {item.name for item in fields(CapabilityConf)}
-    said = {key: value for key, value in catalog.stated_by(model.entry, model.provider).items() if key in names}
-    return {**said, "batch": model.provider} if model.entry.shares.get("batch") and model.provider in BATCHES else said
+    said = catalog.stated_by(model.entry, model.provider)
+    is_in_batches = model.entry is not None and "batch" in model.entry.shares and model.provider in BATCHES
+    return {**said, "batch": model.provider} if is_in_batches else said
 
 
 BATCHES = ("openai", "anthropic", "gemini", "groq", "mistral", "xai")

@@ -84,7 +84,7 @@ REFUSED = {
     "a slip": Refused(("openai/gpt-6-lunar",), "near: gpt-6-luna", "export OPENAI_API_KEY=..."),
     "no such provider": Refused(("opnai/gpt-6-sol",), "near: openai", "runner models add openai/gpt-6-sol"),
     "a file that there is": Refused(("openai/gpt-6-luna",), "has a file", "runner plan model=gpt-6-luna"),
-    "no chat model": Refused(("openai/text-embedding-3-small",), "is for embedding", "runner models"),
+    "no chat model": Refused(("openai/text-embedding-3-small",), "makes embeddings", "runner models"),
     "nothing": Refused((), "takes one model", "runner models add openai/gpt-6-luna"),
     "two": Refused(("openai/gpt-6-sol", "openai/gpt-6-astra"), "takes one model", "runner models add"),
     "what is for the file": Refused(("openai/gpt-6-sol", "seed=true"), "goes into the file", "runner models --help"),

@@ -96,8 +96,8 @@ def _check(provider: str, model_id: str, found: listing.Found, *, is_elsewhere: 
     """ConfigError for what nobody knows, and for what is no chat model."""
     known = catalog.known(provider)
     mode = None if is_elsewhere else known.get(model_id)
-    if mode not in (None, "chat", "responses"):
-        raise ConfigError(f"{provider}/{model_id} is for {mode}, not for chat", where=WHERE, advice="runner models")
+    if not is_elsewhere and (other := catalog.not_chat(provider, model_id)) is not None:
+        raise ConfigError(f"{provider}/{model_id} {other}", where=WHERE, advice="runner models")
     if found.state == "not listed":
         message = f"{provider} lists no model '{model_id}'{_told(found.nearest)}"
         raise ConfigError(message, where=WHERE, advice=_again(provider, next(iter(found.nearest), "ID")))
