@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields, is_dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +25,25 @@ def loads(text: bytes | str) -> Json:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
+
+
+def loads_finite(text: bytes | str) -> Json:
+    """As `loads`; ValueError too where a number is NaN, or beyond what a float holds, which files of ours never are."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+
+
+def _finite(written: str) -> float:
+    if not isfinite(number := float(written)):
+        raise ValueError(f"{written[:20]} is no number")
+    return number
+
+
+def _whole(written: str) -> int:
+    _finite(written)
+    return int(written)
 
 
 def dumps(value: Any) -> bytes:

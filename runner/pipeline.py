@@ -14,21 +14,22 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from runner.config import settings
 from runner.config.database_urls import is_there
 from runner.dispatch import purchase
 from runner.dispatch.observer import NOT_SENT
 from runner.dispatch.purchase import Missing
-from runner.errors import BudgetError, ConfigError, RunnerError
+from runner.errors import BudgetError, ConfigError, LedgerError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.plan.estimate import estimate
 from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import attempt_key, count_of
 from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
-from runner.results import files
+from runner.results import earlier, files, manifest
 from runner.results.attempts import Attempts
 from runner.results.launch import PENDING, JobResult
-from runner.results.rows import Reader
+from runner.results.rows import DAMAGED, Reader, damaged
 from runner.results.summary import write_summary
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _launch(
         there = stack.enter_context(open_ledger(url)) if is_there(url) else None
         planned, missing = _plan(results, jobs, _lookup_of(there))
         plans = [plan for _, plan in planned]
+        _check_ledger(this, planned, missing, there, observer)
         _check_budget(this, plans, there)
         ledger = there or stack.enter_context(open_ledger(url))
         this.begun = True
@@ -114,10 +116,24 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     """Write the results of jobs again from what the ledger has now. Sends nothing."""
     results = [JobResult.of(job) for job in jobs]
     this.results += results
-    with open_ledger(jobs[0].experiment.ledger_url) as ledger:
-        planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    url = jobs[0].experiment.ledger_url
+    if not is_there(url):
+        raise _would_lose(this, f"{url} is gone")
+    with open_ledger(url) as ledger:
+        for job in jobs:
+            had = earlier.answered_in(job.folder)
+            if lost := len(had - ledger.lookup(had)):
+                raise _would_lose(this, f"{ledger.place} lacks {lost} of the {len(had)} answers that {job.folder} has")
         _write_all(this, planned, ledger)
     return results
+
+
+def _would_lose(this: Launch, why: str) -> RunnerError:
+    """Results that are read again must not be fewer than they were."""
+    lost = "read again, the rows would lose their replies, so they stay as they are"
+    message = f"{why}; {lost}. Put a copy of the ledger back, or have them bought again"
+    return LedgerError(message, advice=f"{this.command} ledger.missing=buy")
 
 
 def _plan(
@@ -240,7 +256,11 @@ def _wanting(
 def _attempts_of(this: Launch, plan: TrialPlan, ledger: Ledger, reader: Reader) -> Attempts:
     bought = this.purchase.bought
     return Attempts(
-        reader, plan.experiment.ask_again, ledger.answers, partial(_ending_of, this), lambda key: key in bought
+        reader,
+        plan.experiment.ask_again,
+        partial(_answers, this, ledger),
+        partial(_ending_of, this),
+        lambda key: key in bought,
     )
 
 
@@ -252,6 +272,50 @@ def _ending_of(this: Launch, key: str) -> Failure | None:
 
 
 # ---- results --------------------------------------------------------------------------------------------------------
+
+
+def _check_ledger(
+    this: Launch,
+    planned: Sequence[tuple[JobResult, TrialPlan]],
+    missing: Missing,
+    ledger: Ledger | None,
+    observer: Observer,
+) -> None:
+    """LedgerError where what earlier runs had from the ledger is gone and would be bought again; or it is only said.
+
+    What was forgotten is missed by nobody, and what the embedded model or simulated providers answer costs nothing.
+    """
+    first = planned[0][1].experiment
+    if missing.keys and ledger is not None:
+        ledger.check_whole()
+    if not missing.keys or first.ledger_missing == "buy" or manifest.is_rehearsal(this.command):
+        return
+    keys = {key for some in missing.keys.values() for key in some}
+    found = earlier.loss_of(
+        earlier.Asked(
+            manifest.without_password(first.ledger_url),
+            keys,
+            {count_of(plan.experiment) for _, plan in planned},
+            lambda: {settings.identity_of(plan.experiment) for _, plan in planned},
+            [result.folder for result, _ in planned],
+        ),
+        is_empty=ledger is None or ledger.is_empty(),
+    )
+    if found is None or (ledger is not None and ledger.has_forgotten(keys)):
+        return
+    is_paid = any(missing.models[index].provider != "embedded" for index in missing.keys)
+    if is_paid and found.again and (found.is_empty or not _is_held(planned, ledger)):
+        raise found.refusal(this.command)
+    observer.notice(found.told)
+
+
+def _is_held(planned: Sequence[tuple[JobResult, TrialPlan]], ledger: Ledger | None) -> bool:
+    """Whether the ledger has an answer to any trial."""
+    trials = (trial for _, plan in planned for trial in plan.trials())
+    while ledger is not None and (keys := [trial.key for trial in islice(trials, KEYS_AT_A_TIME)]):
+        if ledger.lookup(keys):
+            return True
+    return False
 
 
 def _check_budget(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger | None) -> None:
@@ -279,7 +343,7 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, TrialPlan]], led
 
 def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
-    reader = Reader(this.id, result.index, plan.experiment.prompt)
+    reader = Reader(this.id, result.index, plan.experiment.prompt, ledger=ledger.place)
     prices = {model.name: model.prices for model in plan.experiment.models}
     trials = count_of(plan.experiment)
     with files.RunFolder(result.folder, plan.experiment.prompt, prices, trials=trials) as folder:
@@ -288,6 +352,8 @@ def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> 
             _rows_asked_again(this, result, plan, reader, ledger) if asks_again else _rows(this, plan, reader, ledger)
         )
         for row, again in rows:
+            if row.problem is not None and row.problem.kind == DAMAGED:
+                this.purchase.failures[row.key] = Failure(row.key, row.problem, 0)
             result.counts.collapsed += again
             result.counts.add(row)
             result.note(row)
@@ -297,7 +363,7 @@ def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> 
 
 def _rows(this: Launch, plan: TrialPlan, reader: Reader, ledger: Ledger) -> Iterator[tuple[Row, bool]]:
     """Each trial's row, and whether an earlier trial of the launch had its key."""
-    for trial, answer in _with_answers(plan.trials(), ledger):
+    for trial, answer in _with_answers(this, plan.trials(), ledger):
         mark = _mark(trial.key)
         again = mark in this.seen
         yield _row(this, reader, trial, answer, again=again), again
@@ -342,7 +408,15 @@ def _row(this: Launch, reader: Reader, trial: Trial, answer: Answer | None, *, a
     return reader.failed(trial, _ending_of(this, trial.key) or unsent)
 
 
-def _with_answers(trials: Iterator[Trial], ledger: Ledger) -> Iterator[tuple[Trial, Answer | None]]:
+def _with_answers(this: Launch, trials: Iterator[Trial], ledger: Ledger) -> Iterator[tuple[Trial, Answer | None]]:
     while chunk := list(islice(trials, ROWS_AT_A_TIME)):
-        answers = {answer.key: answer for answer in ledger.answers([trial.key for trial in chunk])}
+        answers = {answer.key: answer for answer in _answers(this, ledger, [trial.key for trial in chunk])}
         yield from ((trial, answers.get(trial.key)) for trial in chunk)
+
+
+def _answers(this: Launch, ledger: Ledger, keys: Sequence[str]) -> Iterator[Answer]:
+    """The answers of keys. One whose row is damaged has failed, and is not bought again before it is forgotten."""
+    yield from ledger.answers(keys)
+    for key in keys:
+        if (why := ledger.damaged.get(key)) is not None:
+            this.purchase.failures[key] = damaged(key, why, ledger.place)

@@ -28,6 +28,10 @@ def python(module: str, *words: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *words]
 
 
+_DIGITS = 10
+"""Fewer than these has the number of any process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process of some machine. `started` tells it from a later one with the same number."""
@@ -49,7 +53,7 @@ def this() -> Process:
 def parse(word: str) -> Process | None:
     """The process whose str() this is; None where it is something else."""
     match word.split("|"):
-        case [machine, pid, moment, *_] if pid.isdecimal():
+        case [machine, pid, moment, *_] if pid.isdecimal() and len(pid) < _DIGITS:
             return Process(machine, int(pid), moment)
     return None
 

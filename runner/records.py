@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 """Version of results.jsonl and run.json. Additive changes keep it; a changed meaning raises it."""
 
+STATISTICS_VERSION = 2
+"""Version of what a statistic means: a number of another version is not to be set beside one of this.
+
+2: a score counts wherever it was read, not only in a complete reply; a mean gives each text alike; shares are of the
+design; in_range is of replies without a score outside its scale, and complete of those with every score.
+"""
+
 READING_VERSION = 3
 """Version of how a reply is read and priced; `runner rescore RUN` reads the stored replies of an older one anew.
 
@@ -360,6 +367,9 @@ class Experiment:
     batch: Batch
     tracking: Tracking
     ledger_url: str
+    ledger_missing: Literal["refuse", "buy"] = "refuse"
+    """What becomes of answers that earlier runs had from the ledger, and that it does not hold any more: refuse says so
+    and sends nothing, buy buys them again. Not part of a key."""
     ask_again: AskAgain = field(default_factory=AskAgain)
     strict: bool = False
     identity: Identity = "record"

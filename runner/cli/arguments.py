@@ -26,6 +26,8 @@ FLAGS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r"
 VALUED = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--experimental-rerun")  # fmt: skip
 """Hydra's options that the next word belongs to."""
+ENV_FILE = "--env-file"
+"""Ours, like those about loudness: see cli/env_file.py."""
 HELP = ("--help", "-h")
 CFG, CFG_OF = ("--cfg", "-c"), ("job", "hydra", "all")
 INFO = ("--info", "-i")
@@ -52,7 +54,7 @@ class CommandLine:
 
     @property
     def for_hydra(self) -> list[str]:
-        """All words but those about loudness: overrides in one piece, and first, so that --info takes none of them."""
+        """All words but those that are ours: overrides in one piece, and first, so that --info takes none of them."""
         return [*self.overrides, *self.options]
 
 
@@ -66,6 +68,9 @@ def sorted_out(words: Sequence[str]) -> CommandLine:
         word = rest.popleft()
         if word in LOUDNESS:
             asked.add(LOUDNESS[word])
+        elif word.partition("=")[0] == ENV_FILE:
+            if word == ENV_FILE and rest:
+                rest.popleft()
         elif word == "--":
             overrides += rest
             rest.clear()
@@ -80,6 +85,15 @@ def sorted_out(words: Sequence[str]) -> CommandLine:
     if len(asked) > 1:
         raise ConfigError("-q and -v exclude each other", where=PLACE)
     return CommandLine(tuple(overrides), tuple(options), next(iter(asked), "usual"))
+
+
+def first_of(words: Sequence[str]) -> str:
+    """The word that says what is to be done: the first that is no option of ours; "" where there is none."""
+    rest = deque(words)
+    while rest and (rest[0] in LOUDNESS or rest[0].partition("=")[0] == ENV_FILE):
+        if rest.popleft() == ENV_FILE and rest:
+            rest.popleft()
+    return rest[0] if rest else ""
 
 
 def own_options(parser: ArgumentParser, words: Sequence[str], example: str) -> tuple[Namespace, list[str]]:
@@ -120,7 +134,7 @@ def _takes(option: str, word: str) -> bool:
 
 def _check(option: str) -> None:
     name = option.partition("=")[0]
-    known = (*FLAGS, *VALUED, *INFO, *LOUDNESS)
+    known = (*FLAGS, *VALUED, *INFO, *LOUDNESS, ENV_FILE)
     if name.startswith("--") and not any(one.startswith(name) for one in known):
         raise ConfigError(
             f"no option is named '{name}'; {nearest(name, known)}", where=PLACE, advice="runner --hydra-help"

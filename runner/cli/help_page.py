@@ -39,7 +39,8 @@ def text(conf: Path, typed: CommandLine) -> str:
         *(_group(name, options, width) for name, options in groups([conf, *_further(typed.options)])),
         "",
         "--cfg job: the composed config   -q: results alone   -v: each retry as well",
-        "--config-dir FOLDER: files of your own   --hydra-help: Hydra's other options",
+        "--config-dir FOLDER: files of your own   --env-file .env: keys from a file",
+        "--hydra-help: Hydra's other options",
     ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 

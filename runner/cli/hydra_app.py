@@ -227,10 +227,15 @@ def _given_up(error: BaseException, command: str) -> RunnerError:
 
 def _take_up_unfinished(session: Runs, sweep: Path, failure: RunnerError | None) -> None:
     """A job that was begun and wrote no run.json is shown as failed: its process has ended, or still runs somewhere."""
-    from omegaconf import OmegaConf
+    from runner.results import saved
 
     for folder in (path.parent for path in sweep.glob("*/.hydra") if not (path.parent / "run.json").exists()):
-        job = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.job
-        overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
-        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{job.name}.log'}")
-        session.fail(int(job.num), folder, tuple(map(str, overrides)), why)
+        overrides: tuple[str, ...] = ()
+        try:
+            job = saved.hydras(folder / ".hydra" / "hydra.yaml").hydra.job
+            overrides = tuple(map(str, saved.hydras(folder / ".hydra" / "overrides.yaml")))
+            number, name = int(job.num), str(job.name)
+        except (RunnerError, AttributeError, TypeError, ValueError):  # killed while Hydra wrote them, or damaged since
+            number, name = int(folder.name) if folder.name.isdecimal() else 0, "*"
+        why = RunnerError(f"no result; {failure}" if failure else f"no result; see {folder / f'{name}.log'}")
+        session.fail(number, folder, overrides, why)

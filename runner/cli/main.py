@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from runner.cli.arguments import LOUDNESS, PLACE, CommandLine, own_options, sorted_out
+from runner.cli import env_file
+from runner.cli.arguments import PLACE, CommandLine, first_of, own_options, sorted_out
 from runner.cli.split_words import rejoined
 from runner.cli.verbs import table
 from runner.config.compose import conf_dir
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     whole_trace = "HYDRA_FULL_ERROR" in os.environ
     try:
+        env_file.load(words)
         return _start(words)
     except RunnerError as error:
         _complain(error, words)
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start(words: list[str]) -> int:
-    first = next((word for word in words if word not in LOUDNESS), "")
+    first = first_of(words)
     if first == "--version":
         from importlib.metadata import version
 
@@ -94,7 +96,7 @@ def _complain(error: RunnerError, words: Sequence[str]) -> None:
 
 def _whole(error: RunnerError, words: Sequence[str]) -> str | None:
     """Its advice; where that is to set one key, with all else that was typed, so that it can be typed as it stands."""
-    verb = next((word for word in words if word not in LOUDNESS), "")
+    verb = first_of(words)
     if error.advice is None or not getattr(error, "key", None) or not (_is_hydra(verb) or _composes(verb)):
         return error.advice
     try:
@@ -113,7 +115,7 @@ def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:
     place = error.where if isinstance(error, ConfigError) and error.where else ""
     if place and Path(place).is_file():
         return shlex.join(["less", place])
-    verb = next((word for word in words if word not in LOUDNESS), "")
+    verb = first_of(words)
     return f"runner {verb} --help" if verb in table.VERBS and not _composes(verb) else "runner --cfg job"
 
 
@@ -209,6 +211,9 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
     sys.argv = ["runner", *further, *kept]
     try:
         return task.finish(hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task))
+    except RecursionError as error:
+        message = "a config file, or a value that was typed, is nested too deep"
+        raise ConfigError(message, where=str(conf_dir()), advice="runner --cfg job") from error
     except FOREIGN as error:
         if own_trace:
             raise

@@ -20,6 +20,7 @@ from runner.reporting.formatting import many, money
 from runner.reporting.progress.display import Progress
 from runner.results import manifest, served, summary
 from runner.results.launch import JobResult, Launch
+from runner.results.rows import DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,9 +262,11 @@ class Session:
             self._say(f"job {result.index} failed: {result.error}")
         if failed := sum(result.counts.failed for result in self.launch.results):
             self._say_why()
-            self._say(
-                f"{many(failed, 'trial')} failed, see errors.jsonl below {quoted(folder)}. Try them again: {command}"
-            )
+            lost = f"{many(failed, 'trial')} failed, see errors.jsonl below {quoted(folder)}."
+            if self._lost()[DAMAGED]:
+                forget = f"{called_as()} ledger forget {quoted(folder)} --kind {DAMAGED} --kind not_a_reply --yes"
+                self._say(f"damaged rows of the ledger are not bought again before it forgets them: {forget}")
+            self._say(f"{lost} Try them again: {command}")
         elif wrong:
             self._say(f"correct what is wrong and run it again; nothing is bought twice: {command}")
 

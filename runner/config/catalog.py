@@ -86,6 +86,21 @@ def lookup(provider: str, model_id: str) -> Entry | None:
     )
 
 
+def known(provider: str) -> dict[str, str]:
+    """The models that the map has of a provider: id, as the provider takes it -> what it is for, such as "chat"."""
+    prefix = f"{provider}/"
+    return {
+        name.removeprefix(prefix): str(entry.get("mode", "chat"))
+        for name, entry in _models().items()
+        if _serves(provider, str(entry.get("litellm_provider")))
+    }
+
+
+def providers() -> set[str]:
+    """Every provider that the map names, as LiteLLM does."""
+    return {str(entry["litellm_provider"]) for entry in _models().values() if entry.get("litellm_provider")}
+
+
 def fill_capability(stated: Mapping[str, object], entry: Entry | None, provider: str = "") -> Capability:
     """What a YAML states, completed: from the map where it positively says so, else with the safe choice.
 
@@ -93,7 +108,7 @@ def fill_capability(stated: Mapping[str, object], entry: Entry | None, provider:
     provider's API wins over the map, which speaks of what LiteLLM makes of a parameter.
     """
     known = {name: value for name, value in stated.items() if value is not None}
-    said = {**(_stated_by(entry, provider) if entry is not None else {}), **OF_API.get(provider, {})}
+    said = {**(stated_by(entry, provider) if entry is not None else {}), **OF_API.get(provider, {})}
     for name, value in said.items():
         known.setdefault(name, value)
     return Capability(**known)  # type: ignore[arg-type]  # the schema and runner.config hold names and types equal
@@ -131,7 +146,8 @@ OF_API: Mapping[str, Mapping[str, object]] = {
 """Provider -> what all its models take, by the API's reference."""
 
 
-def _stated_by(entry: Entry, provider: str) -> dict[str, object]:
+def stated_by(entry: Entry, provider: str) -> dict[str, object]:
+    """What the map positively says of a capability, by the names of records.Capability's fields."""
     said: dict[str, object] = {}
     if entry.mode == "responses":
         said["api"] = "responses"

@@ -55,6 +55,7 @@ def load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
     prompt = _the_one_prompt(conf)
+    _choice(conf.ledger.missing, ("refuse", "buy"), "config.yaml", "ledger.missing")
     models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
         name=_filled(conf.name, "config.yaml", "name"),
@@ -66,6 +67,7 @@ def load(cfg: DictConfig) -> Experiment:
         batch=polled(_batch(conf.batch), models),
         tracking=_tracking(conf.tracking),
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
+        ledger_missing=cast("Any", conf.ledger.missing),
         ask_again=_ask_again(conf.ask_again),
         strict=conf.strict,
         identity=cast("records.Identity", conf.identity),

@@ -114,6 +114,10 @@ def _times(price: float | None, share: float | None) -> float | None:
 
 
 def _share(model: Model, route: Route, billed_as: str | None) -> Share | None:
+    if billed_as == "web_search":  # priced where the fee of each request is
+        billed_as = None
+        if model.prices.request_usd is None:
+            return None
     if route == "batch":
         return _batch_share(model)
     return LIVE if billed_as is None else _share_of_map(billed_as, model.provider, model.id)

@@ -209,9 +209,10 @@ class TrackingConf:
 
 @dataclass
 class LedgerConf:
-    """Where paid answers are kept: an SQLAlchemy URL."""
+    """Where paid answers are kept: an SQLAlchemy URL. `missing`: what to do where those are gone that runs have had."""
 
     url: str = "sqlite:///outputs/ledger.db"
+    missing: str = "refuse"
 
 
 @dataclass

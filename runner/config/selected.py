@@ -57,7 +57,7 @@ def _content(file: str, folders: Sequence[Path]) -> dict[str, Any]:
     for folder in folders:
         try:
             found = yaml.safe_load((folder / file).read_bytes())
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
         return found if isinstance(found, dict) else {}
     return {}

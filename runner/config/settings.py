@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner.errors import ConfigError
 from runner.records import Experiment, Json, Prices
@@ -20,9 +22,13 @@ Path = tuple[str, ...]
 
 GROUPS = {"models": "model", "personas": "persona", "texts": "text"}
 """Experiment's field -> the config group that its items come from."""
-PLACES: Mapping[str, Path] = {"ledger_url": ("ledger", "url"), "budget_usd": ("budget", "max_usd")}
+PLACES: Mapping[str, Path] = {
+    "ledger_url": ("ledger", "url"),
+    "ledger_missing": ("ledger", "missing"),
+    "budget_usd": ("budget", "max_usd"),
+}
 """Experiment's field -> its path in the config, where that is not its name."""
-RUNTIME = ("tracking", "batch", "ledger_url", "budget_usd", "objective", "report", "identity")
+RUNTIME = ("tracking", "batch", "ledger_url", "ledger_missing", "budget_usd", "objective", "report", "identity")
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
 RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
@@ -37,6 +43,8 @@ ASKS_AGAIN = ("unscorable", "keys")
 """Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
 SHOWN = 60
 """Characters of a long value that are shown."""
+MOST = 2**63
+"""No number in a run's files is as large: tables and MLflow hold none that is."""
 
 
 class Absent:
@@ -111,30 +119,62 @@ def experiment_from(saved: Mapping[str, Json], where: str = "experiment.json") -
     ConfigError where a field without a default is missing or has another shape.
     """
     try:
-        experiment: Experiment = _value(Experiment, saved)
-    except (AttributeError, TypeError) as error:
-        raise ConfigError(f"is no experiment: {error}", where=where) from error
+        experiment: Experiment = _value(Experiment, saved, "")
+        _ = experiment.batch.window_s, experiment.batch.grace_s  # ValueError where they are no durations
+    except (TypeError, ValueError) as error:
+        message = f"is damaged, it holds no experiment: {error}"
+        raise ConfigError(message, where=where, advice=f"less {shlex.quote(where)}") from error
     return experiment
 
 
 def prices_from(saved: Mapping[str, Json]) -> Prices:
     """The prices of one of its models, as experiment_from reads them."""
-    prices: Prices = _value(Prices, saved)
+    prices: Prices = _value(Prices, saved, "")
     return prices
 
 
-def _value(kind: Any, value: Json) -> Any:
-    """A JSON value as the type that a record's field has: records and tuples of them made again, all else as it is."""
+def _value(kind: Any, value: Json, place: str) -> Any:
+    """A JSON value as the type that a record's field has: records and tuples of them made again, all else as it is.
+
+    TypeError, with the place, where it is of another type.
+    """
     if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{place or 'the whole'} is {named(value)} in place of an object")
         hints = _hints(kind)
-        given = {item.name: _value(hints[item.name], value[item.name]) for item in fields(kind) if item.name in value}
-        missing = [item.name for item in fields(kind) if item.name not in value and _required(item)]
-        if missing:
+        if missing := [item.name for item in fields(kind) if item.name not in value and _required(item)]:
             raise TypeError(f"{kind.__name__} has no {', '.join(missing)}")
-        return kind(**given)
+        held = (item.name for item in fields(kind) if item.name in value)
+        return kind(**{name: _value(hints[name], value[name], f"{place}.{name}".lstrip(".")) for name in held})
     if get_origin(kind) is tuple:
-        return tuple(_value(get_args(kind)[0], item) for item in value)
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{place} is {named(value)} in place of a list")
+        return tuple(_value(get_args(kind)[0], item, f"{place}[{at}]") for at, item in enumerate(value))
+    if not fits(kind, value):
+        raise TypeError(f"{place} is {named(value)}, which it cannot be")
     return value
+
+
+def fits(kind: Any, value: Json) -> bool:
+    """Whether a plain value is of a type. A whole number is a number too; none is infinite, or beyond 64 bits."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        return any(fits(one, value) for one in args)
+    if origin is Literal:
+        return value in args
+    if origin in {dict, Mapping}:
+        return isinstance(value, Mapping) and all(fits(args[1], one) for one in value.values())
+    if origin is list:
+        return isinstance(value, list) and all(fits(args[0], one) for one in value)
+    if kind in {int, float} and type(value) in {int, kind}:
+        return bool(-MOST < value < MOST)  # which NaN is not
+    return kind not in {int, float, str, bool, type(None)} or type(value) is kind
+
+
+def named(value: Json) -> str:
+    """What kind of JSON a value is, in words."""
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _required(item: Any) -> bool:

@@ -41,7 +41,7 @@ def check(words: Sequence[str], conf: Path) -> None:
         try:
             text = path.read_text(encoding="utf-8")
             tree = yaml.compose(text, Loader=Loader)
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
         for node, key in _words(tree, _kind(schema.RunnerConf, _package(text, group)), _package(text, group)):
             _check_node(node, key, f"{group}/{name}.yaml".lstrip("/"), path)

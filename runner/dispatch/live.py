@@ -62,7 +62,8 @@ async def dispatch(
 ) -> dict[str, Failure]:
     """Send every model's trials, models side by side; returns the failures by key. Answers went to the ledger.
 
-    LedgerError passes through at once: an answer that cannot be kept must not be bought.
+    LedgerError passes through at once: an answer that cannot be kept must not be bought. Where it is kept beside the
+    ledger, what is in flight may arrive before.
     """
     failures: dict[str, Failure] = {}
     faults: list[Exception] = []
@@ -294,8 +295,10 @@ class _ModelQueue:
         while not self._back and not self._is_over() and (trial := next(self.queue, None)) is not None:
             try:
                 await self._ask(trial, codec, send)
-            except LedgerError:
-                raise
+            except LedgerError as error:
+                if not error.is_kept:
+                    raise
+                self.faults.append(error)
             except Exception as error:  # noqa: BLE001  raised again, when what is in flight has come and is stored
                 self.faults.append(error)
         self._give_place()

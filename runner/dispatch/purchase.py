@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from runner.dispatch import live
 from runner.dispatch.interrupts import interrupts
 from runner.dispatch.observer import NOT_SENT, Stop, Wanted
 from runner.dispatch.resources import within_open_files
+from runner.errors import LedgerError
 from runner.providers import embedded
 from runner.providers.codec import Decoders
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runner.dispatch.observer import Observer
     from runner.ledger.answers import Ledger
     from runner.ledger.batch_records import BatchRecord
+    from runner.ledger.claims import Claims
     from runner.plan.job import TrialPlan
     from runner.records import Answer, Batch, Failure, Model, Trial
 
@@ -111,7 +113,7 @@ def buy(plans: Sequence[TrialPlan], missing: Missing, ledger: Ledger, observer: 
     claims = ledger.claims
     with ExitStack() as stack:
         stack.enter_context(interrupts(purchase.stop))
-        stack.callback(claims.release)
+        stack.callback(_let_go, claims)
         # The ledger's own files and thread first: what comes to an end later must not be what answers are stored with.
         ledger.get_ready()
         stack.enter_context(renewing(claims))
@@ -139,6 +141,12 @@ def buy(plans: Sequence[TrialPlan], missing: Missing, ledger: Ledger, observer: 
             left = {index: keys - ledger.lookup(keys) for index, keys in others.items()}
         if purchase.over_budget and _has_all(purchase, missing, ledger):
             purchase.over_budget = purchase.stop.asked = False  # the last answer spent it, and nothing was stopped
+
+
+def _let_go(claims: Claims) -> None:
+    """Give up what is claimed; where the ledger does not take even that, the claims end with their lease."""
+    with suppress(LedgerError):
+        claims.release()
 
 
 def _has_all(purchase: Purchase, missing: Missing, ledger: Ledger) -> bool:

@@ -21,16 +21,19 @@ from __future__ import annotations
 
 import atexit
 import os
+import sqlite3
+import threading
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
+from runner.config.database_urls import url_of
 from runner.errors import LedgerError
+from runner.ledger import rescue, stored
 from runner.ledger.at_once import AtOnce
 from runner.ledger.batches import BatchStore
 from runner.ledger.claims import Claims
@@ -41,11 +44,16 @@ from runner.records import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
-_FIELDS = tuple(f.name for f in fields(Answer))
+    from runner.ledger.rescue import Rescue
+
+_FIELDS = stored.FIELDS
 _VALUES = attrgetter(*_FIELDS)
 _END_CLAIM = sa.delete(CLAIM).where(CLAIM.c.key == sa.bindparam("answered"))
+_TRASH = "ledger_trash"
+_TRASHED: sa.Select[Any] = sa.select(sa.column("key")).select_from(sa.table(_TRASH, sa.column("key")))
 _ANSWERS_A_READ = 500
 _CONNECTIONS = 3
 """At work at once in a purchase: the writer's, the claims', and the one that looks up."""
@@ -76,11 +84,15 @@ class Ledger:
         self.last_stored_s: float | None = None
         """When the last group became durable, on the monotonic clock."""
         self._database = database
-        self._insert = database.insert(ANSWER).on_conflict_do_nothing()
-        self._writer = Writer(self._store)
+        self._writer = Writer(self._store, self._keep_elsewhere)
         self._at_once = AtOnce(database)
+        self._rescue: Rescue | None = None
+        """Where answers are kept that the ledger does not take any more."""
+        self._rescuing = threading.Lock()
         self.claims = Claims(database, self._writer.catch_up)
         """Who is buying what."""
+        self.damaged: dict[str, str] = {}
+        """Key -> what is wrong with its row, of those that were asked for and are no answers any more."""
         self._batches: BatchStore | None = None
         # Also where nobody closes it, and an error elsewhere ends the program: what was put is stored.
         atexit.register(self.close)
@@ -108,10 +120,12 @@ class Ledger:
     def put(self, answer: Answer) -> Future[None]:
         """Keep an answer. Returns at once; the future completes when it is durable, after one commit or two.
 
+        Where the ledger takes it no more and it is kept beside it, the future has the LedgerError that says so.
+
         Answers of one commit share a future, which cannot be cancelled. LedgerError where an earlier commit failed.
         Whoever puts many waits for their futures, or flushes, now and then: nothing else bounds how many wait.
         """
-        self._database.check()
+        self._database.check_process()
         return self._writer.put(answer)
 
     def store(self, answers: Sequence[Answer]) -> Future[None]:
@@ -119,15 +133,15 @@ class Ledger:
 
         An SQLite file that nobody else is writing to holds them on return, and the future is complete.
         """
-        self._database.check()
-        if self._writer.is_well and self._at_once.store(answers):
+        self._database.check_process()
+        if self._writer.is_well and self._database.is_in_place and self._at_once.store(answers):
             self.last_stored_s = time.monotonic()
             return _STORED
         return self._writer.put(*answers)
 
     def flush(self) -> None:
         """Return when everything put so far is durable."""
-        self._database.check()
+        self._database.check_process()
         self._writer.flush()
         self._at_once.sync()
 
@@ -136,6 +150,25 @@ class Ledger:
         with self._reading() as connection:
             return answered(connection, keys)
 
+    def is_empty(self) -> bool:
+        """Whether it holds no answer, nor one that was forgotten."""
+        with self._reading() as connection:
+            if connection.execute(sa.select(ANSWER.c.key).limit(1)).first() is not None:
+                return False
+            return not _has_trash(connection) or connection.execute(_TRASHED.limit(1)).first() is None
+
+    def has_forgotten(self, keys: Iterable[str]) -> bool:
+        """Whether any of `keys` had an answer that was forgotten on purpose."""
+        with self._reading() as connection:
+            if not _has_trash(connection):
+                return False
+            those = (_TRASHED.where(_TRASHED.selected_columns.key.in_(part)).limit(1) for part in parts(keys))
+            return any(connection.execute(query).first() is not None for query in those)
+
+    def check_whole(self) -> None:
+        """LedgerError where the file is damaged: what is there is read before anything is bought."""
+        self._database.check_whole()
+
     def get(self, key: str) -> Answer | None:
         """The answer of one key."""
         return next(self.answers((key,)), None)
@@ -143,13 +176,19 @@ class Ledger:
     def answers(self, keys: Sequence[str]) -> Iterator[Answer]:
         """The answers of `keys`, in their order; keys without an answer are left out.
 
-        Holds a few hundred answers at a time, and no transaction while the caller works on them.
+        So are those whose row somebody has damaged: `damaged` has them. Holds a few hundred answers at a time, and no
+        transaction while the caller works on them.
         """
-        columns = [ANSWER.c[name] for name in _FIELDS]
         for part in parts(keys, _ANSWERS_A_READ):
             with self._reading() as connection:
-                rows = {row[0]: row for row in connection.execute(sa.select(*columns).where(ANSWER.c.key.in_(part)))}
-            yield from (Answer(*rows[key]) for key in part if key in rows)
+                rows = stored.read(connection, part)
+            for key in part:
+                if key not in rows:
+                    continue
+                if (wrong := stored.damage(rows[key])) is None:
+                    yield Answer(*rows[key])
+                else:
+                    self.damaged[key] = wrong
 
     def close(self) -> None:
         """Store what was put, then let go of the database. LedgerError where something could not be stored."""
@@ -174,15 +213,55 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        self._database.check()
+        try:
+            self._database.check()
+        except LedgerError as error:
+            # What this run has bought is in a file that nobody finds again.
+            raise (self._keep_elsewhere([], error) if self.last_stored_s is not None else None) or error from error
         self._writer.catch_up()
         with self._database.reading() as connection:
             yield connection
 
+    def _keep_elsewhere(self, answers: list[Answer], error: LedgerError) -> LedgerError | None:
+        """Put answers into a ledger beside this one; the error that says where, None where that cannot be either."""
+        if not error.is_lost:
+            return None
+        with self._rescuing:
+            rescued = self._rescue
+            try:
+                rescued = rescued or rescue.begin(self._database, error)
+                _add(rescued.path, answers)
+            except (OSError, LedgerError, sqlite3.Error):
+                if rescued is not None and rescued is not self._rescue:
+                    rescued.path.unlink(missing_ok=True)  # as where the disk is full: it holds nothing
+                return None
+            self._rescue = rescued
+            return rescued.error
+
     def _store(self, answers: list[Answer]) -> None:
-        """Commit one group. In the order of the keys, so that two writers cannot deadlock on a server."""
-        rows = [dict(zip(_FIELDS, _VALUES(put), strict=True)) for put in sorted(answers, key=attrgetter("key"))]
-        with self._database.writing() as connection:
-            connection.execute(self._insert, rows)
-            connection.execute(_END_CLAIM, [{"answered": row["key"]} for row in rows])
+        """Commit one group."""
+        _commit(self._database, answers)
         self.last_stored_s = time.monotonic()
+
+
+def _commit(database: Database, answers: list[Answer]) -> None:
+    """Store answers at once. In the order of the keys, so that two writers cannot deadlock on a server."""
+    rows = [dict(zip(_FIELDS, _VALUES(put), strict=True)) for put in sorted(answers, key=attrgetter("key"))]
+    with database.writing() as connection:
+        connection.execute(database.insert(ANSWER).on_conflict_do_nothing(), rows)
+        connection.execute(_END_CLAIM, [{"answered": row["key"]} for row in rows])
+
+
+def _add(path: Path, answers: list[Answer]) -> None:
+    """Put answers into the ledger in a file, which is made where there is none."""
+    database = connect(url_of(path))
+    try:
+        prepare(database)
+        if answers:
+            _commit(database, answers)
+    finally:
+        database.engine.dispose()
+
+
+def _has_trash(connection: sa.Connection) -> bool:
+    return sa.inspect(connection).has_table(_TRASH)

@@ -7,17 +7,19 @@ where it cannot be. A batch is worked on by one process at a time: who `take`s i
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import sqlalchemy as sa
 
+from runner.config.settings import prices_from
 from runner.errors import LedgerError
 from runner.ledger.batch_records import GIVEN_UP, OPEN, BatchItem, BatchRecord, ItemEnding, State
 from runner.ledger.database import now, parts
 from runner.ledger.schema import BATCH, ITEM, add_later_columns
 from runner.providers.batch.api import Sent, Standing
-from runner.records import Batch, Capability, Limits, Model, Prices, Retirement
+from runner.records import Batch, Capability, Limits, Model, Retirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +31,15 @@ R = TypeVar("R")
 
 _ROWS_A_STATEMENT = 2_000
 _ENTRY_FIELDS = tuple(field.name for field in fields(BatchRecord))
+_ENTRY_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "run", "api", "model", "base", "account", "state", "note"), str),
+    **dict.fromkeys(("count", "window_s"), int),
+    "created": int | float,
+    **dict.fromkeys(("sent", "standing", "settings"), str | None),
+}
+_ITEM_FIELDS = tuple(field.name for field in fields(BatchItem))
+_ITEM_KINDS: tuple[Any, ...] = (int, str, int, str | None, str, str, str | None)
+"""Column -> what its writer puts there; SQLite keeps a value of any type in any column."""
 _SETTLE = (
     sa.update(ITEM)
     .where(ITEM.c.batch == sa.bindparam("of"), ITEM.c.n == sa.bindparam("at"))
@@ -63,7 +74,7 @@ class BatchStore:
             row = connection.execute(sa.select(BATCH).where(BATCH.c.id == batch)).mappings().first()
         if row is None:
             raise LedgerError(f"{self.place} has no batch {batch}", advice="runner status")
-        return _entry(row)
+        return _entry(row, self.place)
 
     def entries(self, states: Iterable[State] | None = None, run: str | None = None) -> list[BatchRecord]:
         """Batches in the order in which they were drafted; those in some states, or of one run."""
@@ -73,7 +84,7 @@ class BatchStore:
         if run is not None:
             query = query.where(BATCH.c.run == run)
         with self._database.reading() as connection:
-            return [_entry(row) for row in connection.execute(query).mappings()]
+            return [_entry(row, self.place) for row in connection.execute(query).mappings()]
 
     def open_keys(self) -> dict[str, str]:
         """Every key that an open batch may still answer, with the batch's id."""
@@ -84,18 +95,15 @@ class BatchStore:
 
     def items(self, batch: str) -> list[BatchItem]:
         """A batch's items in order."""
-        columns = (
-            ITEM.c.n,
-            ITEM.c.key,
-            ITEM.c.attempt,
-            ITEM.c.ending,
-            ITEM.c.kind,
-            ITEM.c.message,
-            ITEM.c.buyer,
-        )
-        query = sa.select(*columns).where(ITEM.c.batch == batch).order_by(ITEM.c.n)
+        query = sa.select(*(ITEM.c[name] for name in _ITEM_FIELDS)).where(ITEM.c.batch == batch).order_by(ITEM.c.n)
         with self._database.reading() as connection:
-            return [BatchItem(*row) for row in connection.execute(query)]
+            return [self._item(batch, row) for row in connection.execute(query)]
+
+    def _item(self, batch: str, row: Sequence[Any]) -> BatchItem:
+        for name, kinds, value in zip(_ITEM_FIELDS, _ITEM_KINDS, row, strict=True):
+            if not isinstance(value, kinds):
+                raise _damaged(self.place, batch, f"'{name}' of an item is {type(value).__name__}")
+        return BatchItem(*row)
 
     def tally(self) -> dict[str, dict[str, int]]:
         """For each batch, how many of its items ended in which way."""
@@ -161,13 +169,35 @@ def _row(entry: BatchRecord) -> dict[str, Any]:
     return plain | {name: _dumped(plain[name]) for name in ("model", "sent", "standing", "settings")}
 
 
-def _entry(row: Mapping[Any, Any]) -> BatchRecord:
+def _entry(row: Mapping[Any, Any], place: str) -> BatchRecord:
+    """LedgerError, with what to type, where somebody has damaged the row."""
     plain = {name: row[name] for name in _ENTRY_FIELDS}
-    plain["model"] = _model(json.loads(plain["model"]))
-    plain["sent"] = _loaded(Sent, plain["sent"])
-    plain["standing"] = _loaded(Standing, plain["standing"])
-    plain["settings"] = _loaded(Batch, plain["settings"])
+    for name, kinds in _ENTRY_KINDS.items():
+        if not isinstance(plain[name], kinds):
+            raise _damaged(place, row["id"], f"its '{name}' is {type(plain[name]).__name__}")
+    if plain["state"] not in get_args(State):
+        raise _damaged(place, row["id"], f"its state is '{plain['state']}'")
+    try:
+        plain["model"] = _model(json.loads(plain["model"]))
+        plain["sent"] = _loaded(Sent, plain["sent"])
+        plain["standing"] = _loaded(Standing, plain["standing"])
+        plain["settings"] = _loaded(Batch, plain["settings"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise _damaged(place, row["id"], f"what it holds as JSON is none of its records ({why})") from error
     return BatchRecord(**plain)
+
+
+def _damaged(place: str, batch: Any, why: str) -> LedgerError:
+    """Says which batch, and how to leave it: what it holds is then bought anew."""
+    name = batch if isinstance(batch, str) else repr(batch)
+    quoted = name.replace("'", "''")
+    close = f"UPDATE batch SET state = 'closed' WHERE id = '{quoted}'"  # noqa: S608  shown, and typed by its owner
+    tool, _, file = place.partition(":///") if place.startswith("sqlite:") else ("psql", "", place)
+    advice = shlex.join(["sqlite3" if tool == "sqlite" else tool, file, close])
+    return LedgerError(
+        f"{place}: the batch {name} is damaged: {why}; given up, what it holds is bought anew", advice=advice
+    )
 
 
 def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
@@ -178,12 +208,11 @@ def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
 
 
 def _model(values: Mapping[str, Any]) -> Model:
-    inner: dict[str, Callable[..., Any]] = {
-        "capability": Capability, "limits": Limits, "prices": Prices, "retirement": Retirement,
-    }  # fmt: skip
+    inner: dict[str, Callable[..., Any]] = {"capability": Capability, "limits": Limits, "retirement": Retirement}
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     records = {name: _known(kind, values[name]) for name, kind in inner.items() if name in values}
-    return _known(Model, {**plain, **records})
+    prices = {"prices": prices_from(values["prices"])} if "prices" in values else {}
+    return _known(Model, {**plain, **records, **prices})
 
 
 def _known(kind: Callable[..., R], values: Mapping[str, Any]) -> R:

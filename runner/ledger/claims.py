@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 60.0
 """How long a claim lasts unless it is renewed: what a machine that vanished keeps the others waiting."""
+LONGEST_S = 86_400.0
+"""More than any lease, and than clocks of machines differ by."""
 LOOK_AGAIN_S = 0.5
 """Seconds between two looks at what another process is at work on."""
 
@@ -64,7 +66,7 @@ class Claims:
         with self.database.writing() as connection:
             query = sa.select(BATCH.c.owner, BATCH.c.until).where(BATCH.c.id == batch).with_for_update()
             row, moment = connection.execute(query).first(), now(connection)
-            if row is None or not (row.owner in {None, self.owner} or row.until <= moment or is_dead(row.owner)):
+            if row is None or (row.owner not in {None, self.owner} and _is_held(row.owner, row.until, moment)):
                 return False
             mine = {"owner": self.owner, "until": moment + self.lease_s}
             connection.execute(sa.update(BATCH).where(BATCH.c.id == batch).values(mine))
@@ -94,7 +96,13 @@ class Claims:
             return set(connection.scalars(sa.select(CLAIM.c.owner).distinct()))
 
     def forget_the_dead(self) -> None:
-        """Free what processes of this machine held when they were killed, without waiting for the lease."""
+        """Free what processes of this machine held when they were killed, without waiting for the lease.
+
+        A claim that no process can have made, of somebody who is none or for years, is damaged: it would hold its key
+        for ever.
+        """
+        with self.database.writing() as connection:
+            connection.execute(sa.delete(CLAIM).where(_is_damaged(connection)))
         for owner in filter(is_dead, self.owners()):
             self._release(owner)
 
@@ -157,10 +165,24 @@ def renewing(claims: Claims) -> Iterator[None]:
         thread.join()
 
 
-def is_dead(owner: str) -> bool:
+def _is_held(owner: Any, until: Any, moment: float) -> bool:
+    """Whether a process that lives holds something. A lease that no process can have taken is damaged, and none."""
+    return isinstance(until, int | float) and moment < until <= moment + LONGEST_S and not is_dead(owner)
+
+
+def is_dead(owner: Any) -> bool:
     """Whether a claim's owner was a process of this machine that has ended."""
-    claimer = process.parse(owner)
+    claimer = process.parse(owner) if isinstance(owner, str) else None
     return claimer is not None and process.has_ended(claimer)
+
+
+def _is_damaged(connection: sa.Connection) -> sa.ColumnElement[bool]:
+    """Whether a claim is none; SQLite keeps a value of any type in any column, where any text is above any number."""
+    for_years = CLAIM.c.until > now(connection) + LONGEST_S
+    if connection.dialect.name != "sqlite":
+        return for_years
+    kind = sa.func.typeof
+    return sa.or_(for_years, kind(CLAIM.c.until).not_in(("real", "integer")), kind(CLAIM.c.owner) != "text")
 
 
 def _hold(connection: sa.Connection, owner: str) -> None:

@@ -8,6 +8,7 @@ power cut, because NORMAL syncs at checkpoints alone.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from runner.config.database_urls import file_of, url_of
 from runner.errors import LedgerError
+from runner.ledger.rescue import LedgerFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,10 +39,12 @@ ELSEWHERE = "runner ledger.url=sqlite:///ANOTHER_FOLDER/ledger.db"
 """What to type where the ledger's place cannot be used."""
 BUSY_S = 30.0
 """Seconds that another process's write is waited for."""
+_CHECKED_BYTES = 2**28
+"""Most bytes of a file that is read through before anything is bought: half a second's."""
 _PAGE_BYTES = 16_384
 """SQLite's default of 4,096 holds one answer of 2 kB a page: twice the file, and less than half the speed."""
 _CAUSES: tuple[tuple[str, str, str, float], ...] = (
-    ("not a database", "is not a ledger: it is a file of another kind", ELSEWHERE, 0),
+    ("not a database", "is not a ledger: it is a file of another kind, or its head is overwritten", ELSEWHERE, 0),
     ("malformed", "is damaged", ELSEWHERE, 0),
     ("locked", "is locked by another process", "run the same command again when that process has ended", 4),
     ("readonly", "cannot be written", ELSEWHERE, 0),
@@ -74,6 +78,8 @@ class Database:
     """Its URL without a password."""
     busy_s: float = BUSY_S
     """How many seconds another process's write is waited for."""
+    file: LedgerFile | None = None
+    """SQLite's; None of a server."""
     pid: int = field(default_factory=os.getpid)
 
     @contextmanager
@@ -94,11 +100,34 @@ class Database:
         ):
             yield one
 
+    def check_whole(self) -> None:
+        """LedgerError where SQLite finds its file damaged. Of a large file the size alone is looked at."""
+        if self.file is None:
+            return
+        wrong = "it is cut" if self.file.is_cut else None
+        if wrong is None and self.file.path.stat().st_size <= _CHECKED_BYTES:
+            with self.reading() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            wrong = None if found == "ok" else " ".join(str(found).split())
+        if wrong is not None:
+            raise LedgerError(f"{self.place} is damaged ({wrong})", advice=recover(self.file.path))
+
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that takes `on conflict`."""
         return _INSERT[self.engine.dialect.name](table)
 
     def check(self) -> None:
+        """LedgerError in a forked child, and where the file is not in its place any more."""
+        self.check_process()
+        if self.file is not None and (loss := self.file.loss) is not None:
+            raise _lost(f"{self.place} {loss}", f"ls -la {shlex.quote(str(self.file.path.parent))}")
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether its file, where it has one, is the one that was opened."""
+        return self.file is None or self.file.loss is None
+
+    def check_process(self) -> None:
         """LedgerError in a forked child."""
         if self.pid != os.getpid():
             raise LedgerError(f"{self.place} was opened before this process was forked: open it again in the child")
@@ -118,7 +147,7 @@ def connect(url: str, busy_s: float = BUSY_S) -> Database:
     file = file_of(url)
     place = address.render_as_string(hide_password=True) if file is None else url_of(file)
     with explained(place, busy_s):
-        return Database(_engine(address, busy_s), place, busy_s)
+        return Database(_engine(address, busy_s), place, busy_s, None if file is None else LedgerFile(file))
 
 
 def now(connection: sa.Connection) -> float:
@@ -133,6 +162,18 @@ def parts(values: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[list[T]
     rest = iter(values)
     while part := list(islice(rest, size)):
         yield part
+
+
+def _lost(message: str, advice: str) -> LedgerError:
+    """That the ledger's file itself is gone or damaged: what arrives now is kept elsewhere."""
+    error = LedgerError(message, advice=advice)
+    error.is_lost = True
+    return error
+
+
+def recover(file: Path) -> str:
+    """What to type to save what is left of a damaged ledger, beside it."""
+    return f"sqlite3 {shlex.quote(str(file))} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
 
 
 def _check_address(address: sa.URL) -> None:
@@ -155,12 +196,21 @@ def _engine(address: sa.URL, busy_s: float) -> sa.Engine:
 
 
 def _set_up(busy_s: float, connection: DBAPIConnection, _: object) -> None:
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA page_size={_PAGE_BYTES}")
     cursor.execute("PRAGMA synchronous=FULL")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         _enter_wal(cursor, busy_s)
     cursor.close()
+
+
+def _text(stored: bytes) -> str | bytes:
+    """A text as SQLite has it. Bytes that are none stay bytes: refused here, they would take other rows along."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _enter_wal(cursor: DBAPICursor, busy_s: float) -> None:
@@ -194,5 +244,9 @@ def explained(place: str, busy_s: float) -> Iterator[None]:
         for part, meaning, advice, patience in _CAUSES:
             if part in words:
                 message = f"{place} {meaning} ({words})"
+                if part == "malformed":
+                    raise _lost(message, recover(file_of(place) or Path(place))) from error
+                if part == "not a database":
+                    raise _lost(message, advice) from error
                 raise LedgerError(message, advice=advice, patience_s=patience * busy_s) from error
         raise LedgerError(f"{place}: {words}", advice=ELSEWHERE) from error

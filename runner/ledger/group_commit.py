@@ -37,12 +37,23 @@ class _Group:
 class Writer:
     """A thread that stores what `put` collects. The first failure ends it; later calls repeat that LedgerError.
 
+    Where there is another place to keep them in, answers that come after a failure are still taken, and go there; their
+    futures too have that LedgerError, which says where they are.
+
     A failure that may pass (LedgerError.patience_s) is one only when it has lasted so long. Whoever puts answers waits
     for their future before putting many more: nothing here bounds how many wait.
     """
 
-    def __init__(self, store: Callable[[list[Answer]], None]) -> None:
+    def __init__(
+        self,
+        store: Callable[[list[Answer]], None],
+        elsewhere: Callable[[list[Answer], LedgerError], LedgerError | None] = lambda _answers, _error: None,
+    ) -> None:
         self._store = store
+        self._elsewhere = elsewhere
+        """Keeps what could not be stored, and says where; None where it cannot either."""
+        self._moved: LedgerError | None = None
+        """Why answers are kept elsewhere, from then on."""
         self._changed = threading.Condition()
         self._group: _Group | None = None
         self._newest: Future[None] | None = None
@@ -62,7 +73,7 @@ class Writer:
     @property
     def is_well(self) -> bool:
         """Whether it takes answers, and holds none that it could not store yet."""
-        return self._error is None and not self._closed and self.held_up is None
+        return self._error is None and self._moved is None and not self._closed and self.held_up is None
 
     def put(self, *answers: Answer) -> Future[None]:
         """Keep answers; the future, which answers of one commit share, completes when they are durable."""
@@ -81,6 +92,8 @@ class Writer:
         with self._changed:
             self._check()
         self.catch_up()
+        if self._moved is not None:
+            raise self._moved
 
     def catch_up(self) -> None:
         """Wait for what was put and is not yet durable; a failure that was already reported stays silent."""
@@ -95,8 +108,8 @@ class Writer:
             self._changed.notify()
         if self._thread is not None:
             _join(self._thread)
-        if self._error is not None:
-            raise self._error
+        if (failed := self._error or self._moved) is not None:
+            raise failed
 
     def _check(self) -> None:
         if self._error is not None:
@@ -106,12 +119,16 @@ class Writer:
 
     def _run(self) -> None:
         while (group := self._take()) is not None:
-            try:
-                self._store_patiently(group.answers)
-            except LedgerError as error:
-                self._fail(group, error)
+            failed = self._moved or self._failure_of(group.answers)
+            if failed is None:
+                group.durable.set_result(None)
+                continue
+            self._moved = self._elsewhere(group.answers, failed)
+            if self._moved is None:
+                self._fail(group, failed)
                 return
-            group.durable.set_result(None)
+            self.held_up = None
+            group.durable.set_exception(self._moved)
 
     def _take(self) -> _Group | None:
         """The next group, as soon as there is one; None at the end."""
@@ -120,6 +137,14 @@ class Writer:
                 self._changed.wait()
             self._group = None
             return group
+
+    def _failure_of(self, answers: list[Answer]) -> LedgerError | None:
+        """Why answers cannot be stored; None where they are."""
+        try:
+            self._store_patiently(answers)
+        except LedgerError as error:
+            return error
+        return None
 
     def _store_patiently(self, answers: list[Answer]) -> None:
         """Store; what may pass is waited for, while whoever waits for these answers sends nothing more."""

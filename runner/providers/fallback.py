@@ -108,8 +108,8 @@ class Fallback:
             return Reply(text=spoken_in(received), finish=None, tokens=used.tokens, cost_usd=used.cost_usd)
         body = accept(raw, "chat")
         if received := object_in(body.get(RECEIVED)):
-            tier = received.get("service_tier")
-            body = {**body, "usage": usage.usage_in(received), "service_tier": tier}
+            said = {"service_tier": received.get("service_tier"), "searched": usage.searched_in(received)}
+            body = {**body, "usage": usage.usage_in(received), **said}
         return read_chat(body, rung)
 
 

@@ -24,7 +24,7 @@ __all__ = ["error_for", "error_of", "first_words", "message_in", "read_chat"]
 def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
     """A chat completion as a Reply; on the tool rung the first tool call's arguments are the text.
 
-    Its `usage` may be that of any API.
+    Its `usage` may be that of any API, and `searched` says of a body that was another API's what its own would show.
 
     FatalError (not_a_reply) where the body has no choice with a message in it. Any other part that is not as documented
     costs that part alone: it counts as absent.
@@ -36,7 +36,8 @@ def read_chat(body: Mapping[str, Json], rung: Rung) -> Reply:
         raise FatalError("not_a_reply", "the reply is no chat completion")
     called = arguments_in(message) if rung == "tool" else None
     text = text_in(message.get("content")) if called is None else called
-    used = usage.read(object_in(body.get("usage")), body.get("service_tier"))
+    searched = body["searched"] if "searched" in body else usage.searched_in(body)
+    used = usage.read(object_in(body.get("usage")), body.get("service_tier"), searched=searched)
     return Reply(
         text=text,
         finish=string(choice.get("finish_reason")),

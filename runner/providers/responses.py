@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner.providers.received import accept
 from runner.providers.reply import object_in, string
 from runner.providers.translation import prepare, recalled, refusals
+from runner.providers.usage import searched_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +104,7 @@ class Responses:
             "choices": [{"index": 0, "message": message, "finish_reason": _finish(reply)}],
             "usage": reply.get("usage"),
             "service_tier": reply.get("service_tier"),
+            "searched": searched_in(reply),
         }
 
 

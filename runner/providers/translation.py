@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.errors import FatalError, ProviderError
 from runner.providers.received import accept
 from runner.providers.reply import object_in, string
-from runner.providers.usage import count
+from runner.providers.usage import count, searched_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +77,8 @@ def prepare() -> Any:
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     # Its decoders write replies anew, and pydantic then warns on the terminal about every odd part.
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    # From 1.110 on nearly all its types are read-only, of which pydantic warns at each that it meets.
+    warnings.filterwarnings("ignore", message=".* using the `ReadOnly` qualifier", category=UserWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import litellm
@@ -165,7 +167,8 @@ class ChatVariant:
         except ProviderError:
             return reply
         # LiteLLM writes zeros for what is not counted, and knows some counts by one vendor's name alone.
-        return {**chat, "usage": reply.get("usage"), "service_tier": reply.get("service_tier")}
+        own = {name: reply.get(name) for name in ("usage", "service_tier")}
+        return {**chat, **own, "searched": searched_in(reply)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,7 @@ class Gemini:
         schema, mapped = _parted(mapped, frozenset(mapped) - {"response_schema"})
         with refusals():
             body: dict[str, Json] = transform_request_body(
-                messages=self.config.translate_developer_role_to_system_role(_messages(request)),
+                messages=_without_developers(request),
                 # Under this prefix LiteLLM trusts that a model takes a system instruction, be it in its map or not.
                 model=f"gemini/{request.model_id}",
                 optional_params=mapped,
@@ -281,7 +284,7 @@ class Gemini:
             shown["promptFeedback"] = object_in(reply["promptFeedback"])
         chat = _read(self.config, shown)
         # Without counts LiteLLM fails, or counts zero.
-        chat["usage"] = counted
+        chat |= {"usage": counted, "searched": searched_in(reply)}
         if not chat["choices"]:  # a candidate that holds nothing
             chat["choices"] = [{"message": {"content": None}, "finish_reason": None}]
         choice = chat["choices"][0]
@@ -359,6 +362,12 @@ def _messages(request: Request) -> list[dict[str, str]]:
     return [dict(message) for message in request.messages]
 
 
+def _without_developers(request: Request) -> list[dict[str, str]]:
+    """The messages for an API that knows no developer: its system says the same."""
+    return [{**message, "role": "system"} if message["role"] == "developer" else dict(message) for message in
+        request.messages]  # fmt: skip
+
+
 def _parted(params: Mapping[str, Json], names: frozenset[str]) -> tuple[dict[str, Json], dict[str, Json]]:
     """The parameters without and with these names."""
     return (
@@ -399,7 +408,7 @@ def _written(config: Any, request: Request, params: dict[str, Json]) -> dict[str
     with refusals():
         body: dict[str, Json] = config.transform_request(
             model=request.model_id,
-            messages=config.translate_developer_role_to_system_role(_messages(request)),
+            messages=_without_developers(request),
             optional_params=params,
             litellm_params={},
             headers={},
@@ -466,6 +475,7 @@ class _Silent:
 
     model_call_details: dict[str, Json] = field(default_factory=dict)
     optional_params: dict[str, Json] = field(default_factory=dict)
+    litellm_params: dict[str, Json] = field(default_factory=dict)
 
     def post_call(self, *_: object, **__: object) -> None:
         """Log nothing."""

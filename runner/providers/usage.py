@@ -64,6 +64,8 @@ BESIDE_INPUT = frozenset(
 )  # fmt: skip
 """Names under which Anthropic and Amazon count what is cached beside their input, which is what was neither."""
 BESIDE_OUTPUT = frozenset({"thoughtsTokenCount"})
+WEB_SEARCH = "web_search"
+"""How a reply is billed for which the model searched."""
 ORDINARY = frozenset({"default", "standard", "auto", "on_demand", "batch", "standard_only"})
 """Tiers of service at the prices of the price list."""
 TRAFFIC: Mapping[str, str] = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
@@ -80,17 +82,32 @@ class Usage:
     """As in Reply."""
 
 
-def read(usage: Mapping[str, Json], service_tier: Json = None) -> Usage:
+def read(usage: Mapping[str, Json], service_tier: Json = None, *, searched: bool = False) -> Usage:
     """A usage object of any vendor; what is none, or is not there, is unknown.
 
-    `service_tier` is the reply's own field, for vendors that say it beside the usage.
+    `service_tier` is the reply's own field, for vendors that say it beside the usage; `searched` as searched_in.
     """
-    return Usage(tokens_in(usage), cost_in(usage), _billed_as(usage, service_tier))
+    return Usage(tokens_in(usage), cost_in(usage), WEB_SEARCH if searched else _billed_as(usage, service_tier))
+
+
+def searched_in(reply: Mapping[str, Json]) -> bool:
+    """Whether a body of any API shows that the model searched the web, which tokens do not pay for.
+
+    OpenAI cites what it found, or lists the call; Google gives its queries. Anthropic and xAI count; see read.
+    """
+    choice, candidate = _item(reply.get("choices")), _item(reply.get("candidates"))
+    message, grounding = choice.get("message"), candidate.get("groundingMetadata")
+    cited = _item(message.get("annotations")).get("type") == "url_citation" if isinstance(message, dict) else False
+    asked = bool(grounding.get("webSearchQueries")) if isinstance(grounding, dict) else False
+    output = reply.get("output")
+    items = output if isinstance(output, list) else []
+    called = any(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
+    return cited or asked or called
 
 
 def tokens_in(usage: Mapping[str, Json]) -> Tokens:
     """Token counts, each a whole number or None; `cached` and `reasoning` within input and output."""
-    (into, input_name), (out, _), (total, _) = (_first(usage, names) for names in (INPUT, OUTPUT, TOTAL))
+    (into, input_name), (out, _), (total, _) = _first(usage, INPUT), _first(usage, OUTPUT), _first(usage, TOTAL)
     (cached, cached_name), (written, written_name) = _first(usage, CACHED), _first(usage, WRITTEN)
     written_1h, (thought, thought_name) = _first(usage, WRITTEN_1H)[0], _first(usage, REASONING)
     if "billed_units" in input_name:
@@ -212,12 +229,19 @@ def _unexplained(into: _Parts, out: _Parts, total: int) -> tuple[int | None, int
 def _first(usage: Mapping[str, Json], names: Sequence[Path]) -> tuple[int | None, Path]:
     """The first of these counts that is one, and its name."""
     for name in names:
-        found: Json = usage
-        for step in name:
+        if name[0] not in usage:  # nearly always: a vendor has few of them
+            continue
+        found = usage[name[0]]
+        for step in name[1:]:
             found = found.get(step) if isinstance(found, dict) else None
         if (number := count(found)) is not None:
             return number, name
     return None, ()
+
+
+def _item(value: Json) -> Mapping[str, Json]:
+    """The first of a list of objects, or nothing."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 
 def _dollars(value: Json) -> float | None:
@@ -227,8 +251,10 @@ def _dollars(value: Json) -> float | None:
 
 def _billed_as(usage: Mapping[str, Json], service_tier: Json) -> str | None:
     searches = usage.get("server_tool_use")
-    if isinstance(searches, dict) and any(count(number) for number in searches.values()):
-        return "web_search"
+    if count(usage.get("num_sources_used")) or (
+        isinstance(searches, dict) and any(count(number) for number in searches.values())
+    ):
+        return WEB_SEARCH
     tier = usage.get("service_tier") or service_tier
     if isinstance(traffic := usage.get("trafficType"), str):
         tier = TRAFFIC.get(traffic, tier)

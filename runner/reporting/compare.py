@@ -12,11 +12,11 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.config.settings import ABSENT, differences, experiment_from, settings_of
+from runner.config.settings import ABSENT, differences, settings_of
 from runner.errors import ConfigError
 from runner.reporting import stats
 from runner.reporting.stats import of_run
-from runner.results import manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -88,10 +88,7 @@ def _own_answers(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 def _settings(folders: Sequence[Path]) -> Iterator[Setting]:
     """Settings in which any run differs from the first, in the first's order."""
-    every = [
-        settings_of(experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json")))
-        for folder in folders
-    ]
+    every = [settings_of(saved.experiment_in(folder)) for folder in folders]
     paths = dict.fromkeys(difference.path for other in every[1:] for difference in differences(every[0], other))
     for path in paths:
         yield Setting(".".join(path), tuple(_value(settings, path) for settings in every))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError, TrackingError
-from runner.results import manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,10 @@ def find(word: str, where: Callable[[], Tracking]) -> Path:
         return path
     if word == LATEST:
         return newest()[0]
+    if any(path.glob("*/run.json")) and not _has_runs_of_others(path):
+        raise saved.missing(path, "sweep.json")
+    if saved.is_rest_of_a_run(path):
+        raise saved.missing(path, "run.json")
     if any((path / name).exists() for name in ("results.jsonl.part", ".hydra")):
         message = "this run was interrupted before it had results; the command that made it goes on from there"
         overrides = shlex.quote(str(path / ".hydra" / "overrides.yaml"))
@@ -62,6 +66,11 @@ def find(word: str, where: Callable[[], Tracking]) -> Path:
     if _looks_like_a_path(word):
         raise UnknownRunError(f"there is no folder '{word}'", word)
     return _in_mlflow(word, where())
+
+
+def _has_runs_of_others(folder: Path) -> bool:
+    """Whether a folder is one of runs, as outputs/DAY is: nothing in it is a sweep's own."""
+    return not any((folder / name).is_file() for name in ("multirun.yaml", "summary.csv"))
 
 
 def is_run(folder: Path) -> bool:
@@ -113,7 +122,7 @@ def _started(file: Path) -> datetime:
     oldest = datetime.min.replace(tzinfo=UTC)
     try:
         said = datetime.fromisoformat(json.loads(file.read_bytes())["started"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, RecursionError, TypeError):
         return oldest
     return said if said.tzinfo else said.replace(tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from runner.errors import BudgetError, ConfigError
 from runner.plan.job import TrialPlan, models_of
 from runner.providers.accounts import check_key
 from runner.records import Batch
-from runner.results import files, manifest
+from runner.results import files, manifest, saved
 from runner.results.reload import job_in
 from runner.results.rows import Reader
 
@@ -93,10 +93,10 @@ class Drift:
 
 def load(folder: Path) -> Drift:
     """The drift in a folder. ConfigError where there is none, or its file is damaged."""
-    saved = manifest.load(folder, FILE)
+    held = saved.load(folder, FILE)
     names = {item.name for item in fields(Drift)} - {"folder"}
     try:
-        found = Drift(folder, **{name: value for name, value in saved.items() if name in names})
+        found = Drift(folder, **{name: value for name, value in held.items() if name in names})
         found.sample = [(int(job), str(key)) for job, key in found.sample]
     except (TypeError, ValueError) as error:
         raise ConfigError(f"is no drift: {error}", where=str(folder / FILE)) from error
@@ -136,12 +136,12 @@ def original(folder: Path) -> Original:
     """A run or a sweep as it was asked, to be sent live. ConfigError where it has no ledger or no results."""
     folder = manifest.launch_folder(folder)
     manifest.ledger_of(folder)
-    saved = manifest.open_run(folder)
-    if manifest.is_rehearsal(saved.facts["command"]):
+    found = manifest.open_run(folder)
+    if manifest.is_rehearsal(found.facts["command"]):
         message = "was rehearsed: the simulated providers that it asked are gone"
-        raise ConfigError(message, where=str(folder), advice=saved.facts["command"])
+        raise ConfigError(message, where=str(folder), advice=found.facts["command"])
     jobs = [job_in(job) for job in manifest.result_folders(folder)]
-    return Original(saved.facts["run"], folder, tuple(map(_live, jobs)))
+    return Original(found.facts["run"], folder, tuple(map(_live, jobs)))
 
 
 def _live(job: Job) -> Job:
@@ -157,7 +157,7 @@ def candidates(run: Original) -> list[Candidate]:
     found = []
     for job in run.jobs:
         planned = {_place(trial): trial.key for trial in TrialPlan(job.experiment).trials()}
-        for row in files.read_rows(job.folder / "results.jsonl"):
+        for row in saved.rows_in(job.folder):
             same = planned.get((row.cell, row.text, row.repetition)) == row.key
             if row.outcome == "scored" and same and row.key not in seen:
                 seen.add(row.key)
@@ -284,7 +284,7 @@ def _pairs(drift: Drift, run: Original, ledger: Ledger, purchase: Purchase) -> I
     chosen = _chosen(drift)
     for job in run.jobs:
         wanted = chosen.get(job.index, set())
-        old = {row.key: row for row in files.read_rows(job.folder / "results.jsonl") if row.key in wanted}
+        old = {row.key: row for row in saved.rows_in(job.folder) if row.key in wanted}
         reader = Reader(drift.id, job.index, job.experiment.prompt)
         trials = {trial.key: trial for trial in TrialPlan(job.experiment).trials() if trial.key in old}
         answers = {answer.key: answer for answer in ledger.answers([*map(drift.key_of, trials)])}

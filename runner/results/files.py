@@ -18,19 +18,21 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, BinaryIO
+from types import UnionType
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner import fastjson
 from runner.errors import RunnerError
-from runner.records import Dropped, Problem, Row, Stated, Tokens
+from runner.records import Dropped, Outcome, Problem, Route, Row, Source, Stated, Tokens
 from runner.results.reply_files import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -48,6 +50,7 @@ _USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
 """The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
 trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
+_COUNTED = attrgetter(*_KINDS)
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
 """Counts of every line; others are in those alone whose reply has them."""
 _VALUES = attrgetter(*_FIELDS)
@@ -79,19 +82,12 @@ def _row_line(row: Row) -> bytes:
 def row_from_json(line: str | bytes) -> Row:
     """The row that a line holds; fields that a later version added are passed over. RunnerError where it is no row."""
     try:
-        found: dict[str, Any] = fastjson.loads(line)
-        if "stated" in found:
-            found["stated"] = {name: Stated(**stated) for name, stated in found["stated"].items()}
-        if found.keys() != _USUAL:
-            found = {name: value for name, value in found.items() if name in _NAMES}
-        found["scores"] = {name: None if score is None else float(score) for name, score in found["scores"].items()}
-        found["problem"] = Problem(**found["problem"]) if found["problem"] else None
-        found["dropped"] = tuple(Dropped(**dropped) for dropped in found["dropped"])
-        found["tokens"] = Tokens(**found["tokens"])
-        return Row(**found)
+        return _row(fastjson.loads_finite(line))
+    except RecursionError as error:
+        raise RunnerError("not a row of results (nested too deep)", advice=_AGAIN) from error
     except ValueError as error:
         raise RunnerError(f"not JSON, or cut off ({error})", advice=_AGAIN) from error
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise RunnerError(f"not a row of results ({type(error).__name__}: {error})", advice=_AGAIN) from error
 
 
@@ -100,15 +96,28 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         file = path.open("rb")
     except OSError as error:
-        advice = f"ls -l {shlex.quote(str(path))}" if isinstance(error, PermissionError) else _AGAIN
-        raise RunnerError(f"{path}: {error.strerror or error}", advice=advice) from error
+        raise _unopened(path, error) from error
     with file:
         for number, line in enumerate(file, 1):
             try:
                 row = row_from_json(line)
             except RunnerError as error:
-                raise RunnerError(f"{path}, line {number}: {error}", advice=_AGAIN) from error
+                raise _damaged(path, number, error) from error
             yield row
+
+
+def _unopened(path: Path, error: OSError) -> RunnerError:
+    from runner.results.saved import advice_of  # which reads rows itself
+
+    lost = isinstance(error, FileNotFoundError | NotADirectoryError)
+    advice = advice_of(path.parent) if lost else f"ls -l {shlex.quote(str(path))}"
+    return RunnerError(f"{path}: {error.strerror or error}; {_AGAIN}", advice=advice)
+
+
+def _damaged(path: Path, number: int, error: RunnerError) -> RunnerError:
+    from runner.results.saved import advice_of  # which reads rows itself
+
+    return RunnerError(f"{path}, line {number}: {error}; {_AGAIN}", advice=advice_of(path.parent))
 
 
 def _line(value: Mapping[str, Json]) -> bytes:
@@ -120,6 +129,129 @@ def _line(value: Mapping[str, Json]) -> bytes:
 
 def _short(number: float | None) -> float | int | None:
     return int(number) if number is not None and number == int(number) else number
+
+
+# ---- what a line must hold -------------------------------------------------------------------------------------------
+
+_NUMBER, _TEXT = frozenset({int, float, type(None)}), frozenset({str, type(None)})
+
+
+def _kinds_of(hint: Any) -> frozenset[type]:
+    """The types that a value of a field of Row may have."""
+    match get_origin(hint):
+        case None:
+            return frozenset({int, float} if hint is float else {hint})
+        case origin if origin in {Union, UnionType}:
+            return frozenset().union(*map(_kinds_of, get_args(hint)))
+        case origin if origin is Literal:
+            return frozenset({str})
+        case origin:
+            return frozenset({dict if origin is Mapping else origin})
+
+
+_TYPES = {name: _kinds_of(hint) for name, hint in get_type_hints(Row, localns={"Mapping": Mapping}).items()}
+"""Field -> the types that its writer gives it."""
+_ROUTES, _OUTCOMES, _SOURCES = (frozenset(get_args(one)) for one in (Route, Outcome, Source))
+_COUNTS = [name for name, kinds in _TYPES.items() if kinds == {int}]
+_COUNTS_OF = attrgetter(*_COUNTS)
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_SEEN: set[tuple[type, ...]] = set()
+"""Types of whole rows that were found good: rows of one run have a few, and it is these that are looked up."""
+_MOST = 2**63
+"""No count is as large: arrays and tables hold none that is."""
+_DEEPEST = 30
+"""Lists within lists in a parameter; what this program writes has a few."""
+
+
+def _row(found: Any) -> Row:
+    """The row that a JSON value is. ValueError, TypeError, KeyError, AttributeError or OverflowError where it is none.
+
+    36,000 rows are read where statistics are made, so that what every row has is looked at with as few steps as go.
+    """
+    if not isinstance(found, dict):
+        raise TypeError(f"{type(found).__name__} in place of an object")
+    if "stated" in found:
+        found["stated"] = {name: Stated(**stated) for name, stated in found["stated"].items()}
+    if found.keys() != _USUAL:
+        found = {name: value for name, value in found.items() if name in _NAMES}
+    scores = found["scores"]
+    if not _NUMBER.issuperset(map(type, scores.values())):
+        raise TypeError("a score is no number")
+    found["scores"] = {name: None if score is None else float(score) for name, score in scores.items()}
+    found["problem"] = Problem(**found["problem"]) if found["problem"] else None
+    found["dropped"] = tuple(Dropped(**dropped) for dropped in found["dropped"])
+    found["tokens"] = Tokens(**found["tokens"])
+    row = Row(**found)
+    kinds = tuple(map(type, _VALUES(row)))
+    if kinds not in _SEEN:
+        wrong = next((name for name, kind in zip(_FIELDS, kinds, strict=True) if kind not in _TYPES[name]), None)
+        if wrong is not None:
+            raise TypeError(f"'{wrong}' is {_shown(getattr(row, wrong))}")
+        _SEEN.add(kinds)
+    _check(row)
+    if row.dropped or row.problem is not None or row.stated:
+        _check_rare(row)
+    return row
+
+
+def _check(row: Row) -> None:
+    """TypeError, RecursionError or OverflowError at a value that no row has."""
+    if row.outcome not in _OUTCOMES or row.route not in _ROUTES or not (row.source is None or row.source in _SOURCES):
+        raise TypeError(f"outcome, route and source are {row.outcome}, {row.route} and {row.source}")
+    counts = _COUNTS_OF(row)
+    if min(counts) < 0 or max(counts) >= _MOST:
+        raise TypeError(f"{', '.join(_COUNTS[:-1])} or {_COUNTS[-1]} is a number beyond all bounds")
+    if not _TEXT.issuperset(map(type, row.reasons.values())):
+        raise TypeError("a reason is no text")
+    _check_tokens(row.tokens)
+    _check_params("requested", row.requested)
+    _check_params("sent", row.sent)
+
+
+def _check_tokens(tokens: Tokens) -> None:
+    for count in _COUNTED(tokens):
+        if count is not None and (type(count) is not int or not 0 <= count < _MOST):
+            raise TypeError(f"a count of tokens is {_shown(count)}")
+
+
+def _check_params(name: str, params: Mapping[str, Json]) -> None:
+    if not _PLAIN.issuperset(map(type, params.values())) and is_deep(params, _DEEPEST):
+        raise RecursionError
+    heat = params.get("temperature")
+    if type(heat) not in _NUMBER:
+        raise TypeError(f"'{name}' has a temperature of {_shown(heat)}")
+
+
+def _check_rare(row: Row) -> None:
+    """Likewise of what few rows have."""
+    if row.problem is not None and not (type(row.problem.kind) is type(row.problem.message) is str):
+        raise TypeError("the problem is no text")
+    for dropped in row.dropped:
+        if not (type(dropped.parameter) is type(dropped.reason) is str):
+            raise TypeError("what was dropped has no name or no reason")
+        if is_deep(dropped.value, _DEEPEST):
+            raise RecursionError
+    for name, stated in row.stated.items():
+        if not {int, float}.issuperset(map(type, asdict(stated).values())):
+            raise TypeError(f"what is stated of '{name}' lacks a number")
+
+
+def is_deep(value: Json, most: int) -> bool:
+    """Whether lists and objects lie within one another more than `most` times."""
+    level = [value]
+    for _ in range(most):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not inner:
+            return False
+        level = [each for some in inner for each in some]
+    return True
+
+
+def _shown(value: Any) -> str:
+    """A value on a few characters; of a number of 400 digits, that it is one."""
+    if type(value) is int and abs(value) >= _MOST:
+        return "a number beyond all bounds"
+    return f"{type(value).__name__} {str(value)[:40]!r}" if type(value) in _PLAIN else type(value).__name__
 
 
 # ---- a run's folder --------------------------------------------------------------------------------------------------

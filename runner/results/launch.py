@@ -40,6 +40,8 @@ class Counts:
     unscorable: int = 0
     failed: int = 0
     from_ledger: int = 0
+    answered: int = 0
+    """Trials whose answer is in the ledger."""
     collapsed: int = 0
     """Trials that shared their request, and so their answer, with an earlier trial of the same launch."""
     asked_again: int = 0
@@ -54,6 +56,7 @@ class Counts:
         self.trials += 1
         setattr(self, row.outcome, getattr(self, row.outcome) + 1)
         self.from_ledger += row.source == "ledger"
+        self.answered += row.source is not None
         self.asked_again += row.asked - 1
         if row.source == "bought" and self.price_usd is not None:
             self.price_usd = None if row.price_usd is None else self.price_usd + row.price_usd - row.earlier_usd

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shlex
 import subprocess
 from dataclasses import asdict, dataclass
@@ -22,11 +23,18 @@ from runner.config.settings import identity_of
 from runner.errors import ConfigError
 from runner.records import READING_VERSION, RECORD_VERSION
 from runner.results import served, summary
+from runner.results.saved import advice_of, load, missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.results.launch import JobResult, Launch
+
+__all__ = [
+    "COUNTED", "PACKAGES", "SavedLaunch", "Status", "asked_folders", "axes_of", "check", "dump", "has_begun",
+    "is_rehearsal", "job_folders", "job_line", "launch_folder", "ledger_of", "load", "missing", "open_run",
+    "result_folders", "status_of", "write", "write_sweep",
+]  # fmt: skip
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
 """MLflow's; SCHEDULED: its batches still run."""
@@ -59,12 +67,18 @@ def write(this: Launch, result: JobResult) -> None:
             "ending": this.ending,
             "error": None if result.error is None else str(result.error),
             "overrides": list(result.overrides),
+            "ledger": None if experiment is None else without_password(experiment.ledger_url),
             "config_sha256": None if experiment is None else identity_of(experiment),
             **asdict(result.counts),
             "served": served.as_json([result.tally]),
             "mlflow": None,
         },
     )
+
+
+def without_password(url: str) -> str:
+    """A ledger's URL as it may be written down and shown."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 def write_sweep(this: Launch, folder: Path) -> None:
@@ -274,7 +288,7 @@ def check(folder: Path) -> None:
     found = open_run(folder)
     if lacking := [key for key in ("run", "command", "status") if key not in found.facts]:
         message = f"is not complete, it lacks '{lacking[0]}'; results come again from the ledger"
-        raise ConfigError(message, where=str(found.file), advice="run its command again; nothing is bought twice")
+        raise ConfigError(message, where=str(found.file), advice=advice_of(folder))
 
 
 def asked_folders(folder: Path) -> list[Path]:
@@ -303,25 +317,3 @@ def ledger_of(folder: Path) -> str:
         message = "is an import: its replies are those of its files, and no ledger has them"
         raise ConfigError(message, where=str(folder), advice=load(asked, "run.json").get("command"))
     return url
-
-
-def missing(folder: Path, name: str) -> ConfigError:
-    """Says that a run's folder has lost a file, and which command writes it again."""
-    message = "is missing; the run's command writes it again, and nothing is bought twice"
-    return ConfigError(message, where=str(folder / name), advice=load(folder, "run.json").get("command"))
-
-
-def load(folder: Path, name: str) -> dict[str, Any]:
-    """One of a run's JSON files. ConfigError where it is missing or is no JSON object."""
-    try:
-        value = json.loads((folder / name).read_bytes().decode("utf-8", "surrogatepass"))
-    except FileNotFoundError as error:
-        if name != "run.json" and (folder / "run.json").is_file():
-            raise missing(folder, name) from error
-        message = "this is not the folder of a run"
-        raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
-    except ValueError as error:
-        raise ConfigError(f"cannot be read: {error}", where=str(folder / name)) from error
-    if not isinstance(value, dict):
-        raise ConfigError("holds no JSON object", where=str(folder / name))
-    return value

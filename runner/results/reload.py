@@ -6,12 +6,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.config import settings
 from runner.errors import RunnerError
 from runner.plan.job import Job
 from runner.plan.trials import attempt_key
 from runner.records import Failure
-from runner.results import files, manifest
+from runner.results import manifest, saved
 from runner.results.launch import PENDING, Counts, JobResult, Launch
 
 if TYPE_CHECKING:
@@ -36,23 +35,23 @@ class Reloaded:
 
 def reload(folder: Path) -> Reloaded:
     """The launch that a folder belongs to. ConfigError where it is none, was imported, or has no results."""
-    saved = manifest.open_run(manifest.launch_folder(folder).resolve())
-    run = saved.facts
-    manifest.ledger_of(saved.folder)
-    manifest.result_folders(saved.folder)
+    found = manifest.open_run(manifest.launch_folder(folder).resolve())
+    run = found.facts
+    manifest.ledger_of(found.folder)
+    manifest.result_folders(found.folder)
     launch = Launch(run["command"], run["run"], datetime.fromisoformat(run["started"]))
     if run["status"] != "SCHEDULED":
         launch.ended = datetime.fromisoformat(run["time"])
     launch.purchase.requests_sent, launch.purchase.run_id = run["requests_sent"], run["run"]
     jobs = []
-    for path in saved.jobs:
+    for path in found.jobs:
         of_job = manifest.load(path, "run.json")
         if of_job["error"] is not None:
             launch.results.append(_failed(path))
             continue
         jobs.append(job_in(path))
         recall(launch.purchase, jobs[-1], run.get("batches", ()))
-    return Reloaded(launch, jobs, saved.folder if saved.is_sweep else None)
+    return Reloaded(launch, jobs, found.folder if found.is_sweep else None)
 
 
 def gather(launch: Launch, sweep: Path) -> None:
@@ -73,8 +72,8 @@ def gather(launch: Launch, sweep: Path) -> None:
 def _result_in(folder: Path) -> JobResult:
     run = manifest.load(folder, "run.json")
     result = JobResult(run["job"], folder, tuple(run["overrides"]), None, counts=_counts(run))
-    result.experiment = settings.experiment_from(manifest.load(folder, "experiment.json"))
-    for row in files.read_rows(folder / "results.jsonl"):
+    result.experiment = saved.experiment_in(folder)
+    for row in saved.rows_in(folder):
         result.note(row)
     return result
 
@@ -93,7 +92,7 @@ def _counts(run: Mapping[str, Any]) -> Counts:
 def job_in(folder: Path) -> Job:
     """The job whose folder it is, as it was asked."""
     run = manifest.load(folder, "run.json")
-    experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder / "experiment.json"))
+    experiment = saved.experiment_in(folder)
     return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
 
 
@@ -101,7 +100,7 @@ def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:
     """What a run's rows say of its purchase: what it bought or had in batches, and why the rest has no answer."""
     waiting: set[str] = set()
     most = 1 + job.experiment.ask_again.unscorable + len(job.experiment.ask_again.keys)
-    for row in files.read_rows(job.folder / "results.jsonl"):
+    for row in saved.rows_in(job.folder):
         if row.problem is not None and row.problem.kind == PENDING:
             waiting.update(attempt_key(row.key, number) for number in range(1, most + 1))
         elif row.problem is not None and row.source is None:

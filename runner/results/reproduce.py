@@ -19,7 +19,7 @@ from runner.config import load, schema, settings
 from runner.config.compose import search_path
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
-from runner.results import manifest
+from runner.results import manifest, saved
 from runner.results.verify import Change, Checked, check_rows
 
 if TYPE_CHECKING:
@@ -62,13 +62,14 @@ def reproduce(folder: Path, conf: Path, answers: Answers | None = None) -> Repro
     `answers` gives the ledger's answers to some keys, as Ledger.answers does; None: no ledger is at hand. ConfigError
     where the folder is no run, or its experiment cannot be rebuilt.
     """
-    run = manifest.load(folder, "run.json")
+    run = saved.load(folder, "run.json")
     if run.get("error"):
         raise ConfigError(f"this job failed, so there is nothing to reproduce: {run['error']}", where=str(folder))
-    as_saved = manifest.load(folder, "experiment.json")
-    experiment = settings.experiment_from(as_saved, str(folder / "experiment.json"))
+    experiment, as_saved = saved.experiment_in(folder), saved.load(folder, "experiment.json")
     checked = check_rows(folder, experiment, answers)
     found = Reproduction(checked, [*_edited(folder, run, as_saved, experiment), *checked.changes])
+    if (counted := run.get("trials", checked.trials)) != checked.trials:
+        found.in_folder.append(Change("run.json", "trials", f"{checked.trials} as planned again", str(counted)))
     found.since += _packages(run)
     found.since += _lock(run, conf.parent / "requirements.lock")
     _compare_here(found, folder, run, experiment, conf)
@@ -98,10 +99,10 @@ def _against_hydra(folder: Path, experiment: Experiment) -> list[settings.Differ
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        saved = schema.without_gone(_mapping(OmegaConf.load(folder / ".hydra/config.yaml")))
-        composed = OmegaConf.merge(OmegaConf.structured(schema.RunnerConf), saved)
+        kept = schema.without_gone(_mapping(saved.hydras(folder / ".hydra" / "config.yaml")))
+        composed = OmegaConf.merge(OmegaConf.structured(schema.RunnerConf), kept)
         original = load.load(_mapping(composed))
-    except (OSError, OmegaConfBaseException, RunnerError):
+    except (OSError, OmegaConfBaseException, RunnerError, AttributeError, TypeError, ValueError):
         return []
     found = settings.differences(settings.settings_of(original), settings.settings_of(experiment))
     return [difference for difference in found if not difference.runtime]
@@ -182,14 +183,13 @@ def _compose(folder: Path, conf: Path) -> DictConfig:
     """The run's overrides with the config files of `conf`, and of a --config-dir of its own where that still exists."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     schema.register()
     try:
-        as_typed = map(str, OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+        as_typed = map(str, saved.hydras(folder / ".hydra" / "overrides.yaml"))
         overrides = [word for word in as_typed if schema.gone(word.partition("=")[0]) is None]
-        hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
+        hydra = saved.hydras(folder / ".hydra" / "hydra.yaml").hydra
         places = [Path(place.path) for place in hydra.runtime.config_sources if place.provider == "command-line"]
         if places:
             overrides.append(search_path(*places))
@@ -197,6 +197,8 @@ def _compose(folder: Path, conf: Path) -> DictConfig:
             return compose(hydra.job.config_name or "config", overrides)
     except (OSError, HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error).splitlines()[0], where=".hydra/overrides.yaml") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"is not as Hydra wrote it: {error}", where=str(folder / ".hydra")) from error
 
 
 def _file_of(difference: settings.Difference, cfg: DictConfig, was: Experiment, now: Experiment) -> str:

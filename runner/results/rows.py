@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ from runner.records import REFUSED, Failure, Problem, Reply, Row, Scored, Unscor
 if TYPE_CHECKING:
     from runner.records import Answer, PromptTemplate, Reading, Source, Trial
 
+DAMAGED = "damaged"
+"""Kind of a trial whose answer is in the ledger, and is no answer any more: it is neither read nor bought again."""
+USUAL_LEDGER = "sqlite:///outputs/ledger.db"
+"""The one that `runner ledger` looks at unless another is named."""
+
 
 @dataclass(slots=True)
 class Reader:
@@ -27,10 +33,15 @@ class Reader:
     decoders: Decoders = field(default_factory=Decoders)
     no_replies: int = 0
     """Answers of the ledger that are no replies: an earlier version kept them, and this one would not."""
+    ledger: str = USUAL_LEDGER
+    """Where its answers are: a URL without a password."""
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
-        reply, reading = self._read(trial, answer)
+        try:
+            reply, reading = self._read(trial, answer)
+        except UnicodeDecodeError as error:
+            return self.failed(trial, damaged(trial.key, f"its reply is no text ({error.reason})", self.ledger))
         problem = None if isinstance(reading, Scored) else reading.problem
         billed: dict[str, Any] = {"stated_usd": reply.cost_usd, "billed_as": reply.billed_as}
         return self._row(
@@ -74,8 +85,8 @@ class Reader:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
         except ProviderError as error:
+            reply = Reply(text=answer.raw.decode("utf-8"), finish=None)
             self.no_replies += 1
-            reply = Reply(text=answer.raw.decode("utf-8", "replace"), finish=None)
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing, self._nothing)
         reading = score.read(reply, self.prompt.questions, self.prompt.reply, rescale=self.prompt.rescale)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
@@ -115,3 +126,11 @@ class Reader:
             served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )
+
+
+def damaged(key: str, why: str, ledger: str) -> Failure:
+    """How a trial ends whose row in the ledger is damaged, with what to type to have it bought again."""
+    elsewhere = "" if ledger == USUAL_LEDGER else f" --ledger {shlex.quote(ledger)}"
+    forget = f"runner ledger forget {key} --yes{elsewhere}"
+    message = f"the ledger's row {key} is damaged: {why}. To ask it again: {forget}"
+    return Failure(key, Problem(DAMAGED, message), 0)

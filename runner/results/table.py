@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import settings
 from runner.records import whole_pairs
-from runner.results import files, manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,11 +67,11 @@ class _ReadJob:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        saved = manifest.load(folder, "experiment.json")
-        self.experiment: Experiment = settings.experiment_from(saved, str(folder / "experiment.json"))
-        self.overrides: Sequence[str] = manifest.load(folder, "run.json")["overrides"]
-        self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in saved["texts"]}
-        self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in saved["personas"]}
+        self.experiment: Experiment = saved.experiment_in(folder)
+        whole = saved.load(folder, "experiment.json")
+        self.overrides: Sequence[str] = saved.load(folder, "run.json")["overrides"]
+        self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in whole["texts"]}
+        self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in whole["personas"]}
 
 
 def _own(group: str, item: Mapping[str, Json], known: Sequence[str]) -> dict[str, Json]:
@@ -119,7 +119,7 @@ def _differ(values: Sequence[Json]) -> bool:
 
 def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
     asked = [question.name for question in job.experiment.prompt.questions]
-    for row in files.read_rows(job.folder / "results.jsonl"):
+    for row in saved.rows_in(job.folder):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
         trial = {**_trial(row), **axes, **{name: own.get(name) for name in of_items}}
         for question in dict.fromkeys((*asked, *row.scores)):

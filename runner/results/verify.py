@@ -14,7 +14,7 @@ from runner.plan.job import TrialPlan
 from runner.plan.trials import attempt_key
 from runner.records import REFUSED, Reply
 from runner.results import files
-from runner.results.rows import Reader
+from runner.results.rows import DAMAGED, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,6 +63,8 @@ class Checked:
     keys: dict[Place, str] = field(default_factory=dict)
     """The plan: each trial's key by its cell, text and repetition."""
     changes: list[Change] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """Which answers of the ledger are none any more, and what to type."""
 
 
 def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) -> Checked:
@@ -130,7 +132,12 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
     if row.outcome == "failed" or (answer is None and row.problem is not None and row.problem.kind == REFUSED):
         return
     if answer is not None:
-        differing = _differing(row, reader.row(trial, answer, "ledger"), READ)
+        again = reader.row(trial, answer, "ledger")
+        if again.problem is not None and again.problem.kind == DAMAGED:
+            found.changes.append(Change("the ledger", _named(_place(trial)), "an answer", DAMAGED))
+            found.damaged.append(again.problem.message)
+            return
+        differing = _differing(row, again, READ)
         found.replayed += not differing
         what = "in the ledger"
     else:

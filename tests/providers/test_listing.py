@@ -281,3 +281,24 @@ def test_check_ends_with_3_where_something_is_wrong(
         checked = {one["name"]: one["check"] for one in json.loads(capsys.readouterr().out)}
     assert checked["present"]["state"] == "not listed"
     assert set(checked["present"]["nearest"]) < set(IDS)
+
+
+def test_a_file_is_written_from_the_providers_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`models add` asks the list once, takes the day that it gives, and tells names that are near what it lacks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEY", "good")
+    with Lists() as lists:
+        where = [f"api_base={lists.url}/openai/v1", "key_env=KEY"]
+        assert main(["models", "add", "openai/model-2", *where]) == 0
+        assert main(["models", "add", "openai/model-22", *where]) == 2
+        assert [path for path in lists.asked if "/models/" not in path] == ["/openai/v1/models"] * 2
+    said = capsys.readouterr()
+    assert "next:    runner plan --config-dir=mine model=model-2" in said.out
+    assert "lists no model 'model-22'; near: model-2" in said.err
+    written = (tmp_path / "mine" / "model" / "model-2.yaml").read_text(encoding="utf-8")
+    assert "date: 2027-01-14" in written
+    assert f"listed by {lists.url}/openai/v1" in written
+    assert "key_env: KEY" in written
+    assert main(["plan", "--config-dir=mine", "model=model-2", "text=[rain]", "persona=[poet]"]) == 0

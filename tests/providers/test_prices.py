@@ -15,7 +15,10 @@ from runner.records import Capability, Model, Prices, PriceTier, Route, Tokens
 
 M = 1_000_000
 CHAT = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-SAID = [{"index": 0, "message": {"role": "assistant", "content": "7"}, "finish_reason": "stop"}]
+SAID: list[dict[str, Any]] = [{"index": 0, "message": {"role": "assistant", "content": "7"}, "finish_reason": "stop"}]
+
+
+CITED = [{**SAID[0], "message": {"role": "assistant", "content": "7", "annotations": [{"type": "url_citation"}]}}]
 
 
 def chat(**usage: Any) -> dict[str, Any]:
@@ -126,6 +129,17 @@ CASES = (
          (500 * 4.0 + 900 * 20.0) / M),
     Case("anthropic with a search, which no token pays for", "anthropic/claude-opus-5-5",
          claude(input_tokens=500, output_tokens=900, server_tool_use={"web_search_requests": 2}), None),
+    Case("openai with a search", "openai/gpt-5-search-api",
+         {**chat(prompt_tokens=100, completion_tokens=20, total_tokens=120), "choices": CITED}, None),
+    Case("xai with searches", "xai/grok-4.7",
+         chat(prompt_tokens=100, completion_tokens=20, total_tokens=120, num_sources_used=3), None),
+    Case("gemini with a search", "gemini/gemini-3.8-flash",
+         {**gemini(promptTokenCount=100, candidatesTokenCount=20, totalTokenCount=120),
+          "candidates": [{"content": {"role": "model", "parts": [{"text": "7"}]}, "finishReason": "STOP",
+                          "groundingMetadata": {"webSearchQueries": ["rain"]}}]}, None),
+    Case("a search whose fee a file states", "openai/gpt-5-search-api",
+         {**chat(prompt_tokens=100, completion_tokens=20, total_tokens=120), "choices": CITED},
+         (100 * 1.0 + 20 * 2.0) / M + 0.01, prices=Prices(1.0, 2.0, request_usd=0.01)),
     # Google: cached within, thoughts beside; cached tokens cost the same in a batch.
     Case("gemini thoughts", "gemini/gemini-2.5-flash",
          gemini(promptTokenCount=10, candidatesTokenCount=36, thoughtsTokenCount=989, totalTokenCount=1_035),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import report_runs
+from made_tables import as_table
 from scipy.stats import nct, t
 
 from runner import api
@@ -78,10 +79,10 @@ def scores(study: Study, rounds: int, random: np.random.Generator) -> np.ndarray
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_predicted_errors_are_those_of_simulated_studies(study: Study, axis: str) -> None:
-    """Each standard error is, within 5%, the spread of 4,000 studies' estimates, and what they state."""
+    """Each standard error is, within 5%, the spread of 2,500 studies' estimates, and what they state."""
     levels = {"model": study.models, "persona": study.personas}
     predicted = precision(VARIANCES, Shape(study.texts, study.repetitions, levels), axis, "q")
-    made = scores(study, 4000, np.random.default_rng(11))
+    made = scores(study, 2500, np.random.default_rng(11))
     by_level = {"model": made.mean(axis=3), "persona": made.mean(axis=2), "mean": made.mean(axis=3)}[axis]
     values = by_level[:, :, 0] if axis == "mean" else by_level[:, :, 0] - by_level[:, :, 1]
     groups, texts = np.indices(values.shape)
@@ -109,8 +110,8 @@ def test_the_studys_own_errors_are_predicted(axis: str) -> None:
         pytest.skip("the study's table is not here: set STUDY_CSV to its path")
     table = pd.read_csv(STUDY)
     names = {"sadness": "Q3value", "anger": "Q4value"}
-    frame = table[["model", "persona", "text"]].astype("category").assign(temperature="")
-    frame = frame.assign(**{f"score:{name}": table[column] for name, column in names.items()})
+    scores = {f"score:{name}": table[column] for name, column in names.items()}
+    frame = as_table(table[["model", "persona", "text"]].assign(**scores))
     made = differences_within(frame, axis)
     assert isinstance(made, tuple)
     shape = Shape(3, 10, {"model": 36, "persona": 4})
@@ -147,10 +148,9 @@ def test_the_best_design_is_the_best_of_all(axis: str) -> None:
     assert found.best.usd is not None
     assert found.best.usd <= 1.0
     by_price = sorted(PRICES, key=PRICES.__getitem__)
-    sizes = (3,) if axis != "persona" else (1, 2, 3)
-    for repetitions, models, texts in product((1, 2, 3, 4, 6, 10), sizes, range(2, 120)):
-        shape = Shape(texts, repetitions, {"model": models, "persona": 4})
-        usd = cost_of(base, shape, by_price[:models])
+    for repetitions, prompts, texts in product((1, 2, 3, 4, 6, 10), (1, 2), range(2, 120)):
+        shape = Shape(texts, repetitions, {"model": 3, "persona": 4, "prompt": prompts})
+        usd = cost_of(base, shape, by_price)
         if usd is not None and usd <= 1.0:
             assert precision(VARIANCES, shape, axis, "q").halfwidth >= found.best.widest.halfwidth - 1e-9
     assert found.best.widest.question == "q"
@@ -328,6 +328,37 @@ def test_fewer_texts_are_named() -> None:
     assert render.command(found.basis, found.best) == (
         "runner 'model=[large,small,middle]' 'text=[rain,parcel]' sampling.trials=1"
     )
-    few = advise(planned(), Goal(budget_usd=0.3), "persona")
+    few = advise(planned(), Goal(budget_usd=0.05), "persona")  # not enough for two texts of all three models
     assert few is not None
-    assert len(few.best.models) < 3 or few.best.models == tuple(PRICES)
+    assert few.best.models == ("small",)
+    assert "'model=[small]'" in render.command(few.basis, few.best)
+    enough = advise(planned(), Goal(budget_usd=1.0), "persona")
+    assert enough is not None
+    assert len(enough.best.models) == 3
+    assert min(len(one.models) for one in enough.candidates) == 1
+
+
+def test_prompts_of_a_sweep_are_an_axis(tmp_path: Path) -> None:
+    """A sweep over two prompts has components of prompts, none of them assumed, and stays at two or more."""
+    plain = report_runs.experiment(trials=2)
+    other = replace(plain, prompt=replace(plain.prompt, name="other", system="{{ persona }}\nBe brief."))
+    folder = report_runs.write_sweep(tmp_path / "sweep", {"affect": plain, "other": other}, "prompt")
+    base = basis.of_run(folder)
+    assert base.shape.levels["prompt"] == 2
+    assert base.shape.repetitions == 2
+    assert not any("prompt" in line for line in base.assumed)
+    assert all(frozenset(("text", "prompt")) in variances for variances in base.questions.values())
+    found = advise(base, Goal(requests=2000), "prompt")
+    assert found is not None
+    assert found.best.shape.levels["prompt"] == 2
+    assert {one.axis for one in found.precisions} == {"model", "persona", "prompt", "mean"}
+
+
+def test_a_run_of_one_repetition_is_advised_on(tmp_path: Path) -> None:
+    """Where each cell was asked once, the last interaction holds the noise, and repetitions are not advised."""
+    folder = report_runs.write_run(tmp_path / "run", report_runs.experiment(trials=1))
+    base = basis.of_run(folder)
+    assert any("asked once" in line for line in base.assumed)
+    found = advise(base, Goal(requests=5000))
+    assert found is not None
+    assert found.best.shape.repetitions == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_tables import as_table
 
 from runner.reporting.stats.agreement import agreement, reliability
 from runner.reporting.stats.components import _reml as reml
@@ -52,12 +53,7 @@ def figures() -> dict[str, dict[str, float]]:
 def data(name: str) -> pd.DataFrame:
     """A data set as stats.table gives it, its question named `q`."""
     table = pd.read_csv(HERE / f"{name}.csv", dtype={"text": str, "model": str, "persona": str})
-    return as_frame(table.rename(columns={"score": SCORE + "q"}))
-
-
-def as_frame(table: pd.DataFrame) -> pd.DataFrame:
-    frame = table.assign(job=0, temperature="", outcome="scored", problem="", again=False, vendor="v", repetition=1)
-    return frame.assign(cell=frame["model"] + "/" + frame["persona"])
+    return as_table(table.rename(columns={"score": SCORE + "q"}))
 
 
 @cache
@@ -66,7 +62,7 @@ def study() -> pd.DataFrame:
     if not STUDY.is_file():
         pytest.skip("the study's table is not here: set STUDY_CSV to its path")
     table = pd.read_csv(STUDY)
-    return as_frame(table.rename(columns={f"Q{n}value": f"{SCORE}Q{n}value" for n in range(1, 5)}))
+    return as_table(table.rename(columns={f"Q{n}value": f"{SCORE}Q{n}value" for n in range(1, 5)}))
 
 
 # ---- variance components ---------------------------------------------------------------------------------------------

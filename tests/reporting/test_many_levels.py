@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from time import process_time
 
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from made_tables import of_scores
 
+from runner.reporting.stats import View, about, describe, render, to_json
 from runner.reporting.stats.components import components_of
-from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_tables
+from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_sheets
 from runner.reporting.stats.omnibus import omnibus
+from runner.reporting.stats.render import written
 from runner.reporting.stats.values import known
 
 
 def table(scores: np.ndarray) -> pd.DataFrame:
     """A table as stats.table gives it, of models x personas x texts x repetitions; NaN: not scored."""
-    m, p, t, r = (place.ravel() for place in np.indices(scores.shape))
-    columns = {"model": m, "persona": p, "text": t, "cell": 1000 * m + p}
-    frame = pd.DataFrame({name: pd.Categorical(code.astype(str)) for name, code in columns.items()})
-    frame = frame.assign(job=0, repetition=r, again=False)
-    for name, value in (("vendor", "v"), ("temperature", ""), ("problem", ""), ("outcome", "scored")):
-        frame[name] = pd.Categorical([value] * len(frame))
-    return frame.assign(**{"score:q": scores.ravel()})
+    return of_scores(scores[..., None]).rename(columns={"score:q0": "score:q"})
 
 
 def drawn(
@@ -77,19 +74,19 @@ def test_shrunken_effects_are_nearer_the_truth() -> None:
 
 
 def test_personas_that_do_not_differ_are_seldom_said_to() -> None:
-    """Of 300 studies of 60 alike personas 1 to 11% have p < .05, and at most 11% any interval that leaves 0 out."""
-    columns = {f"score:q{seed}": drawn(60, 0.0, texts=3, repetitions=1, seed=seed)[0].ravel() for seed in range(300)}
+    """Of 120 studies of 60 alike personas 1 to 11% have p < .05, and at most 11% any interval that leaves 0 out."""
+    columns = {f"score:q{seed}": drawn(60, 0.0, texts=3, repetitions=1, seed=seed)[0].ravel() for seed in range(120)}
     frame = table(drawn(60, 0.0, texts=3, repetitions=1)[0]).drop(columns="score:q")
     found = many_levels(pd.concat([frame, pd.DataFrame(columns)], axis=1))
-    assert len(found) == 300
+    assert len(found) == 120
     excluded = [any(not known(each.low) <= 0 <= known(each.high) for each in one.effects) for one in found]  # type: ignore[operator]
     assert 0.01 <= np.mean([(known(one.p) or 0.0) < 0.05 for one in found]) <= 0.11
     assert np.mean(excluded) <= 0.11
 
 
 def test_the_interval_of_the_sd_holds_it() -> None:
-    """Of 200 studies of 50 personas at least 90% have an interval that holds the sd that personas were drawn with."""
-    columns = {f"score:q{seed}": drawn(50, 3.0, texts=5, repetitions=1, seed=seed)[0].ravel() for seed in range(200)}
+    """Of 80 studies of 50 personas at least 90% have an interval that holds the sd that personas were drawn with."""
+    columns = {f"score:q{seed}": drawn(50, 3.0, texts=5, repetitions=1, seed=seed)[0].ravel() for seed in range(80)}
     frame = table(drawn(50, 3.0, repetitions=1)[0]).drop(columns="score:q")
     found = many_levels(pd.concat([frame, pd.DataFrame(columns)], axis=1))
     assert np.mean([known(each.sd_low) < 3.0 < known(each.sd_high) for each in found]) >= 0.9  # type: ignore[operator]
@@ -117,26 +114,35 @@ def test_one_text_is_about_that_text() -> None:
     alone = one(drawn(60, 6.0, texts=1, repetitions=1)[0])
     assert known(alone.p) is None
     assert known(alone.effects[0].low) is None
-    assert "60" in shown((alone,))
+    assert shown((alone,))[0][0][:2] == ("q", "60")
 
 
-def shown(found: tuple[ManyLevels, ...]) -> str:
-    console = Console(width=80)
-    with console.capture() as capture:
-        for each in many_levels_tables(found):
-            console.print(each)
-    return capture.get()
+def shown(found: tuple[ManyLevels, ...], *, everything: bool = False) -> list[list[tuple[str, ...]]]:
+    return [written(sheet) for sheet in many_levels_sheets(found, everything=everything)]
 
 
 def test_the_tables_show_the_ends() -> None:
-    """The five highest and lowest of 60 stand in 80 columns, each with its interval; few levels have no table."""
+    """The three highest and lowest of 60 stand with their intervals, or all of them; few levels have no table."""
     scores, _ = drawn(60, 6.0)
     found = many_levels(table(scores))
-    said = shown(found)
-    for each in (*found[0].effects[:5], *found[0].effects[-5:]):
-        assert any(line.split()[:1] == [each.level] or f" {each.level} " in line for line in said.splitlines())
-    assert "Do personas differ? over texts like these" in said
+    tests, extremes = shown(found)
+    assert tests[0][:3] == ("q", "60", "5")
+    assert [row[1] for row in extremes] == [each.level for each in (*found[0].effects[:3], *found[0].effects[-3:])]
+    assert len(shown(found, everything=True)[1]) == 60
     assert many_levels(table(scores[:, :40])) == ()
+
+
+def test_runner_stats_shows_them() -> None:
+    """What is said of a run of 60 personas has the tables of levels, in text and JSON, and of one question alone."""
+    frame = table(drawn(60, 6.0, models=2)[0])
+    said = describe(frame)
+    for one_of in (said, about(said, "q")):
+        assert "The most extreme personas" in render(one_of, width=80)
+        text = render(one_of, View(everything=True), width=80)
+        assert "The most extreme personas" in text
+        assert "Response style" in text
+        assert "Test-retest reliability" in text
+    assert len(json.loads(to_json(said))["levels"][0]["effects"]) == 60
 
 
 def test_it_is_fast() -> None:

@@ -67,7 +67,7 @@ def test_a_mean_is_the_same_wherever_it_is_shown(tmp_path: Path) -> None:
         child.metrics[f"score/{question}/mean"],
         csv.at[cell, f"{question}_mean"],
         own.groupby("text")["score"].mean().mean(),
-        next(line[2] for line in page.charts["means"][2] if line[:2] == [0, 0]),  # type: ignore[index,union-attr,call-overload]
+        next(line[2] for line in page.charts["means"][2] if line[:2] == [0, 0]),
     ] == pytest.approx([of_cell] * 4, abs=1e-4)
     interval = said["cell", cell].interval
     ends = [child.metrics[f"score/{question}/{name}"] for name in ("low", "high")]

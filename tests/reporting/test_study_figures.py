@@ -22,6 +22,7 @@ import pytest
 import scipy.stats
 
 from runner.cli.main import main
+from runner.results.table import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ class Described:
     """By `runner stats --all`."""
     numbers: dict[str, Any]
     """By `runner stats --json`."""
+    run: Path
+    """The run's folder."""
 
     def of(self, kind: str, **labels: Any) -> dict[str, Any]:
         """The one entry of a list of the JSON that has these labels."""
@@ -105,7 +108,7 @@ def described(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     (run,) = (folder / "out").iterdir()
     table = pd.read_csv(path)
     numbers = json.loads(printed("stats", str(run), "--json"))
-    return Described(table, table.dropna(subset=SCORES), said, printed("stats", str(run), "--all"), numbers)
+    return Described(table, table.dropna(subset=SCORES), said, printed("stats", str(run), "--all"), numbers, run)
 
 
 def printed(*words: str) -> str:
@@ -148,6 +151,38 @@ def test_means(axis: str, column: str, described: Described) -> None:
             numbers = [one["mean"], one["sd"], one["median"]]
             assert numbers == [pytest.approx(number, rel=1e-12) for number in expected]
             assert f"{expected[0]:.2f}" in described.tables
+
+
+def test_a_score_counts_wherever_it_was_read(described: Described) -> None:
+    """A cell's mean in summary.csv, statistics and run.table() is that of the scores in the file, each text alike."""
+    summary = pd.read_csv(described.run / "summary.csv").set_index("cell")
+    rows = table(described.run)
+    said = {
+        (one["level"], one["question"]): one["mean"] for one in described.numbers["summaries"] if one["axis"] == "cell"
+    }
+    for question, name in QUESTIONS.items():
+        for (model, persona), group in described.table.groupby(["model", "persona"]):
+            cell, expected = f"{model}/{persona}", group.groupby("text")[name].mean().mean()
+            if np.isnan(expected):
+                continue
+            own = rows[(rows["cell"] == cell) & (rows["question"] == question)]
+            numbers = [
+                summary.at[cell, f"{question}_mean"],
+                said[cell, question],
+                own.groupby("text")["score"].mean().mean(),
+            ]
+            assert numbers == pytest.approx([expected] * 3, rel=EXACT), (cell, question)
+            assert summary.at[cell, f"{question}_n"] == group[name].count()
+
+
+def test_the_design_is_what_shares_are_of(described: Described) -> None:
+    """On the study's own table 94.1% of the design is complete, and the persona that lost scores has them again."""
+    if len(described.table) != 4227:
+        pytest.skip("this is the table made here")
+    assert any("4,067 of the design's 4,320 trials (94.1%)" in line for line in described.numbers["findings"])
+    one = described.of("summaries", axis="cell", level="Qwen2.5-VL-7B-Instruct/p3", question="surprise")
+    assert round(one["mean"], 1) == 36.3
+    assert any("each persona has its own temperature" in line for line in described.tables.splitlines())
 
 
 def test_intervals_are_over_texts(described: Described) -> None:

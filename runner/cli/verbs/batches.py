@@ -20,6 +20,7 @@ from runner.errors import LedgerError, RunnerError
 from runner.ledger.answers import open_ledger
 from runner.ledger.batch_records import WAITING
 from runner.ledger.claims import renewing
+from runner.ledger.database import ELSEWHERE
 from runner.records import Batch
 from runner.reporting import find_run
 from runner.reporting.formatting import NONE, age, many
@@ -71,7 +72,8 @@ def _with_ledger(do: Callable[[str, Path | None], int], words: argparse.Namespac
     try:
         return do(url, folder)
     except LedgerError as error:
-        error.advice = f"runner {words.verb} --ledger {LEDGER}"
+        if error.advice in {None, ELSEWHERE}:
+            error.advice = f"runner {words.verb} --ledger {LEDGER}"
         raise
 
 

@@ -12,17 +12,25 @@ from runner.cli.verbs import options
 from runner.config.settings import shown
 from runner.errors import ConfigError
 from runner.reporting import compare, find_run
-from runner.reporting.formatting import NONE, between, p_value, plain, signed
+from runner.reporting.formatting import NONE, between, many, p_value, plain, signed
+from runner.reporting.stats.findings import ABOUT
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Group
     from rich.table import Table
 
     from runner.reporting.compare import Comparison
+
+
+METHOD = (
+    "Estimator: mean of the texts' paired differences, Student's t; unit: the text (the repetition where there is one "
+    "text); df: texts - 1; correction: Holm, a question and every two of the runs; draws: none; seed: none."
+)
+"""How the numbers of a comparison are made: as those of `runner stats` are."""
 
 
 def options_compare(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +100,8 @@ def _score_table(found: Comparison, runs: Mapping[str, str]) -> Table:
     from rich.text import Text
 
     figures = ("run", "pairs", "run 1", "mean", "difference", "95% interval", "p (Holm)")
-    drawn = empty_table("Scores against run 1, paired", ["question"], figures)
+    about = ", or ".join(dict.fromkeys(ABOUT[each.interval.scope] for each in found.scores if each.pairs))
+    drawn = empty_table(f"Scores against run 1, paired{f', {about}' if about else ''}", ["question"], figures)
     for each in found.scores:
         drawn.add_row(
             Text(each.question),
@@ -104,4 +113,15 @@ def _score_table(found: Comparison, runs: Mapping[str, str]) -> Table:
             between(each.interval, 1, signed) or NONE,
             p_value(each.p_holm),
         )
+    drawn.caption = Text(" ".join([METHOD, *_warnings(found)]))
+    drawn.caption_justify = "left"
     return drawn
+
+
+def _warnings(found: Comparison) -> Iterator[str]:
+    """What the numbers do not show: answers that runs share, and scores that one side lacks more of."""
+    if shared := max(each.same for each in found.scores):
+        yield f"Left out: up to {many(shared, 'cell')} whose answers jobs of one sweep share."
+    uneven = dict.fromkeys(each.question for each in found.scores if each.uneven)
+    if uneven:
+        yield f"Scores are missing unevenly of {', '.join(uneven)}: runner stats RUN says how far that could matter."

@@ -28,7 +28,7 @@ def options_design(parser: argparse.ArgumentParser) -> None:
     goal.add_argument("--requests", metavar="N", type=_whole, help="the most requests, where nothing has a price")
     goal.add_argument("--halfwidth", metavar="POINTS", type=_above_0, help="how far a 95%% interval may reach")
     parser.add_argument("--texts", metavar="N", type=_whole, default=None, help="the most texts that you have")
-    axes = ("model", "persona", "prompt", "mean")
+    axes = ("model", "persona", "prompt", "temperature", "mean")
     parser.add_argument("--contrast", choices=axes, default=None, help="what is compared (models, if there are two)")
     parser.add_argument("--question", metavar="NAME", default=None, help="judge by this question alone")
 
@@ -57,7 +57,7 @@ def run_design(words: argparse.Namespace, conf: Path) -> int:
 
     basis = _basis_of(words, conf)
     goal = _goal(words, basis)
-    if words.contrast in ("model", "persona", "prompt") and basis.shape.levels.get(words.contrast, 1) < 2:
+    if words.contrast not in (None, "mean") and basis.shape.levels.get(words.contrast, 1) < 2:
         message = f"there is one {words.contrast} only, so that no two are compared"
         raise ConfigError(message, where=PLACE, key="--contrast", advice=_typed(words, "--contrast", "mean"))
     advice = advise(basis, goal, words.contrast)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runner.records import Model
 
 EXIT_WRONG = 3
+ADD = "add"
 LENGTHS = {"max_tokens": "max", "max_completion_tokens": "max_compl"}
 """Parameters that bound a reply's length, as short as a table needs them."""
 
@@ -50,7 +51,12 @@ class Shown:
 
 def options_models(parser: argparse.ArgumentParser) -> None:
     """Which models, changed in what, and whether to ask their providers."""
-    parser.add_argument("words", metavar="NAME or KEY=VALUE", nargs="*", help="models (all); overrides, as for a run")
+    parser.add_argument(
+        "words",
+        metavar="NAME or KEY=VALUE",
+        nargs="*",
+        help="models (all); overrides, as for a run; add PROVIDER/ID writes a file for another, into FOLDER or mine/",
+    )
     parser.add_argument(
         "--check", action="store_true", help="ask each provider whose key is set for its list of models"
     )
@@ -59,7 +65,11 @@ def options_models(parser: argparse.ArgumentParser) -> None:
 
 
 def run_models(words: argparse.Namespace, conf: Path) -> int:
-    """Show what models take and cost."""
+    """Show what models take and cost; with `add` in front of a name, write a file for one that has none."""
+    if words.words[:1] == [ADD]:
+        from runner.cli.verbs.add_model import add
+
+        return add(words.words[1:], conf, words.config_dir)
     names = [word for word in words.words if "=" not in word]
     overrides = [word for word in words.words if "=" in word]
     return show(conf, words.config_dir, names, overrides, as_json=words.json, check=words.check)

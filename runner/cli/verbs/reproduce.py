@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
 
+    from runner.ledger.answers import Ledger
     from runner.records import Experiment
     from runner.results.reproduce import Reproduction
     from runner.results.rerun import Moved, Spread
-    from runner.results.verify import Answers, Change
+    from runner.results.verify import Change, Checked
 
 
 def options_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +42,9 @@ def run_reproduce(words: argparse.Namespace, conf: Path) -> int:
 def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
     from runner.cli.output import console
-    from runner.config.settings import experiment_from
-    from runner.results import manifest, served
+    from runner.results import manifest, saved, served
     from runner.results import reproduce as checks
+    from runner.results.manifest import without_password
 
     manifest.ledger_of(folder)
     manifest.result_folders(folder)
@@ -58,32 +59,49 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
             if (why := manifest.load(path, "run.json")["error"]) is not None:
                 shown.print(f"it failed, so there is nothing to reproduce: {why}", soft_wrap=True, markup=False)
                 continue
-        experiment = experiment_from(manifest.load(path, "experiment.json"), str(path / "experiment.json"))
+        experiment = saved.experiment_in(path)
         with ExitStack() as stack:
-            found = checks.reproduce(path, conf, _answers(experiment.ledger_url, stack))
+            ledger = _ledger(experiment.ledger_url, stack)
+            found = checks.reproduce(path, conf, None if ledger is None else ledger.answers)
         shown.print(render_reproduction(found))
+        for line in _of_the_ledger(found.checked, ledger, without_password(experiment.ledger_url), command):
+            shown.print(line, soft_wrap=True, markup=False)
         for line in served.told(served.from_json(manifest.load(path, "run.json").get("served", ()))):
             shown.print(line, soft_wrap=True, markup=False)
+        if not found.whole:
+            shown.print(f"{saved.AGAIN}: {command}", soft_wrap=True, markup=False)
         equal &= found.equal
         if fresh:
             _buy_again(path, experiment, shown)
     return 0 if equal else 1
 
 
-def _answers(url: str, stack: ExitStack) -> Answers | None:
-    """How to read the ledger that a run used; None where it is not at hand, as on another machine."""
+def _ledger(url: str, stack: ExitStack) -> Ledger | None:
+    """The ledger that a run used; None where it is not at hand, as on another machine."""
     from runner.ledger.answers import open_ledger
 
     if not database_urls.is_there(url):
         return None
-    return stack.enter_context(open_ledger(url)).answers
+    return stack.enter_context(open_ledger(url))
+
+
+def _of_the_ledger(rows: Checked, ledger: Ledger | None, place: str, command: str) -> Iterator[str]:
+    """That it has none of the answers, or which of its rows are damaged; each with what to type."""
+    from runner.results.rows import damaged
+
+    if rows.missing and not rows.replayed and not rows.damaged and not (ledger and ledger.damaged):
+        again = f"{command} ledger.missing=buy"
+        yield f"{place} has none of these answers. Put a copy of it back, or have them bought again: {again}"
+    yield from rows.damaged
+    for key, why in ({} if ledger is None else ledger.damaged).items():
+        yield damaged(key, why, place).problem.message
 
 
 def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
     """Ask everything once more, into a ledger of its own, and show how far the scores moved."""
     from runner.cli.session import Session
     from runner.plan.job import Job
-    from runner.results import files
+    from runner.results import saved
     from runner.results.rerun import compare_fresh
 
     folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
@@ -94,7 +112,7 @@ def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
     with Session(f"runner reproduce {original} --fresh") as session:
         session.run([Job(0, again, folder.resolve())])
         session.finish()
-    old, new = (files.read_rows(path / "results.jsonl") for path in (original, folder))
+    old, new = (saved.rows_in(path) for path in (original, folder))
     shown.print(render_fresh(compare_fresh(old, new)))
 
 

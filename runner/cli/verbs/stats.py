@@ -105,4 +105,4 @@ def _say_more(found: Statistics, view: stats.View, run: Mapping[str, Json]) -> N
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"
         following = "runner collect" if run["status"] == "SCHEDULED" else run["command"]
-        say(f"not complete: {missing}. Continue: {following}")
+        say(f"not finished: {missing}. Continue: {following}")

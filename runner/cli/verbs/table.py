@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from runner.cli.arguments import PLACE
+from runner.cli.arguments import ENV_FILE, PLACE
 from runner.cli.split_words import path_rejoined
 from runner.errors import ConfigError, close
 
@@ -124,4 +124,5 @@ def parser_of(name: str) -> Parser:
     )
     module = import_module(f"runner.cli.verbs.{verb.module}")
     getattr(module, f"options_{name}")(parser)
+    parser.add_argument(ENV_FILE, metavar="FILE", help="take variables that are not set yet from a file such as .env")
     return parser

@@ -283,6 +283,8 @@ def _object(line: str, number: int, path: Path) -> Row:
         row = json.loads(line)
     except ValueError as error:
         raise ConfigError(f"line {number}: is not JSON: {error}", where=str(path)) from error
+    except RecursionError as error:
+        raise ConfigError(f"line {number}: is nested too deep", where=str(path)) from error
     if not isinstance(row, dict):
         raise ConfigError(f"line {number}: is not a JSON object", where=str(path))
     return row
@@ -291,8 +293,14 @@ def _object(line: str, number: int, path: Path) -> Row:
 def _parquet(path: Path) -> Table:
     from pyarrow import ArrowException, parquet  # takes a third of a second, so for this format alone
 
+    def rows(columns: list[str]) -> Iterator[Row]:
+        try:
+            return iter(parquet.read_table(path, columns=columns).to_pylist())
+        except (ArrowException, OSError, ValueError) as error:  # the schema stands at the end, and may be all there is
+            raise ConfigError(f"cannot be read as parquet: {error}", where=str(path)) from error
+
     try:
         names = [str(name) for name in parquet.read_schema(path).names]
     except ArrowException as error:
         raise ConfigError(f"cannot be read as parquet: {error}", where=str(path)) from error
-    return Table(names, lambda columns: iter(parquet.read_table(path, columns=columns).to_pylist()))
+    return Table(names, rows)

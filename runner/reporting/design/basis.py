@@ -14,7 +14,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from runner.config.compose import conf_dir
-from runner.config.settings import experiment_from
 from runner.plan.estimate import estimate
 from runner.plan.job import TrialPlan
 from runner.reporting.design.precision import REPETITION, TEXT, Shape
@@ -22,7 +21,7 @@ from runner.reporting.design.search import Basis
 from runner.reporting.stats.components import components_of
 from runner.reporting.stats.frame import codes_of, distinct, factors_of, questions_of, table
 from runner.reporting.stats.of_run import scales_of
-from runner.results import files, manifest
+from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -101,9 +100,7 @@ def measured(folder: Path) -> tuple[Measured, list[Experiment]]:
     """What a run's rows tell, and the experiments that they are of."""
     jobs = manifest.result_folders(folder)
     experiments = {
-        place: experiment_from(manifest.load(job, "experiment.json"), str(job / "experiment.json"))
-        for place, job in enumerate(jobs)
-        if (job / "experiment.json").is_file()
+        place: saved.experiment_in(job) for place, job in enumerate(jobs) if (job / "experiment.json").is_file()
     }
     paid: dict[str, list[float | None]] = defaultdict(list)
     prompts: list[str] = []
@@ -111,7 +108,7 @@ def measured(folder: Path) -> tuple[Measured, list[Experiment]]:
     def rows() -> Iterator[Row]:
         for place, job in enumerate(jobs):
             prompt = experiments[place].prompt.name if place in experiments else ""
-            for row in files.read_rows(job / "results.jsonl"):
+            for row in saved.rows_in(job):
                 paid[row.model].append(row.price_usd)
                 prompts.append(prompt)
                 yield row

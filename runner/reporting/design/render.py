@@ -48,7 +48,8 @@ def _designs(advice: Advice) -> Table:
 
 
 def _line(one: Candidate, best: Candidate) -> tuple[str, ...]:
-    name = "best" if one is best else "as asked" if one.asked else ""
+    fewer = "fewer models" if len(one.models) < len(best.models) else ""
+    name = "best" if one is best else "as asked" if one.asked else fewer
     return (
         name,
         count(one.shape.texts),

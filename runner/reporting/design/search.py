@@ -108,14 +108,15 @@ def goal_of(basis: Basis, asked: Goal) -> Goal:
 def advise(basis: Basis, goal: Goal, axis: str | None = None) -> Advice | None:
     """The designs that meet a goal. None where none does: the budget buys no two texts, or there are too few texts.
 
-    Where the goal is dollars, every model of the basis has a price.
+    The best asks all models, if any such design meets the goal: a difference between personas, of fewer models, is
+    another one. Fewer are shown beside it. Where the goal is dollars, every model of the basis has a price.
     """
     axis = axis or basis.axis
     tried = [found for choice in _choices(basis, axis) if (found := _meet(basis, goal, axis, choice)) is not None]
     if not tried:
         return None
     ordered = sorted(tried, key=lambda one: _rank(one, goal))
-    best = ordered[0]
+    best = next((one for one in ordered if len(one.models) == len(basis.prices)), ordered[0])
     own = _candidate(basis, axis, basis.shape, tuple(basis.prices), asked=True)
     shown = _distinct(ordered)
     if own is not None:
@@ -139,7 +140,7 @@ def _rank(one: Candidate, goal: Goal) -> tuple[float, float]:
 
 
 def _choices(basis: Basis, axis: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Repetitions, prompts and models to be tried. Models are the question where they are compared, and stay."""
+    """Repetitions, prompts and models to be tried, the cheapest models first; where these are compared, all stay."""
     ordered = sorted(basis.prices, key=lambda name: (basis.prices[name] is None, basis.prices[name] or 0.0))
     sizes = {len(ordered)} if axis in ("model", "mean") else {1, 2, 3, 5, 10, 20, len(ordered)}
     prompts = basis.shape.levels.get("prompt", 1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.records import Json, Question
     from runner.reporting.html.gather import Gathered
     from runner.reporting.stats import Statistics, Summary
+    from runner.reporting.stats.sheet import Sheet
 
 BINS = 20
 """Of a histogram, over the whole scale."""
@@ -143,7 +144,7 @@ def figures(found: Gathered) -> Figures:
     )
 
 
-def _shown(sheet: sheets.Sheet) -> ShownSheet:
+def _shown(sheet: Sheet) -> ShownSheet:
     heads = tuple(name for name, _ in sheet.columns)
     return ShownSheet(sheet.title, heads, names_in(sheet), tuple(written(sheet)), sheet.method, sheet.left_out)
 
@@ -222,8 +223,8 @@ def _cell(summary: Summary | None, question: Question) -> HeatCell:
     lack = sheets.lack(summary)
     tip = (
         f"mean {formatting.score(summary.mean, question)} · {sure} · sd {formatting.score(summary.sd, question)} · "
-        f"median {formatting.score(summary.median, question)} · {summary.n} of {summary.trials} trials have this score"
-        f"{f': {lack}' if lack else ''}"
+        f"median {formatting.score(summary.median, question)} · {f'{lack} · ' if lack else ''}"
+        f"{summary.n} of {summary.trials} trials scored"
     )
     mark = "*" if summary.lacking else ""
     step = palette.step(mean, question.low, question.high)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.config import settings
 from runner.records import PromptTemplate, Question
 from runner.reporting import stats
-from runner.results import manifest
-from runner.results.files import read_rows
+from runner.results import manifest, saved
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -126,15 +124,15 @@ def gather(folder: Path) -> Gathered:
 
 
 def _part(place: int, folder: Path, launch: Mapping[str, Any]) -> JobFolder:
-    run = manifest.load(folder, "run.json")
+    run = saved.load(folder, "run.json")
     named = run["name"] is not None
-    experiment = settings.experiment_from(manifest.load(folder, "experiment.json"), str(folder)) if named else None
+    experiment = saved.experiment_in(folder) if named else None
     return JobFolder(folder, run, experiment, {name: values[place] for name, values in launch.get("axes", {}).items()})
 
 
 def _lines(path: Path) -> int:
     if not path.is_file():
-        raise manifest.missing(path.parent, path.name)
+        raise saved.missing(path.parent, path.name)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
@@ -153,8 +151,8 @@ def _chosen(total: int, size: int) -> frozenset[int]:
 def _seen(found: Gathered, files: Sequence[tuple[JobFolder, Path]], chosen: frozenset[int]) -> Iterator[Row]:
     """Every row, noted on its way."""
     place = 0
-    for part, path in files:
-        for row in read_rows(path):
+    for part, _ in files:
+        for row in saved.rows_in(part.folder):
             if place in chosen:
                 found.sample.append((part, row))
             place += 1

@@ -16,16 +16,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.reporting.stats.agreement import agreement
+from runner.reporting.stats.agreement import agreement, reliability
 from runner.reporting.stats.components import components
 from runner.reporting.stats.confounding import confounded
 from runner.reporting.stats.coverage import ABSENT, coverage, with_absent
 from runner.reporting.stats.differences import COMPARED, MARGIN, Asked, against_first, differences_within, paired
 from runner.reporting.stats.findings import findings
 from runner.reporting.stats.frame import distinct, questions_of, table
+from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.render import FORMATS, render, to_json
+from runner.reporting.stats.response_style import response_style
 from runner.reporting.stats.sheets import View, about
 from runner.reporting.stats.summaries import AXES, summaries
 from runner.reporting.stats.values import (
@@ -129,6 +131,9 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> 
         anovas=(*by_text, *crossed),
         kruskal=tuple(kruskal),
         agreement=agreement(frame),
+        reliability=reliability(frame),
+        style=response_style(frame, asked.scales),
+        levels=many_levels(frame),
         skipped=(*not_made, *skipped, *skipped_too),
     )
     return replace(said, findings=findings(said))

@@ -134,6 +134,8 @@ def differences_within(
         return Skipped(what, f"there is one {axis} only" if levels else "there is no trial")
     if len(levels) > MAX_LEVELS:
         return Skipped(what, f"there are {len(levels)} {axis}s, and at most {MAX_LEVELS} are compared with each other")
+    if axis.startswith("text."):
+        return Skipped(what, "each text has one, so that no text is read at two of them, and nothing is paired")
     on = tuple(column for column in factors_of(frame) if column != axis and column != axis.partition(".")[0])
     pairs = list(combinations(range(len(levels)), 2))
     found = [

@@ -18,13 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.reporting.formatting import NONE, p_value, plain, signed
+from runner.reporting.formatting import plain
 from runner.reporting.stats.differences import COMPARED, MAX_LEVELS
 from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of
 from runner.reporting.stats.inference import LEVEL
+from runner.reporting.stats.sheet import Columns, Sheet, method_of
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
-from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from rich.table import Table
 
     from runner.reporting.stats.values import Scope
 
     Floats = NDArray[np.float64]
 
-EXTREMES = 5
+EXTREMES = 3
 """Levels at either end that a table shows."""
 
 
@@ -212,49 +211,52 @@ def _ordered(
     )
 
 
-# ---- the terminal ----------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def many_levels_tables(found: Sequence[ManyLevels], most: int = EXTREMES) -> Iterator[Table]:
-    """For each axis: whether and how far its levels differ, then the `most` highest and lowest on each question."""
+def many_levels_sheets(found: Sequence[ManyLevels], *, everything: bool = False) -> Iterator[Sheet]:
+    """For each axis: whether and how far its levels differ, then the highest and lowest, or all, on each question."""
     for axis in dict.fromkeys(one.axis for one in found):
         some = [one for one in found if one.axis == axis]
         yield _tests(axis, some)
-        yield _extremes(axis, some, most)
+        yield _extremes(axis, some, everything=everything)
 
 
-def _tests(axis: str, found: Sequence[ManyLevels]) -> Table:
-    from rich.text import Text
-
-    figures = ("levels", "texts", "mean", "sd between", "95% interval", "F", "df", "p")
-    shown = empty_table(f"Do {axis}s differ? {_scope(found)}", ["question"], figures)
-    for one in found:
-        df = NONE if known(one.f) is None else f"{plain(one.df, 0)}, {plain(one.df_error, 0)}"
-        ends = NONE if known(one.sd) is None else f"{plain(one.sd_low, 1)} to {plain(one.sd_high, 1)}"
-        numbers = (plain(one.mean, 1), plain(one.sd, 1), ends, plain(one.f), df, p_value(one.p))
-        shown.add_row(*map(Text, (one.question, f"{one.levels}", f"{one.texts}", *numbers)))
-    return shown
+def _tests(axis: str, found: Sequence[ManyLevels]) -> Sheet:
+    columns: Columns = (("question", "name"), ("levels", "count"), ("texts", "count"), ("mean", "score"),
+                        ("sd between", "score"), ("95% low", "score"), ("high", "score"), ("F", "score"),
+                        ("df", "text"), ("p", "p"))  # fmt: skip
+    rows = tuple(
+        (
+            one.question, one.levels, one.texts, one.mean, one.sd, one.sd_low, one.sd_high, one.f,
+            f"{plain(one.df, 0)}, {plain(one.df_error, 0)}", one.p,
+        )
+        for one in found
+    )  # fmt: skip
+    unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
+    estimator = f"mean squares of {axis}s and of {axis} x text, {axis}s like these"
+    title = f"Do {axis}s differ? {_scope(found)}"
+    return Sheet(f"levels_{axis}", title, columns, rows, method_of(estimator, unit, "as shown"))
 
 
 def _scope(found: Sequence[ManyLevels]) -> str:
-    return "over texts like these" if all(one.scope == "texts" for one in found) else "over this text only"
+    return "Over texts like these" if all(one.scope == "texts" for one in found) else "For this text only"
 
 
-def _extremes(axis: str, found: Sequence[ManyLevels], most: int) -> Table:
-    from rich.text import Text
-
-    columns = ("mean", "from all", "shrunken", "95% interval")
-    shown = empty_table(f"The most extreme {axis}s", ["question", axis], columns)
-    for one in found:
-        ends = one.effects if len(one.effects) <= 2 * most else (*one.effects[:most], *one.effects[-most:])
-        for place, each in enumerate(ends):
-            span = NONE if known(each.low) is None else f"{signed(each.low)} to {signed(each.high)}"
-            numbers = (plain(each.mean, 1), signed(each.effect), signed(each.shrunken), span)
-            name = "" if place else one.question
-            shown.add_row(*map(Text, (name, each.level, *numbers)), end_section=each is ends[-1])
-    shown.caption = Text(
-        f"from all: distance from the mean of all {axis}s. shrunken: the same, less what chance gives the extremes. "
-        "Intervals hold for all of them together (Bonferroni), the error pooled."
+def _extremes(axis: str, found: Sequence[ManyLevels], *, everything: bool) -> Sheet:
+    columns: Columns = (("question", "name"), (axis, "name"), ("texts", "count"), ("mean", "score"),
+                        ("from all", "signed"), ("shrunken", "signed"), ("low", "signed"),
+                        ("high", "signed"))  # fmt: skip
+    rows = tuple(
+        (one.question, each.level, each.texts, each.mean, each.effect, each.shrunken, each.low, each.high)
+        for one in found
+        for each in (one.effects if everything else _ends_of(one.effects))
     )
-    shown.caption_justify = "left"
-    return shown
+    what = f"distance from the mean of all {axis}s; shrunken: less what chance gives the most extreme"
+    unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
+    method = method_of(what, unit, f"of {axis} x text, pooled", "Bonferroni over all levels")
+    return Sheet(f"extremes_{axis}", f"The most extreme {axis}s", columns, rows, method)
+
+
+def _ends_of(effects: Sequence[LevelEffect]) -> Sequence[LevelEffect]:
+    return effects if len(effects) <= 2 * EXTREMES else (*effects[:EXTREMES], *effects[-EXTREMES:])

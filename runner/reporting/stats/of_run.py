@@ -6,10 +6,9 @@ from dataclasses import asdict, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import experiment_from
 from runner.reporting.stats import Asked, describe, table, with_absent
 from runner.reporting.stats.summaries import summaries
-from runner.results import files, manifest
+from runner.results import saved
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -40,11 +39,10 @@ def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
     counted: list[Tally] = []
     experiments: dict[int, Experiment] = {}
     for folder in jobs:
-        counted.append(Tally.of(files.read_rows(folder / "results.jsonl")))
+        counted.append(Tally.of(saved.rows_in(folder)))
         job = next(iter(counted[-1].asked), None)
         if job is not None and (folder / "experiment.json").is_file():
-            saved = manifest.load(folder, "experiment.json")
-            experiments[job] = experiment_from(saved, str(folder / "experiment.json"))
+            experiments[job] = saved.experiment_in(folder)
     frame = with_absent(table(counted), experiments)
     return frame.assign(**_said_of_items(frame, experiments.values())), scales_of(experiments.values())
 

@@ -10,15 +10,16 @@ import textwrap
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.records import STATISTICS_VERSION
 from runner.reporting.formatting import NONE, between, p_value, part, plain, signed
-from runner.reporting.stats.sheets import Sheet, View, ends, sheets
+from runner.reporting.stats.sheets import View, ends, sheets
 from runner.reporting.stats.values import Interval, Statistics, Undefined, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runner.records import Json
-    from runner.reporting.stats.sheets import Kind
+    from runner.reporting.stats.sheet import Kind, Sheet
 
 FORMATS = ("text", "md", "latex", "csv", "json")
 WIDTH = 80
@@ -47,7 +48,11 @@ def render(statistics: Statistics, view: View = View(), form: str = "text", widt
 
 def to_json(statistics: Statistics) -> str:
     """All numbers at full precision; one that does not exist is {"not_defined": reason}."""
-    return json.dumps(_plain(statistics), ensure_ascii=False, indent=2, allow_nan=False)
+    whole = {
+        "statistics_version": STATISTICS_VERSION,
+        **{f.name: getattr(statistics, f.name) for f in fields(statistics)},
+    }
+    return json.dumps(_plain(whole), ensure_ascii=False, indent=2, allow_nan=False)
 
 
 def _plain(value: Any) -> Json:

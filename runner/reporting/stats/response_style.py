@@ -17,11 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.reporting.formatting import NONE, percent, plain
 from runner.reporting.stats.frame import SCORE, questions_of
+from runner.reporting.stats.sheet import Columns, Sheet
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
-from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from rich.table import Table
 
     from runner.reporting.stats.values import Scales
 
@@ -164,26 +162,22 @@ def _straight(scores: NDArray[np.float64], ends: Sequence[tuple[float, float] | 
     return float(same.mean()), int(enough.sum())
 
 
-def response_style_table(found: Sequence[ResponseStyle]) -> Table:
-    """A row a model, over all questions; those who tell least apart first."""
-    from rich.text import Text
-
+def response_style_sheet(found: Sequence[ResponseStyle]) -> Sheet:
+    """A row a model, over all questions: those who tell least apart first."""
+    columns: Columns = (("model", "name"), ("n", "count"), ("round", "share"), ("at low end", "share"),
+                        ("at high end", "share"), ("different", "count"), ("commonest", "score"),
+                        ("its share", "share"), ("straight", "share"))  # fmt: skip
     one = not any(each.question == ALL for each in found)
     lines = [each for each in found if one or each.question == ALL]
-    figures = ("n", "round", "at low\nend", "at high\nend", "differ-\nent", "common-\nest", "its\nshare", "straight")
-    shown = empty_table("Response style: how models use the scale", ["model"], figures)
-    for each in sorted(lines, key=lambda each: -(known(each.commonest_share) or 0.0)):
-        shares = (_percent(share) for share in (each.round, each.low_end, each.high_end))
-        last = (f"{each.different}", plain(each.commonest, 0), _percent(each.commonest_share), _percent(each.straight))
-        shown.add_row(*map(Text, (each.model, f"{each.n}", *shares, *last)))
-    shown.caption = Text(
-        "Shares of these scores, all questions together. round: multiples of a tenth of the scale. straight: of "
-        "replies, one number for all. Nothing is inferred."
+    rows = tuple(
+        (
+            each.model, each.n, each.round, each.low_end, each.high_end, each.different, each.commonest,
+            each.commonest_share, each.straight,
+        )
+        for each in sorted(lines, key=lambda each: -(known(each.commonest_share) or 0.0))
+    )  # fmt: skip
+    method = (
+        "Shares of these scores, all questions together. Round: multiples of a tenth of the scale; straight: of "
+        "replies, those that give all questions one number. Nothing is inferred."
     )
-    shown.caption_justify = "left"
-    return shown
-
-
-def _percent(share: Number) -> str:
-    value = known(share)
-    return NONE if value is None else percent(value)
+    return Sheet("response_style", "Response style: how models use the scale", columns, rows, method)

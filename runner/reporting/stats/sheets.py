@@ -7,11 +7,15 @@ each table stands how its numbers were made: estimator, unit, degrees of freedom
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runner.reporting.formatting import NONE, part, plain
+from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.findings import ABOUT, SURE, findings
+from runner.reporting.stats.many_levels import many_levels_sheets
+from runner.reporting.stats.response_style import response_style_sheet
+from runner.reporting.stats.sheet import Columns, Sheet, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
 
 if TYPE_CHECKING:
@@ -19,9 +23,6 @@ if TYPE_CHECKING:
 
     from runner.reporting.stats.values import PairedDifference, Scope, Statistics, Summary
 
-Kind = Literal["name", "count", "score", "signed", "interval", "p", "share", "fine", "text"]
-"""How a column's values are written: `fine` with four decimals, `text` as it is."""
-Columns = tuple[tuple[str, Kind], ...]
 LINES = 12
 """Lines of a table, unless all are asked for: what a screen holds beside its title and method."""
 FIRST = ("all",)
@@ -39,22 +40,6 @@ class View:
     """One axis alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A table, before it is written."""
-
-    key: str
-    title: str
-    columns: Columns
-    """Name and kind of each; those of names come first."""
-    rows: tuple[tuple[Any, ...], ...]
-    method: str = ""
-    notes: tuple[str, ...] = ()
-    """What is to be said below each row; () where there is nothing to say of any."""
-    left_out: int = 0
-    """Rows that are not shown."""
-
-
 def about(said: Statistics, question: str) -> Statistics:
     """What is said of one question alone, its findings too."""
 
@@ -63,7 +48,18 @@ def about(said: Statistics, question: str) -> Statistics:
 
     kept = {
         name: own(getattr(said, name))
-        for name in ("coverage", "summaries", "components", "omnibus", "anovas", "kruskal", "agreement")
+        for name in (
+            "coverage",
+            "summaries",
+            "components",
+            "omnibus",
+            "anovas",
+            "kruskal",
+            "agreement",
+            "reliability",
+            "style",
+            "levels",
+        )
     }
     differences = {axis: own(found) for axis, found in said.differences.items()}
     whole = next((one for one in kept["coverage"] if one.text is None), None)
@@ -76,13 +72,16 @@ def about(said: Statistics, question: str) -> Statistics:
 
 def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     """The tables to show, in order; those without a row are left out."""
-    made = [] if view.only else [_omnibus(said, view), *_scores(said, view)]
+    made = [_variation(said)] if not view.only and view.by is None else []
+    made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
-        made += [_coverage(said), _agreement(said)]
+        made += [*many_levels_sheets(said.levels, everything=view.everything), _coverage(said)]
+        made.append(agreement_sheet(said.agreement))
     if view.everything and not view.only and view.by is None:
+        made += [reliability_sheet(said.reliability), response_style_sheet(said.style)]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [_cut(sheet, view) for sheet in made if sheet.rows]
 
@@ -91,10 +90,6 @@ def _cut(sheet: Sheet, view: View) -> Sheet:
     if view.everything or len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
         return sheet
     return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
-
-
-def _method(estimator: str, unit: str, df: str, correction: str = "none") -> str:
-    return f"Estimator: {estimator}; unit: {unit}; df: {df}; correction: {correction}; draws: none; seed: none."
 
 
 def _about(scopes: Iterable[Scope]) -> str:
@@ -139,7 +134,7 @@ def _variation(said: Statistics) -> Sheet:
     zero = " 0*: the estimate was negative." if any(one.negative for each in found for one in each.parts) else ""
     some = ", ".join(f"{one.question} {one.n:,} scores" for one in found if one.method == "largest")
     used = f" ({some})" if some else ""
-    method = _method(f"crossed random effects, {how}{used}", "the score", "none, as no source is tested") + zero
+    method = method_of(f"crossed random effects, {how}{used}", "the score", "none, as no source is tested") + zero
     title = "Where variation comes from: share (standard deviation in points)"
     return Sheet("variation", title, columns, tuple(rows), method)
 
@@ -157,7 +152,7 @@ def _omnibus(said: Statistics, view: View) -> Sheet:
             continue
         df = f"{plain(each.df, 0)}, {plain(each.df_error, 1).removesuffix('.0')}"
         rows.append((each.question, each.axis, each.levels, each.texts, each.f, df, each.p, each.error))
-    method = _method("F of the table of levels by texts", "the text", "levels - 1, and the error's")
+    method = method_of("F of the table of levels by texts", "the text", "levels - 1, and the error's")
     untested = f" Not tested: {'; '.join(without)}." if without else ""
     title = f"Does an axis matter? {_capital(ABOUT['texts'])}{_besides(said)}"
     return Sheet("omnibus", title, columns, tuple(rows), method + untested)
@@ -200,7 +195,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> Sheet:
     unit, df = _units(scopes)
     where = "" if axis == "all" else f" by {axis}"
     title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
-    method = _method("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
+    method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
     return Sheet(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
 
 
@@ -247,9 +242,9 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     scopes = [one.interval.scope for one in found if one.pairs]
     unit, df = _units(scopes)
     margin = f"TOST within ±{said.margin:g} points"
-    method = _method(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
+    method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
-    title = f"Differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
     return Sheet(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
 
 
@@ -285,21 +280,6 @@ def _coverage(said: Statistics) -> Sheet:
     return Sheet("coverage", "What is missing, question by question", columns, rows, method)
 
 
-def _agreement(said: Statistics) -> Sheet:
-    columns: Columns = (("question", "name"), ("among", "name"), ("measure", "name"), ("units", "count"),
-                        ("raters", "count"), ("value", "fine"))  # fmt: skip
-    rows = tuple(
-        (one.question, one.among, one.measure, one.units, one.raters, one.value)
-        for one in said.agreement
-        if known(one.value) is not None
-    )
-    method = (
-        "alpha: Krippendorff's, interval scale. ICC(1): repetitions are exchangeable. ICC(A,1): models give equal "
-        "scores. ICC(C,1): models give equal differences between units, whatever each one's level."
-    )
-    return Sheet("agreement", "Agreement: 1 is full, 0 what chance gives", columns, rows, method)
-
-
 def _anovas(said: Statistics) -> Sheet:
     columns: Columns = (("question", "name"), ("effect", "name"), ("df", "text"), ("F", "score"), ("p", "p"),
                         ("eta²", "fine"), ("partial eta²", "fine"))  # fmt: skip
@@ -311,7 +291,7 @@ def _anovas(said: Statistics) -> Sheet:
         for one in said.anovas
         for term in one.terms
     )  # fmt: skip
-    method = _method("least squares, sums of squares of type II, of complete replies", "the trial", "as shown")
+    method = method_of("least squares, sums of squares of type II, of complete replies", "the trial", "as shown")
     title = "As published: analyses of variance, which hold for these texts only"
     return Sheet("as_published_anova", title, columns, rows, method)
 
@@ -320,7 +300,7 @@ def _kruskal(said: Statistics) -> Sheet:
     columns: Columns = (("question", "name"), ("factor", "name"), ("groups", "count"), ("n", "count"), ("H", "score"),
                         ("p", "p"), ("eta²", "fine"))  # fmt: skip
     rows = tuple((one.question, one.factor, one.groups, one.n, one.h, one.p, one.eta2) for one in said.kruskal)
-    method = _method("rank sums, corrected for ties, of complete replies", "the trial", "groups - 1")
+    method = method_of("rank sums, corrected for ties, of complete replies", "the trial", "groups - 1")
     title = "As published: Kruskal-Wallis, which holds for these texts only"
     return Sheet("as_published_kruskal", title, columns, rows, method)
 

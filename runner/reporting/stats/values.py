@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from runner.reporting.stats.many_levels import ManyLevels
+    from runner.reporting.stats.response_style import ResponseStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,4 +357,9 @@ class Statistics:
     """As published: over these texts only."""
     kruskal: tuple[KruskalWallis, ...]
     agreement: tuple[Agreement, ...]
+    reliability: tuple[Reliability, ...]
+    style: tuple[ResponseStyle, ...]
+    """How each model uses the scale."""
+    levels: tuple[ManyLevels, ...]
+    """Axes with more levels than are compared two by two."""
     skipped: tuple[Skipped, ...]

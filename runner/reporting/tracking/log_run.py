@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import experiment_from
 from runner.plan.job import TrialPlan
-from runner.records import Text, Tracking
+from runner.records import STATISTICS_VERSION
 from runner.reporting import stats
 from runner.reporting.stats import of_run
 from runner.reporting.tracking import connection, entities, plots, store, traces
-from runner.results import files, manifest, served, summary
+from runner.results import manifest, saved, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runner.records import Row
+    from runner.records import Experiment, Row, Tracking
 
 OF_JOB = (".hydra", "results.jsonl", "errors.jsonl", "summary.csv", "experiment.json", "run.json", "report.html")
 OF_SWEEP = ("sweep.json", "summary.csv", "plots", "report.html")
@@ -42,8 +41,8 @@ class _LoggedJob:
 
     folder: Path
     run: Mapping[str, Any]
-    experiment: Mapping[str, Any]
-    """{} where its config could not be read."""
+    experiment: Experiment | None
+    """None where its config could not be read."""
     axes: Mapping[str, str]
     """Swept override -> this job's value."""
     tally: Tally
@@ -62,15 +61,17 @@ def track(
     something is stored. ConfigError where the folder is no run; TrackingError where MLflow cannot be reached.
     """
     folder = manifest.launch_folder(folder)
-    saved = manifest.open_run(folder)
-    launch = saved.facts
-    jobs = list(_jobs(saved, counted or {}))
-    settings = where or Tracking(**next(job.experiment["tracking"] for job in jobs if job.experiment))
-    if saved.is_sweep:
+    found = manifest.open_run(folder)
+    launch = found.facts
+    jobs = list(_jobs(found, counted or {}))
+    if all(job.experiment is None for job in jobs):
+        manifest.asked_folders(folder)  # which says that none of them could be read, and why
+    settings = where or next(job.experiment.tracking for job in jobs if job.experiment is not None)
+    if found.is_sweep:
         plots.write(folder / "summary.csv", launch["axes"], folder / "plots")
     moved()
     logged = store.log(_launch_of(folder, launch, jobs, settings), settings, moved)
-    _note_ids(saved, jobs, logged)
+    _note_ids(found, jobs, logged)
     if settings.traces != "off":
         with connection.reported(launch["run"], settings.uri):
             traced = _traced(jobs, logged, settings)
@@ -87,9 +88,11 @@ def as_logged(folder: Path, where: Tracking) -> store.LoggedLaunch:
 def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Tracking) -> Iterator[traces.Traced]:
     """The trials that become traces. A row of results.jsonl does not hold its prompt: it is made again."""
     trials = sum(job.tally.rows for job in jobs)
-    for job in (job for job in jobs if job.tally.rows):
-        rows = files.read_rows(job.folder / "results.jsonl")
-        asked = TrialPlan(experiment_from(job.experiment)).trials()
+    for job in jobs:
+        if job.experiment is None or not job.tally.rows:
+            continue
+        rows = saved.rows_in(job.folder)
+        asked = TrialPlan(job.experiment).trials()
         for row, trial in zip(rows, asked, strict=False):
             if row.key == trial.key and traces.chosen(settings.traces, row, trials):
                 run_id = logged.cells[_child_name(job, row.compared_in, many=len(jobs) > 1)]
@@ -99,14 +102,14 @@ def _traced(jobs: Sequence[_LoggedJob], logged: store.LoggedRuns, settings: Trac
 def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterator[_LoggedJob]:
     known = {path.resolve(): tally for path, tally in counted.items()}
     for place, path in enumerate(launch.jobs):
-        run = manifest.load(path, "run.json")
-        experiment = manifest.load(path, "experiment.json") if run["name"] is not None else {}
+        run = saved.load(path, "run.json")
+        experiment = saved.experiment_in(path) if run["name"] is not None else None
         axes = {name: values[place] for name, values in launch.facts.get("axes", {}).items()}
         tally = known.get(path.resolve()) or Tally()
         if run["error"] is None and not (path / "results.jsonl").is_file():
-            raise manifest.missing(path, "results.jsonl")
+            raise saved.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
-            tally = Tally.of(files.read_rows(path / "results.jsonl"))
+            tally = Tally.of(saved.rows_in(path))
         yield _LoggedJob(path, run, experiment, axes, tally)
 
 
@@ -125,9 +128,9 @@ def _launch_of(
 ) -> store.LoggedLaunch:
     run = jobs[0].run
     tags = {"mlflow.source.git.commit": launch["git"]["commit"] or "", "runner.git_dirty": str(launch["git"]["dirty"])}
-    tags[SCOPE_TAG] = SCOPE
+    tags |= {SCOPE_TAG: SCOPE, "runner.statistics_version": str(STATISTICS_VERSION)}
     tags["runner.config_sha256"] = run["config_sha256"] if len(jobs) == 1 else ""
-    texts = {text["name"]: Text(**text) for job in jobs for text in job.experiment.get("texts", ())}
+    texts = {text.name: text for job in jobs if job.experiment is not None for text in job.experiment.texts}
     return store.LoggedLaunch(
         id=launch["run"],
         name=launch["name"],
@@ -174,21 +177,25 @@ def _note(folder: Path, launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -
 def _shared_params(launch: Mapping[str, Any], jobs: Sequence[_LoggedJob]) -> dict[str, str]:
     """What all jobs have in common, and the command line."""
     shared: dict[str, str] = {}
-    for place, job in enumerate(job for job in jobs if job.experiment):
-        mine = _params_of(job.experiment)
+    for place, experiment in enumerate(job.experiment for job in jobs if job.experiment is not None):
+        mine = _params_of(experiment)
         shared = mine if place == 0 else {name: value for name, value in shared.items() if mine.get(name) == value}
     axes = {f"sweep.{name}": ",".join(dict.fromkeys(values)) for name, values in launch.get("axes", {}).items()}
     return {**shared, **axes, "command": launch["command"]}
 
 
-def _params_of(experiment: Mapping[str, Any]) -> dict[str, str]:
-    sampling = {f"sampling.{name}": str(value) for name, value in experiment["sampling"].items()}
-    names = {group: [item["name"] for item in experiment[group]] for group in ("models", "personas", "texts")}
+def _params_of(experiment: Experiment) -> dict[str, str]:
+    sampling = {f"sampling.{name}": str(value) for name, value in asdict(experiment.sampling).items()}
+    names = {
+        "models": [model.name for model in experiment.models],
+        "personas": [persona.name for persona in experiment.personas],
+        "texts": [text.name for text in experiment.texts],
+    }
     listed = {
         group: ",".join(items) if len(items) <= TEXTS_IN_FULL else f"{len(items)} {group}"
         for group, items in names.items()
     }
-    return {**listed, **sampling, "prompt": experiment["prompt"]["name"]}
+    return {**listed, **sampling, "prompt": experiment.prompt.name}
 
 
 def _counts(run: Mapping[str, Any]) -> dict[str, float]:
@@ -215,8 +222,7 @@ def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
 
 def _intervals(job: _LoggedJob) -> Iterator[tuple[str, str, float]]:
     """(cell, metric, value): both ends of each mean's interval, and the share of the design without a score."""
-    experiment = experiment_from(job.experiment) if job.experiment else None
-    for one in of_run.cell_summaries(job.tally, experiment):
+    for one in of_run.cell_summaries(job.tally, job.experiment):
         for name, number in (("low", one.interval.low), ("high", one.interval.high), ("missing", one.missing)):
             if (value := stats.known(number)) is not None:
                 yield one.level, summary.metric_name("score", one.question, name), value
@@ -226,16 +232,15 @@ def _child_name(job: _LoggedJob, cell: str, *, many: bool) -> str:
     return f"{job.run['job']}/{cell}" if many else cell
 
 
-def _cell_params(row: Row, experiment: Mapping[str, Any]) -> dict[str, str]:
+def _cell_params(row: Row, experiment: Experiment | None) -> dict[str, str]:
     """Parameters flat: what was asked for, what was sent, and what was dropped, from the cell's first trial."""
     return {
         "model": row.model,
         "model_id": row.model_id,
         **({"served": row.served} if row.served is not None else {}),
         "persona": row.persona,
-        "prompt": experiment["prompt"]["name"],
+        **({"prompt": experiment.prompt.name, "trials": str(experiment.sampling.trials)} if experiment else {}),
         "rung": row.rung,
-        "trials": str(experiment["sampling"]["trials"]),
         **{f"requested.{name}": str(value) for name, value in row.requested.items()},
         **{f"sent.{name}": str(value) for name, value in row.sent.items()},
         **{f"dropped.{item.parameter}": item.reason for item in row.dropped},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
+
+from runner.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,11 +19,22 @@ AXIS = "sweep."
 
 
 def write(summary: Path, axes: Iterable[str], folder: Path) -> list[Path]:
-    """One PNG an axis, from a sweep's summary.csv; [] where there is nothing to draw."""
-    import pandas as pd
-
+    """One PNG an axis, from a sweep's summary.csv; [] where there is nothing to draw. ConfigError: it is damaged."""
     if not summary.is_file():
         return []
+    try:
+        return _write(summary, axes, folder)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        why, *_ = str(error).splitlines() or [type(error).__name__]
+        advice = shlex.join(["runner", "rescore", str(summary.parent)])
+        raise ConfigError(
+            f"is damaged ({why}); rescoring writes it again", where=str(summary), advice=advice
+        ) from error
+
+
+def _write(summary: Path, axes: Iterable[str], folder: Path) -> list[Path]:
+    import pandas as pd
+
     table = pd.read_csv(summary, keep_default_na=False, na_values=[""])
     questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
     questions = [name for name in questions if f"{name}_n" in table.columns]

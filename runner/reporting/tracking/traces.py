@@ -139,7 +139,10 @@ def _problem(row: Row) -> dict[str, str]:
 
 def _times(row: Row) -> tuple[int | None, int | None]:
     """Nanoseconds of the request's start and end; None where there was no reply: MLflow then takes the present."""
-    if row.time is None or row.latency_s is None:
+    try:
+        end_ns = int(datetime.fromisoformat(row.time or "").timestamp() * 1e9)
+    except (ValueError, OverflowError):
         return None, None
-    end_ns = int(datetime.fromisoformat(row.time).timestamp() * 1e9)
+    if row.latency_s is None:
+        return None, None
     return end_ns - int(row.latency_s * 1e9), end_ns

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from collections import Counter
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from runner.config import settings
 from runner.errors import ConfigError, nearest
-from runner.records import PromptTemplate, Question, Row, whole_pairs
-from runner.results import files, manifest
+from runner.records import PromptTemplate, Row, whole_pairs
+from runner.results import files, manifest, saved
 from runner.results.reply_files import FileNames
 from runner.results.study.columns import header, lines_of
 
@@ -48,7 +47,7 @@ class _ExportedJob:
     prices: Mapping[str, Prices]
 
     def rows(self) -> Iterator[Row]:
-        return files.read_rows(self.folder / "results.jsonl")
+        return saved.rows_in(self.folder, [question.name for question in self.prompt.questions])
 
 
 def _once(jobs: Iterable[_ExportedJob], counted: Counter[str]) -> Iterator[tuple[_ExportedJob, Row]]:
@@ -77,6 +76,8 @@ def export(folder: Path, form: str, target: Path) -> Exported:
             f"'{form}' is no format; {nearest(form, get_args(Format))}", where="command line", key="--format"
         )
     jobs = [_job(path) for path in manifest.result_folders(folder)]
+    for job in jobs:  # a row that cannot be read is said before a file is written, not in the midst of thousands
+        deque(job.rows(), maxlen=0)
     writers: dict[str, Callable[[list[_ExportedJob], Path], Exported]] = {
         "study": _to_study,
         "csv": _to_csv,
@@ -86,11 +87,8 @@ def export(folder: Path, form: str, target: Path) -> Exported:
 
 
 def _job(folder: Path) -> _ExportedJob:
-    experiment = manifest.load(folder, "experiment.json")
-    prompt = experiment["prompt"]
-    questions = tuple(Question(**question) for question in prompt["questions"])
-    prices = {model["name"]: settings.prices_from(model["prices"]) for model in experiment["models"]}
-    return _ExportedJob(folder, PromptTemplate(**{**prompt, "questions": questions}), prices)
+    experiment = saved.experiment_in(folder)
+    return _ExportedJob(folder, experiment.prompt, {model.name: model.prices for model in experiment.models})
 
 
 # ---- the study's TXT -------------------------------------------------------------------------------------------------

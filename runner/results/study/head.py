@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
+from runner.config.settings import MOST
 from runner.results.reply_files import spellings
 
 if TYPE_CHECKING:
@@ -83,10 +84,12 @@ def _pricing(content: str, line: re.Match[str]) -> tuple[dict[str, float], int]:
     """The object that begins on the line, and where what follows it begins; {} where it is not JSON."""
     try:
         found, end = json.JSONDecoder().raw_decode(content, line.start(2))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}, line.end()
     known = found.items() if isinstance(found, dict) else ()
-    return {name: float(rate) for name, rate in known if type(rate) in (int, float)}, _end(_REST, content, end)
+    return {name: float(rate) for name, rate in known if type(rate) in (int, float) and 0 <= rate < MOST}, _end(
+        _REST, content, end
+    )
 
 
 def _on_one_line(value: str) -> str:
@@ -95,7 +98,7 @@ def _on_one_line(value: str) -> str:
         return value
     try:
         plain = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return plain if isinstance(plain, str) and len(plain.splitlines()) > 1 else value
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from runner.reporting.stats.agreement.coefficients import agreement, reliability, reliability_of
-from runner.reporting.stats.agreement.tables import agreement_tables
+from runner.reporting.stats.agreement.sheets import agreement_sheet, reliability_sheet
 
-__all__ = ["agreement", "agreement_tables", "reliability", "reliability_of"]
+__all__ = ["agreement", "agreement_sheet", "reliability", "reliability_of", "reliability_sheet"]

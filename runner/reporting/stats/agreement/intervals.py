@@ -7,7 +7,7 @@ and the sum's interval is that of Graybill and Wang (1980). Where each unit is a
 
 from __future__ import annotations
 
-from math import exp, hypot, log, prod
+from math import exp, hypot, log, nan, prod
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.components import mean_squares
@@ -28,27 +28,39 @@ MOST_HOLES = 0.2
 def between_units(means: pd.Series[float], scale: float) -> Parts:
     """Mean squares between units whose levels are all drawn at random, weighted so that they add up; with their df.
 
-    Of a complete table of the units' means, by its axes (text, model, persona): their sum is an unbiased estimate of
-    the noise of one score, plus `scale` times the sum of all components' variances. Holes are filled by an additive
-    fit, and taken from the last df; where there are too many, units count as independent.
+    Of a complete table of the units' means, by its axes (text first, then model, persona): their sum is an unbiased
+    estimate of the noise of one score, plus `scale` times the sum of all components' variances. Holes are filled by an
+    additive fit, and taken from the last df. Where there are too many, as where each job has a model of its own, the
+    axes but the text count as one, and where that does not help, units as independent.
     """
     import numpy as np
 
     alone: list[Any] = [level for level, size in enumerate(_sizes(means)) if size < 2]
     means = means.droplevel(alone[: means.index.nlevels - 1])
-    table: Any = means.to_numpy()
-    if means.index.nlevels > 1:
-        table = means.unstack(list(range(1, means.index.nlevels))).to_numpy()
-        table = table.reshape([len(table), *_sizes(means)[1:]]) if table.size == np.prod(_sizes(means)) else table[:0]
-    holes = int(np.isnan(table).sum())
-    if not table.size or holes > MOST_HOLES * table.size or table.ndim == 1:
+    if means.index.nlevels > 2 and len(means) < (1 - MOST_HOLES) * prod(_sizes(means)):
+        text = means.index.get_level_values(0)
+        means = means.set_axis([text, means.droplevel(0).index.map(str)])
+    if means.index.nlevels == 1 or len(means) < (1 - MOST_HOLES) * prod(_sizes(means)):
         return [(scale * float(means.var()), float(len(means) - 1))]
+    table = _table(means)
+    holes = int(np.isnan(table).sum())
     squares = mean_squares(_filled(table))
     found = []
     for axes, (square, df) in squares.items():
         left = float(df - holes if len(axes) == table.ndim else df)
         found.append((scale * _weight(axes, table.shape) * square, max(1.0, left)))
     return [(part, df) for part, df in found if part > 0]
+
+
+def _table(means: pd.Series[float]) -> Any:
+    """The means by the levels of their index, an axis each; NaN where there is none."""
+    import numpy as np
+    import pandas as pd
+
+    coded = [pd.factorize(means.index.get_level_values(level)) for level in range(means.index.nlevels)]
+    found = np.full([len(levels) for _, levels in coded], np.nan)
+    found[tuple(codes for codes, _ in coded)] = means.to_numpy()
+    return found
 
 
 def _weight(axes: Sequence[int], sizes: Sequence[int]) -> float:
@@ -93,6 +105,8 @@ def ratio_ends(between: Parts, error: Parts) -> tuple[float, float]:
         return total / rest / float(fisher.ppf(upper, df, df_error)), total / rest * float(
             fisher.ppf(upper, df_error, df)
         )
+    if not (total > 0 and rest > 0):
+        return nan, nan  # scores that do not differ at all have no ratio
     (down, up), (error_down, error_up) = _distances(between), _distances(error)
     return total / rest * exp(-hypot(down, error_up)), total / rest * exp(hypot(up, error_down))
 

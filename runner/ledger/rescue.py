@@ -1,0 +1,120 @@
+"""Where answers go that were paid for while the ledger stopped taking any: a new ledger beside it.
+
+A ledger's file may be deleted, moved, replaced or cut under a run. SQLite writes on into a file that has no name any
+more, and what is stored there is lost at the end; so its place is looked at before each commit.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import LedgerError
+
+if TYPE_CHECKING:
+    from runner.ledger.database import Database
+
+OF_A_SERVER = Path("outputs/ledger.db")
+"""Beside what the answers are kept that a server does not take."""
+_SMALLEST = 512
+"""Bytes of the smallest file that SQLite writes to."""
+
+
+@dataclass(slots=True)
+class LedgerFile:
+    """The file of an SQLite ledger, told from another that somebody puts in its place."""
+
+    path: Path
+    _seat: tuple[int, int] | None = None
+    _had_bytes: int = field(default=0)
+
+    @property
+    def loss(self) -> str | None:
+        """What has become of it since it was first looked at; None where it is in its place."""
+        try:
+            now = os.stat(self.path)  # noqa: PTH116  before each commit: Path takes twice as long
+        except OSError:
+            return None if self._seat is None else "is gone: somebody deleted or moved it while it was in use"
+        if self._seat not in {None, (now.st_dev, now.st_ino)}:
+            return "is another file: somebody replaced it while it was in use"
+        if now.st_size < self._had_bytes and (now.st_size < _SMALLEST or self.is_cut):  # it shrinks by VACUUM too
+            return "was cut by somebody while it was in use"
+        self._seat, self._had_bytes = (now.st_dev, now.st_ino), now.st_size
+        return None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has fewer pages than its head counts, where that is known."""
+        with self.path.open("rb") as file:
+            head = file.read(100)
+            size = file.seek(0, os.SEEK_END)
+        if len(head) < 100 or head[24:28] != head[92:96]:  # the count is of an older version of SQLite's
+            return False
+        page = int.from_bytes(head[16:18], "big")
+        return size < int.from_bytes(head[28:32], "big") * (65_536 if page == 1 else page)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether what was opened has lost its name, and is whole for whoever has it open."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return self._seat is not None
+        return self._seat not in {None, (now.st_dev, now.st_ino)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """A ledger beside one that takes no more."""
+
+    path: Path
+    error: LedgerError
+    """Why, where the answers are, and what to type to have them in the ledger again."""
+
+
+def begin(database: Database, why: LedgerError) -> Rescue:
+    """Make the file of a new ledger beside one that takes no more, with all that can be copied of it.
+
+    That is what a connection still holds open of a file that has lost its name. OSError or sqlite3.Error where it
+    cannot be made.
+    """
+    file = database.file
+    beside = OF_A_SERVER if file is None else file.path
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    path = beside.with_name(f"{beside.stem}.rescued-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}{beside.suffix}")
+    is_whole = file is not None and file.is_elsewhere and _copy_of_open_file(database, path)
+    whole = "all that it held, and " if is_whole else ""
+    error = LedgerError(f"{why}; {whole}what arrived since is in {path}", advice=_advice(database, why, path))
+    error.is_kept = True
+    return Rescue(path, error)
+
+
+def _advice(database: Database, error: LedgerError, path: Path) -> str:
+    rescued = shlex.quote(str(path))
+    if database.file is not None and not database.file.path.exists():
+        place = shlex.quote(str(database.file.path))
+        return f"rm -f {place}-wal {place}-shm; mv {rescued} {place}"
+    if error.advice is not None and error.advice.startswith("sqlite3 "):
+        return error.advice
+    return f"runner ledger merge {rescued} --ledger {shlex.quote(database.place)}"
+
+
+def _copy_of_open_file(database: Database, path: Path) -> bool:
+    """Whether a connection was at hand that was opened before the file lost its name: a new one would open another."""
+    if not getattr(database.engine.pool, "checkedin", int)():
+        return False
+    raw = database.engine.raw_connection()
+    target = sqlite3.connect(path)
+    try:
+        if isinstance(raw.driver_connection, sqlite3.Connection):
+            raw.driver_connection.backup(target)
+            return True
+    finally:
+        target.close()
+        raw.close()
+    return False
