@@ -41,9 +41,9 @@ FLOOR = """
 ## Where most scores lie on one end
 
 Scores drawn around 0 and clipped to 0 to 100, as anger's are for many models: half of all texts have a mean near 0, and
-a few a high one. Differences keep their rate. Intervals of a mean cover less than they say, since no symmetric interval
-fits so skewed a distribution of texts: more texts mend it, slowly. So read a mean's interval with care where many
-scores lie on an end of the scale.
+a few a high one. Differences stay on the safe side. Intervals of a mean cover less than they say, since no symmetric
+interval fits so skewed a distribution of texts: more texts mend it, slowly. So read a mean's interval with care where
+many scores lie on an end of the scale.
 
 | texts | models | pair | models (F) | coverage |
 |--:|--:|--:|--:|--:|

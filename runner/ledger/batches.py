@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import sqlalchemy as sa
 
+from runner.config.settings import prices_from
 from runner.errors import LedgerError
 from runner.ledger.batch_records import GIVEN_UP, OPEN, BatchItem, BatchRecord, ItemEnding, State
 from runner.ledger.database import now, parts
 from runner.ledger.schema import BATCH, ITEM, add_later_columns
 from runner.providers.batch.api import Sent, Standing
-from runner.records import Batch, Capability, Limits, Model, Prices, Retirement
+from runner.records import Batch, Capability, Limits, Model, Retirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,12 +208,11 @@ def _loaded(kind: Callable[..., R], text: str | None) -> R | None:
 
 
 def _model(values: Mapping[str, Any]) -> Model:
-    inner: dict[str, Callable[..., Any]] = {
-        "capability": Capability, "limits": Limits, "prices": Prices, "retirement": Retirement,
-    }  # fmt: skip
+    inner: dict[str, Callable[..., Any]] = {"capability": Capability, "limits": Limits, "retirement": Retirement}
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     records = {name: _known(kind, values[name]) for name, kind in inner.items() if name in values}
-    return _known(Model, {**plain, **records})
+    prices = {"prices": prices_from(values["prices"])} if "prices" in values else {}
+    return _known(Model, {**plain, **records, **prices})
 
 
 def _known(kind: Callable[..., R], values: Mapping[str, Any]) -> R:

@@ -87,10 +87,18 @@ def opened(url: str) -> Iterator[Contents]:
         raise LedgerError(f"there is no ledger at {url}", advice="runner ledger --ledger sqlite:///FOLDER/ledger.db")
     database = connect(url)
     try:
+        _check(database)
         prepare(database)
         yield Contents(database)
     finally:
         database.engine.dispose()
+
+
+def _check(database: Database) -> None:
+    """LedgerError where a database is none of ours, and tables of ours would be a surprise in it."""
+    with database.reading() as connection:
+        if not sa.inspect(connection).has_table(ANSWER.name):
+            raise LedgerError(f"{database.place} is no ledger: it holds no answers")
 
 
 @dataclass(frozen=True, slots=True)

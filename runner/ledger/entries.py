@@ -26,6 +26,7 @@ COLUMNS = ("key", "route", "model_id", "endpoint", "attempts", "latency_s", "tim
 PLACE = "row:"
 """Begins the name of a row whose key cannot be typed."""
 _ROWS_A_READ = 1_000
+_MOST = 2**53
 _STORED_AS: dict[str, tuple[str, ...]] = {
     "key": ("text",),
     "raw": ("blob",),
@@ -151,6 +152,8 @@ def _misread(shown: dict[str, str]) -> str | None:
         return f"its route is '{shown['route']}', not live or batch"
     if _moment(shown["time"]) is None:
         return f"its time is '{shown['time']}'"
+    if not all(0 <= float(shown[name]) < _MOST for name in ("attempts", "latency_s")):
+        return "its attempts or its seconds are beyond all bounds"
     return None
 
 

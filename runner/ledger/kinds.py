@@ -15,14 +15,14 @@ from runner.errors import ProviderError
 from runner.providers.codec import Decoders, Fallback
 from runner.providers.received import accept
 from runner.providers.services import SERVICES
-from runner.records import Model
+from runner.records import Capability, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.ledger.entries import Entry
     from runner.providers.received import Dialect
-    from runner.records import Reply
+    from runner.records import Reply, Route
 
 NOT_A_REPLY = "not_a_reply"
 DAMAGED = "damaged"
@@ -36,8 +36,10 @@ _DIALECTS: Mapping[str, Dialect] = {
 
 def asked_of(endpoint: str, model_id: str) -> Model:
     """The model that an answer names, as far as decoding needs one. See plan.endpoint_of for what an endpoint is."""
-    provider, _, base = endpoint.partition("@")
-    return Model(model_id, model_id, provider, provider, api_base=base or None)
+    asked, _, base = endpoint.partition("@")
+    provider, _, api = asked.partition("+")
+    able = Capability(api="responses" if api == "responses" else "chat")
+    return Model(model_id, model_id, provider, provider, api_base=base or None, capability=able)
 
 
 def why_no_reply(endpoint: str, raw: bytes) -> str | None:
@@ -48,7 +50,7 @@ def why_no_reply(endpoint: str, raw: bytes) -> str | None:
         if service is None or (model.provider == "vertex_ai" and model.api_base is None):
             Fallback(model, None).check(raw)
         else:
-            accept(raw, _DIALECTS[service.format])
+            accept(raw, "responses" if model.capability.api == "responses" else _DIALECTS[service.format])
     except ProviderError as error:
         return str(error)
     return None
@@ -59,8 +61,8 @@ class Judge:
     """Tells kinds and prices, and decodes where they need it; providers' formats are loaded once."""
 
     decoders: Decoders = field(default_factory=Decoders)
-    models: Mapping[tuple[str, str], Model] = field(default_factory=dict)
-    """Provider and id -> a model whose prices are known; of others LiteLLM's map is asked."""
+    models: Callable[[], Mapping[tuple[str, str], Model]] = dict
+    """Provider and id -> a model whose prices are known, asked when one is needed; of others LiteLLM's map is asked."""
 
     def kind(self, entry: Entry, raw: bytes) -> str:
         """One of KINDS."""
@@ -90,9 +92,10 @@ class Judge:
         if reply is None or entry.damage is not None:
             return None
         model = asked_of(entry.endpoint, entry.model_id)
-        known = self.models.get((model.provider, model.id))
+        known = self.models().get((model.provider, model.id))
         if known is None:
             if entry.route == "batch":  # at a share of the live price that only a model's file tells
                 return None
             known = replace(model, prices=catalog.fill_prices(model.prices, catalog.lookup(model.provider, model.id)))
-        return price_of(reply.tokens, known, "batch" if entry.route == "batch" else "live")
+        route: Route = "batch" if entry.route == "batch" else "live"
+        return price_of(reply.tokens, known, route, stated_usd=reply.cost_usd, billed_as=reply.billed_as)

@@ -10,7 +10,7 @@ attempt n of a trial has the key `attempt_key(key, n)`, whoever bought it, live 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from runner.plan.trials import attempt_key
@@ -113,7 +113,7 @@ def _summed(rows: dict[int, Row], taken: int) -> Row:
     held, every = rows[taken], [*rows.values()]
     bought = any(row.source == "bought" for row in every)
     earlier = sum(row.price_usd or 0.0 for row in every if row.source == "ledger") if bought else 0.0
-    counts = (_sum([getattr(row.tokens, name) for row in every]) for name in ("input", "output", "cached", "reasoning"))
+    counts = (_sum([getattr(row.tokens, item.name) for row in every]) for item in fields(Tokens))
     return replace(
         held,
         tokens=Tokens(*counts),

@@ -20,6 +20,7 @@ from runner.config import schema
 from runner.config.compose import conf_dir
 from runner.config.load import load
 from runner.errors import ConfigError, ProviderError
+from runner.ledger.kinds import asked_of, why_no_reply
 from runner.plan.capability import adapt
 from runner.plan.trials import endpoint_of
 from runner.providers.codec import Codec, codec_for
@@ -191,6 +192,16 @@ def test_what_is_no_response_is_never_stored(body: dict[str, Any], kind: str) ->
     with pytest.raises(ProviderError) as caught:
         codec.check(json.dumps(body).encode())
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("endpoint", ["openai+responses", "openai+responses@http://127.0.0.1:1/v1"])
+def test_the_ledger_knows_a_response_for_what_it_is(endpoint: str) -> None:
+    """A stored response is a reply of the API that was asked, and a chat completion in its place is none."""
+    assert why_no_reply(endpoint, json.dumps(response(message(TEXT))).encode()) is None
+    assert why_no_reply("openai", json.dumps(response(message(TEXT))).encode()) is not None
+    assert why_no_reply(endpoint, b'{"choices": [{"message": {"content": "x"}}]}') is not None
+    asked = asked_of(endpoint, "o3-pro")
+    assert (asked.provider, endpoint_of(asked)) == ("openai", endpoint)
 
 
 # ---- the simulator --------------------------------------------------------------------------------------------------

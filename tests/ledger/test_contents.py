@@ -252,6 +252,7 @@ DAMAGES = (
     Damage("raw is a number", "raw = 7", "raw"),
     Damage("attempts is text", "attempts = 'many'", "attempts"),
     Damage("latency is text", "latency_s = 'slow'", "latency_s"),
+    Damage("attempts beyond all bounds", "attempts = -1", "attempts"),
     Damage("route", "route = 'carrier pigeon'", "route"),
     Damage("time", "time = 'yesterday'", "time"),
     Damage("no UTF-8", "model_id = CAST(x'ff80' AS TEXT)", "model_id"),
@@ -346,8 +347,13 @@ def test_no_ledger_is_made_by_looking(tmp_path: Path) -> None:
         pass
     assert not list(tmp_path.iterdir())
     fill(url, [answer(1)])
-    with opened(url) as ledger, pytest.raises(LedgerError, match="itself"):
-        ledger.merge(str(tmp_path / "none.db"))
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database, database:
+        database.execute("create table runs (id text)")
+    with opened(url) as ledger:
+        with pytest.raises(LedgerError, match="itself"):
+            ledger.merge(str(tmp_path / "none.db"))
+        with pytest.raises(LedgerError, match="is no ledger"):
+            ledger.merge(str(tmp_path / "other.db"))
 
 
 def test_a_claim_during_forgetting_is_granted_anew(url: str) -> None:

@@ -40,8 +40,8 @@ WORLDS = (
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_intervals_hold_the_truth(world: World) -> None:
-    """At least 85% of 60 studies' intervals hold the truth, which few do that take one text's units for independent."""
-    random, studies, personas, repetitions = np.random.default_rng(3), 60, 2, 3
+    """At least 85% of 40 studies' intervals hold the truth, which few do that take one text's units for independent."""
+    random, studies, personas, repetitions = np.random.default_rng(3), 40, 2, 3
     text, model, both, persona, noise = world.sds
     m, t = world.models, world.texts
     scores = random.normal(0, text, (1, 1, t, 1, studies)) + random.normal(0, model, (m, 1, 1, 1, studies))

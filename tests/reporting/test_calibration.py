@@ -62,8 +62,8 @@ PAIRS = (
 
 @pytest.mark.parametrize("world", PAIRS, ids=lambda world: world.name)
 def test_two_models_that_do_not_differ(world: World) -> None:
-    """Of 300 studies 1 to 11% have p below .05, just those whose interval leaves 0 out; 89% or more cover the mean."""
-    frame = of_scores(made(world, 300, 17))
+    """Of 150 studies 1 to 11% have p below .05, just those whose interval leaves 0 out; 89% or more cover the mean."""
+    frame = of_scores(made(world, 150, 17))
     one, other = (frame[frame["model"] == name] for name in "01")
     false = []
     for each in paired(one, other):
@@ -73,17 +73,17 @@ def test_two_models_that_do_not_differ(world: World) -> None:
         assert high is not None
         assert (p < 0.05) == (low > 0 or high < 0)
         false.append(p < 0.05)
-    assert len(false) == 300
+    assert len(false) == 150
     assert 0.01 <= np.mean(false) <= 0.11
     ends = [(known(found.interval.low), known(found.interval.high)) for found in summaries(one, axes=["model"])]
     covered = [low <= CENTRE <= high for low, high in ends if low is not None and high is not None]
-    assert len(covered) == 300
+    assert len(covered) == 150
     assert 0.89 <= np.mean(covered) <= 0.995
 
 
 def test_axes_that_do_not_matter() -> None:
-    """Of 150 studies of six models at most 14% say that models, personas or vendors matter, and not none."""
-    frame = of_scores(made(World("", 5, 3, 6, 8.0), 150, 19))
+    """Of 80 studies of six models at most 14% say that models, personas or vendors matter, and not none."""
+    frame = of_scores(made(World("", 5, 3, 6, 8.0), 80, 19))
     ps: dict[str, list[float]] = {}
     for test in omnibus(frame):
         p = known(test.p)
@@ -91,13 +91,13 @@ def test_axes_that_do_not_matter() -> None:
         ps.setdefault(test.axis, []).append(p)
     assert set(ps) == {"model", "persona", "vendor"}
     for axis, found in ps.items():
-        assert len(found) == 150
+        assert len(found) == 80
         assert 0 < np.mean(np.array(found) < 0.05) <= 0.14, axis
 
 
 def test_a_family_of_all_pairs() -> None:
-    """Of 120 studies of four models at most 13% have any pair below .05 after Holm; alone, pairs have it more often."""
-    frame = of_scores(made(World("", 5, 2, 4, 8.0), 120, 23))
+    """Of 60 studies of four models at most 13% have any pair below .05 after Holm; alone, pairs have it more often."""
+    frame = of_scores(made(World("", 5, 2, 4, 8.0), 60, 23))
     found = differences_within(frame, "model", Asked())
     assert isinstance(found, tuple)
     size = len(list(combinations(range(4), 2)))
@@ -112,8 +112,8 @@ def test_a_family_of_all_pairs() -> None:
 
 
 def test_equivalence_is_not_claimed_at_the_margin() -> None:
-    """Where two models differ by the margin, at most 11% of 300 studies say that they lie within it, and some do."""
-    scores = made(World("", 10, 3, 2, 4.0), 300, 29)
+    """Where two models differ by the margin, at most 11% of 150 studies say that they lie within it, and some do."""
+    scores = made(World("", 10, 3, 2, 4.0), 150, 29)
     scores[0] += 5.0
     frame = of_scores(scores)
     one, other = (frame[frame["model"] == name] for name in "01")

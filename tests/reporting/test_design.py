@@ -79,10 +79,10 @@ def scores(study: Study, rounds: int, random: np.random.Generator) -> np.ndarray
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_predicted_errors_are_those_of_simulated_studies(study: Study, axis: str) -> None:
-    """Each standard error is, within 5%, the spread of 4,000 studies' estimates, and what they state."""
+    """Each standard error is, within 5%, the spread of 2,500 studies' estimates, and what they state."""
     levels = {"model": study.models, "persona": study.personas}
     predicted = precision(VARIANCES, Shape(study.texts, study.repetitions, levels), axis, "q")
-    made = scores(study, 4000, np.random.default_rng(11))
+    made = scores(study, 2500, np.random.default_rng(11))
     by_level = {"model": made.mean(axis=3), "persona": made.mean(axis=2), "mean": made.mean(axis=3)}[axis]
     values = by_level[:, :, 0] if axis == "mean" else by_level[:, :, 0] - by_level[:, :, 1]
     groups, texts = np.indices(values.shape)

@@ -160,11 +160,11 @@ def test_what_is_asked_for_is_shown_alone() -> None:
     titles = [sheet.key for sheet in stats.sheets.sheets(found)]
     assert titles[:3] == ["variation", "omnibus", "scores_all"]
     only = stats.render(found, stats.View(only="differences"))
-    assert "Differences between models" in only
+    assert "Paired differences between models" in only
     assert "Scores, over" not in only
     persona = stats.render(found, stats.View(by="persona"))
     assert "Scores by persona" in persona
-    assert "Differences between models" not in persona
+    assert "Paired differences between models" not in persona
     assert persona.count("Estimator: ") == 3
 
 

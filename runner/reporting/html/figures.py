@@ -223,8 +223,8 @@ def _cell(summary: Summary | None, question: Question) -> HeatCell:
     lack = sheets.lack(summary)
     tip = (
         f"mean {formatting.score(summary.mean, question)} · {sure} · sd {formatting.score(summary.sd, question)} · "
-        f"median {formatting.score(summary.median, question)} · {summary.n} of {summary.trials} trials have this score"
-        f"{f': {lack}' if lack else ''}"
+        f"median {formatting.score(summary.median, question)} · {f'{lack} · ' if lack else ''}"
+        f"{summary.n} of {summary.trials} trials scored"
     )
     mark = "*" if summary.lacking else ""
     step = palette.step(mean, question.low, question.high)

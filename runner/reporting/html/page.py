@@ -65,7 +65,7 @@ class AskedItems:
 
 @dataclass(frozen=True, slots=True)
 class FilesBeside:
-    """FilesBeside beside the page that are there, with what they are."""
+    """Files beside the page that are there, with what they are."""
 
     label: str
     files: tuple[str, ...]
@@ -261,4 +261,4 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
     yield "trouble", "Failures"
     if found.total:
         yield "trials", "Trials"
-    yield "files", "FilesBeside"
+    yield "files", "Files"

@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from runner.reporting.stats.values import Confounded
 
 AXES = ("model", "persona", "temperature")
-POOLED_ABOVE, POOLED_ABOVE_OF_MANY = 0.2, 0.1
-"""p above which vendors' reading of single texts counts as that of their models (Bancroft, 1964): of few texts, which
-let such a test see little, and of many. So the test of vendors has p < .05 in 3.5 to 5% of studies where vendors read
-texts as their models do, and in 4 to 8% where they do not."""
-MANY_TEXTS = 10
+POOLED_ABOVE = 0.25
+"""p above which vendors' reading of single texts counts as that of their models (Bancroft, 1964). So a test of vendors
+who do not differ has p < .05 in 3 to 5% of studies where they read texts as their models do, else in 4 to 8%."""
 
 
 def omnibus(frame: pd.DataFrame, together: Iterable[Confounded] = ()) -> tuple[OmnibusTest, ...]:
@@ -127,8 +125,7 @@ def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> Omni
     model_text = float((rest**2).sum()) / (df_models * (texts - 1))
     below, df_error = inner, float(df_models)
     alike = vendor_text / model_text if model_text > 0 else float("inf") if vendor_text > 0 else 0.0
-    pooled_above = POOLED_ABOVE if texts < MANY_TEXTS else POOLED_ABOVE_OF_MANY
-    if fisher.sf(alike, df * (texts - 1), df_models * (texts - 1)) < pooled_above:
+    if fisher.sf(alike, df * (texts - 1), df_models * (texts - 1)) < POOLED_ABOVE:
         below, df_error = satterthwaite(
             (inner, vendor_text, model_text), (1.0, 1.0, -1.0), (df_models, df * (texts - 1), df_models * (texts - 1))
         )

@@ -79,8 +79,9 @@ def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     ]
     if not view.only and view.by is None:
         made += [*many_levels_sheets(said.levels, everything=view.everything), _coverage(said)]
-        made += [response_style_sheet(said.style), agreement_sheet(said.agreement), reliability_sheet(said.reliability)]
+        made.append(agreement_sheet(said.agreement))
     if view.everything and not view.only and view.by is None:
+        made += [reliability_sheet(said.reliability), response_style_sheet(said.style)]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [_cut(sheet, view) for sheet in made if sheet.rows]
 
@@ -243,7 +244,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     margin = f"TOST within ±{said.margin:g} points"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
-    title = f"Differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
     return Sheet(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
 
 

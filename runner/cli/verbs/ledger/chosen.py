@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import PLACE
@@ -43,7 +43,7 @@ class OfRuns:
         self.keys.update(attempt_key(row.key, number) for number in range(1, row.asked + 1))
         if row.price_usd is not None and row.asked == 1:
             self.usd[row.key] = row.price_usd
-        if row.outcome == "unscorable" and row.problem is not None:
+        if row.problem is not None:  # of a trial that failed too: its row in the ledger may be damaged
             self.kinds[attempt_key(row.key, row.taken)] = row.problem.kind
         self.earlier += row.source == "ledger"
 
@@ -63,7 +63,7 @@ class Chosen:
     @cached_property
     def judge(self) -> Judge:
         """Tells kinds, and prices by the models' files."""
-        return Judge(models=_models(self.conf))
+        return Judge(models=partial(_models, self.conf))
 
     def command(self, *further: str) -> str:
         """The same command with further words."""
@@ -135,6 +135,7 @@ def _ids(names: list[str], conf: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, *(ids[name] for name in names if name in ids)]))
 
 
+@cache
 def _models(conf: Path) -> dict[tuple[str, str], Model]:
     """The models of conf by provider and id; none where a file of the user's is wrong, which is no matter here."""
     from runner.cli.verbs.models import gather

@@ -91,7 +91,10 @@ def reliability_of(icc: Agreement, k: int) -> Reliability:
 
 
 def _spearman_brown(r: Number, k: int) -> Number:
-    return r if isinstance(r, Undefined) else number(k * r / (1 + (k - 1) * r), "repetitions do not agree at all")
+    if isinstance(r, Undefined):
+        return r
+    below = 1 + (k - 1) * r  # 0 where units do not differ at all, and repetitions do
+    return number(k * r / below if below > 0 else nan, "repetitions do not agree at all")
 
 
 def _needed(r: Number) -> Number:

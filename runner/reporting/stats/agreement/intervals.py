@@ -7,7 +7,7 @@ and the sum's interval is that of Graybill and Wang (1980). Where each unit is a
 
 from __future__ import annotations
 
-from math import exp, hypot, log, prod
+from math import exp, hypot, log, nan, prod
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.components import mean_squares
@@ -105,6 +105,8 @@ def ratio_ends(between: Parts, error: Parts) -> tuple[float, float]:
         return total / rest / float(fisher.ppf(upper, df, df_error)), total / rest * float(
             fisher.ppf(upper, df_error, df)
         )
+    if not (total > 0 and rest > 0):
+        return nan, nan  # scores that do not differ at all have no ratio
     (down, up), (error_down, error_up) = _distances(between), _distances(error)
     return total / rest * exp(-hypot(down, error_up)), total / rest * exp(hypot(up, error_down))
 
