@@ -234,6 +234,9 @@ class Model:
     """Further names under which it may answer, beside its id and that with a date; see providers.identity."""
     identity: Identity = "record"
     """The experiment's."""
+    simulation: str | None = None
+    """Which simulated providers answer in a rehearsal, by their fault plan: their address, in `api_base`, is another
+    one each time. None: real ones."""
 
 
 @dataclass(frozen=True, slots=True)

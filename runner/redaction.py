@@ -43,6 +43,8 @@ class Redactor:
             raw = key.encode("utf-8", "surrogatepass")
             self._word = re.compile(rb"(?<![A-Za-z0-9_])%b(?![A-Za-z0-9_])" % re.escape(raw))
             forms = {form: part for form, part in forms.items() if len(form) >= SHORTEST_ENCODED and form != raw}
+        # What a message that was cut short may end in, with the length from which it is found anywhere.
+        self._starts = [(form.decode("utf-8", "surrogatepass"), part) for form, part in forms.items()]
         self._heads = _grouped({form: form[:part] for form, part in forms.items()}, bytes.startswith)
         self._tails = _grouped({form: form[-part:] for form, part in forms.items()}, bytes.endswith)
 
@@ -71,9 +73,10 @@ class Redactor:
         found = self(raw)
         said = said if found is raw else found.decode("utf-8", "surrogatepass")
         if said.endswith("…"):  # a message that was cut short may end within the key
-            for length in range(min(len(self._key), PART) - 1, SHORT - 1, -1):
-                if said.endswith(f"{self._key[:length]}…"):
-                    return f"{said[: -length - 1]}{self._instead.decode()}…"
+            for form, part in self._starts:
+                for length in range(min(len(form), part), SHORT - 1, -1):
+                    if said.endswith(f"{form[:length]}…"):
+                        return f"{said[: -length - 1]}{self._instead.decode()}…"
         return said
 
     def _cut(self, said: bytes, part: bytes, forms: list[bytes], *, forwards: bool) -> bytes:

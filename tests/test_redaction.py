@@ -70,6 +70,16 @@ def test_a_message_that_was_cut_ends_in_no_part_of_it() -> None:
     assert without_key("you sent sk-proj-Ab…", KEYS[0], "K") == "you sent <K>…"
 
 
+@pytest.mark.parametrize("form", ["as it is", "percent-encoded", "base64", "hexadecimal", "HTML, every letter"])
+def test_a_message_that_was_cut_within_any_form_ends_in_no_part_of_it(form: str) -> None:
+    """Wherever a message was cut, nothing of eight characters or more is left of the key at its end."""
+    shown = FORMS[form](KEYS[0])
+    for length in range(8, len(shown)):
+        left = without_key(f"you sent {shown[:length]}…", KEYS[0], "K")
+        assert left.startswith("you sent <K>")
+        assert shown[:8] not in left
+
+
 def test_what_holds_no_key_is_the_same_object() -> None:
     """Bytes without the key are given back as they are, for less than a tenth of a millisecond a reply of 2 kB."""
     raw = json.dumps({"choices": [{"message": {"content": "a story. " * 220}}]}).encode()

@@ -100,6 +100,8 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
 
 def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:
     kept = {name: value for name, value in model.items() if name not in RUNTIME_OF_A_MODEL}
+    if kept.get("simulation") is None:
+        kept.pop("simulation", None)
     if isinstance(able := kept.get("capability"), Mapping):
         kept["capability"] = {name: value for name, value in able.items() if (name, value) != ("api", "chat")}
     if isinstance(prices := kept.get("prices"), Mapping):

@@ -4,8 +4,9 @@ It lets requests through in turn between the models, as many at once as goes wel
 limits: those of the config and those that the provider's headers tell. How many at once: a quarter of what the models
 allow together at first, or FIRST_ABREAST where that is more, further ones with each clean reply, half after a 429, and
 none for a while after a 429 or after several errors of the server in a row. What was lost by falling is regained as
-fast. Where asking less is seen to change nothing, since the provider refuses a share whatever is asked, the account is
-neither held up nor slowed down by refusals: each request waits for its own Retry-After, and the others go on.
+fast. Refusals between replies hold up none but the refused, unless they are more in a row than chance would have; and
+where asking less is seen to change nothing, since the provider refuses a share whatever is asked, the account is not
+slowed down either: each request waits for its own Retry-After, and the others go on.
 """
 
 from __future__ import annotations
@@ -38,10 +39,20 @@ ROUND = 16
 """At least so many endings make a round, over which the share of replies is counted."""
 LEAST_SHARE = 0.1
 """A smaller share of replies is taken for a quota that is used up."""
-DEVIATIONS = 2.0
+DEVIATIONS = 1.0
 """So many standard deviations apart two shares differ."""
+SURE = 2.5
+"""Likewise, of shares that are compared again and again."""
+FEW = 2.0
+"""So many at once are few, however many there were before."""
+LEAST_SAMPLE = 3
+"""At least so many rounds of few requests are held against those of many."""
 LEAST_WAIT_S = 0.15
-"""Shorter waits cost nothing, and are what a quota that refills many times a second asks for."""
+"""Shorter waits cost little, and are what a quota that refills many times a second asks for."""
+LATELY = 16
+"""About so many endings are remembered, of which the share of replies tells how likely refusals in a row are."""
+BY_CHANCE = 0.02
+"""Refusals in a row that are less likely than this are no accident: the account has nothing left for now."""
 FIRST_DOUBT = 8
 """Rounds without another look, after what seemed to be no quota was one; twice as many each time."""
 TROUBLE = 3
@@ -101,11 +112,11 @@ class Share:
         """Whether there were refusals, and replies enough between them."""
         return LEAST_SHARE <= self.replies < 1.0
 
-    def is_above(self, other: Share) -> bool:
+    def is_above(self, other: Share, deviations: float = DEVIATIONS) -> bool:
         """Whether more got through than there, beyond chance (two proportions, pooled)."""
         both = (self + other).replies
         spread: float = (both * (1.0 - both) * (1.0 / self.endings + 1.0 / other.endings)) ** 0.5
-        return self.replies - other.replies > DEVIATIONS * spread
+        return self.replies - other.replies > deviations * spread
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,15 +149,23 @@ class Limiter:
     _round: Share = field(default_factory=Share)
     _fell: bool = False
     """Whether fewer were let through during this round."""
-    _share: Share | None = None
-    """The round of the last fall, to which the next one is compared: under a quota more of fewer get through."""
+    _highest: float = 0.0
+    """How many were let through at once during this round, at most."""
+    _most: float = 0.0
+    """How many went at once before refusals made them fewer."""
+    _many: Share = field(default_factory=Share)
+    """Share of replies since then, in rounds of more than half as many."""
+    _few: Share = field(default_factory=Share)
+    """Likewise in the other rounds: under a quota more of them get through."""
     _steady: Share | None = None
     """Share of replies of a provider that refuses the rest whatever is asked; None while that is not so."""
     _since: Share = field(default_factory=Share)
     """Share of replies since then, the newest rounds above all."""
     _returns_to: float = 1.0
-    _asked_s: float = 0.0
-    """The newest wait that was asked for."""
+    _lately: float = 1.0
+    """Share of replies among the last LATELY endings or so; refusals count once they end."""
+    _in_a_row: int = 0
+    """Refusals since the last reply."""
     _doubt: int = 0
     _doubts: int = 0
     _timer: asyncio.TimerHandle | None = None
@@ -278,11 +297,12 @@ class Limiter:
         now = self.clock()
         if error.kind == "rate_limit":
             self._read(gone, error.headers, refused=True)
-            self._asked_s = FIRST_PAUSE_S if error.retry_after_s is None else error.retry_after_s
             if self._steady is None:
                 self._halve(gone, now)
-                self._pause(now, error.retry_after_s)
             self._count(refused=True)
+            wait_s = FIRST_PAUSE_S if error.retry_after_s is None else error.retry_after_s
+            if self._steady is None and (self._of_model or wait_s < LEAST_WAIT_S or self._is_dry):
+                self._pause(now, error.retry_after_s)
         elif error.kind != "malformed":  # what a model wrote says nothing against its server
             self._trouble += 1
             if self._trouble >= TROUBLE:
@@ -301,36 +321,63 @@ class Limiter:
         """Once for all requests that were on their way together."""
         if gone.sent > self._halved:
             self._before = self.abreast if self.abreast >= self._before * REGAINED else self._before
+            if not self._fell and not self._many.endings:
+                self._most = self.abreast
             self._fell = True
             self.abreast = max(1.0, self.abreast / 2)
             self._halved, self._growing = now, False
 
     def _count(self, *, refused: bool) -> None:
         """Count an ending; at the end of a round look whether refusals depend on how much is asked."""
+        if refused:
+            self._in_a_row += 1
+        else:
+            self._end_row()
+            self._lately += (1.0 - self._lately) / LATELY
         self._round.add(refused=refused)
+        self._highest = max(self._highest, self.abreast)
         if self._round.endings < max(ROUND, self.abreast):
             return
         ended, self._round = self._round, Share()
         fell, self._fell = self._fell, False
+        highest, self._highest = self._highest, 0.0
         if self._steady is not None:
             self._keep_steady(ended)
         elif self._doubt > 0:
             self._doubt -= 1
-        elif self._share is not None and self._costs() and ended.is_mixed and not ended.is_above(self._share):
-            self._steady, self._since, self._share = self._share, Share(), None
-            self._returns_to, self._paused_until = self.abreast, float("-inf")
-            self.abreast = max(self.abreast, min(self._before, self.ceiling))
-        else:
-            self._share = ended if fell and ended.is_mixed and not self._of_model else None
+        elif self._of_model:
+            self._many = self._few = Share()  # what the provider tells of its limits says more
+        elif self._many.endings or fell:
+            self._compare(ended, highest)
 
-    def _costs(self) -> bool:
-        """Whether the waits that are asked for are long enough to be worth a look."""
-        return self._asked_s >= LEAST_WAIT_S
+    def _compare(self, ended: Share, highest: float) -> None:
+        """Hold the share that gets through of few requests against that of many: if it is no larger, few are no use."""
+        if highest > max(FEW, self._most / 2):
+            self._many += ended
+            return
+        self._few += ended
+        if self._few.endings < LEAST_SAMPLE * ROUND:
+            return
+        few, many = self._few, self._many
+        self._many = self._few = Share()
+        if few.is_mixed and many.is_mixed and not few.is_above(many):
+            self._steady, self._since = few, Share()
+            self._returns_to, self._paused_until = self.abreast, float("-inf")
+            self.abreast = max(self.abreast, min(self._most, self.ceiling))
+
+    @property
+    def _is_dry(self) -> bool:
+        """Whether so many refusals in a row say that nothing gets through now, whoever asks.
+
+        How many do depends on the share that got through lately: where all did, a single one; of a provider that
+        refuses seven of ten, nine in a row say nothing.
+        """
+        return (1.0 - self._lately) ** self._in_a_row < BY_CHANCE
 
     def _keep_steady(self, ended: Share) -> None:
         """Ask more while the share of replies stays what it was; where it does not, it was a quota after all."""
         self._since = self._since.half_forgotten() + ended
-        if self._steady is None or self._steady.is_above(self._since) or not self._since.is_mixed:
+        if self._steady is None or self._steady.is_above(self._since, SURE) or not self._since.is_mixed:
             self._steady, self._doubts = None, self._doubts + (ended.refused > 0)
             self._doubt = FIRST_DOUBT * 2 ** min(self._doubts - 1, 10) if ended.refused else 0
             self.abreast = self._returns_to if ended.refused else self.abreast
@@ -340,6 +387,12 @@ class Limiter:
     def _pause(self, now: float, wait_s: float | None) -> None:
         pause_s = FIRST_PAUSE_S if wait_s is None else min(wait_s, LONGEST_PAUSE_S)
         self._paused_until = max(self._paused_until, now + pause_s)
+        self._end_row()  # what comes after it is news
+
+    def _end_row(self) -> None:
+        """Have the refusals in a row count for the share of replies: not before, or it would fall with them."""
+        self._lately *= (1.0 - 1.0 / LATELY) ** self._in_a_row
+        self._in_a_row = 0
 
     def _read(self, gone: Permit, headers: Mapping[str, str], *, refused: bool) -> None:
         """Correct the provider's limits by what it says of them."""

@@ -3,7 +3,8 @@
 A model has `limits.concurrency` workers, so that one slow model never holds another. A worker encodes, passes the
 limiter of its account (see limiter), sends, retries by the one policy of retry, and hands the answer to the ledger
 before anything else happens to it. A request holds its place until its answer is durable: a crash, or a ledger that
-takes nothing, costs no more than what is in flight.
+takes nothing, costs no more than what is in flight. One that waits for its own Retry-After steps aside: the next trial
+takes its place meanwhile, and it has the first one that comes free after its wait.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ HELD_UP = (
     "answers wait to be stored, and nothing more is sent meanwhile: another program has locked the ledger, or its \
 disk or server does not answer"
 )
+MOST_ASIDE = 32
+"""For each place, so many requests at most wait for their Retry-After without one: they are held in memory."""
 STOPPED_LOOK_S = 1.0
 """Seconds between two looks of who waits for another attempt at whether its model was stopped."""
 WATCH_S = 0.1
@@ -225,6 +228,14 @@ class _ModelQueue:
     faults: list[Exception]
     """What no request is to blame for, such as the end of memory or files: nothing more is sent then."""
     breaker: Breaker = field(init=False)
+    _start: Callable[[], object] = field(init=False)
+    """Starts one more worker, which has a place."""
+    _free: int = 0
+    """Places that nobody holds."""
+    _aside: int = 0
+    """Who waits for its Retry-After, without a place."""
+    _back: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Who has waited, and wants a place again."""
     _last: Wire | None = None
     _repeated: bool = False
 
@@ -240,8 +251,9 @@ class _ModelQueue:
             return
         send = sender(codec, self.session, self.model)
         async with asyncio.TaskGroup() as group:
+            self._start = lambda: group.create_task(self._work(codec, send))
             for _ in range(self.model.limits.concurrency):
-                group.create_task(self._work(codec, send))
+                self._start()
         if self.breaker.open is not None:
             self._abandon(Problem(STOPPED, self.breaker.why))
         elif self.stop.asked:
@@ -279,7 +291,8 @@ class _ModelQueue:
         return kept
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
-        while not self._is_over() and (trial := next(self.queue, None)) is not None:
+        """Hold a place, ask one trial after another, and give it to who wants to have one back, or who comes next."""
+        while not self._back and not self._is_over() and (trial := next(self.queue, None)) is not None:
             try:
                 await self._ask(trial, codec, send)
             except LedgerError as error:
@@ -288,6 +301,29 @@ class _ModelQueue:
                 self.faults.append(error)
             except Exception as error:  # noqa: BLE001  raised again, when what is in flight has come and is stored
                 self.faults.append(error)
+        self._give_place()
+
+    def _give_place(self) -> None:
+        while self._back:
+            if not (waiting := self._back.popleft()).done():
+                waiting.set_result(None)
+                return
+        self._free += 1
+
+    async def _step_aside(self, seconds: float) -> None:
+        """Pause without a place: another trial goes meanwhile."""
+        self._aside += 1
+        self._give_place()
+        if self._free and not self._is_over():
+            self._free -= 1
+            self._start()
+        await self._pause(seconds)
+        self._aside -= 1
+        if self._free:
+            self._free -= 1
+            return
+        self._back.append(waiting := asyncio.get_running_loop().create_future())
+        await waiting
 
     def _is_over(self) -> bool:
         return self.stop.asked or bool(self.faults) or self.breaker.open is not None
@@ -311,12 +347,17 @@ class _ModelQueue:
                 raise
             return raw, time.monotonic() - started, gone
 
+        def pause(seconds: float) -> Awaitable[None]:
+            has_room = self._aside < MOST_ASIDE * self.model.limits.concurrency
+            steps_aside = has_room and last is not None and last.kind == "rate_limit"
+            return self._step_aside(seconds) if steps_aside else self._pause(seconds)
+
         try:
             wire = self._wire(trial.adapted, codec)
             # The time at the limiter is no fault of the request's: only what is spent beyond it counts.
             clock = lambda: time.monotonic() - idle_s  # noqa: E731  one expression, used once
             tell = lambda kind, _attempt, wait_s: self._tell(kind, wait_s, last)  # noqa: E731  as above
-            raw, latency_s, place = await attempt(once, self.model.limits, tell, sleep=self._pause, clock=clock)
+            raw, latency_s, place = await attempt(once, self.model.limits, tell, sleep=pause, clock=clock)
         except ProviderError as error:
             if isinstance(error, FatalError):
                 self._record(error)

@@ -90,7 +90,7 @@ def begin(database: Database, why: LedgerError) -> Rescue:
     is_whole = file is not None and file.is_elsewhere and _copy_of_open_file(database, path)
     whole = "all that it held, and " if is_whole else ""
     error = LedgerError(f"{why}; {whole}what arrived since is in {path}", advice=_advice(database, why, path))
-    error.is_kept = True
+    error.is_lost = error.is_kept = True
     return Rescue(path, error)
 
 

@@ -32,9 +32,12 @@ DEFAULT_TEMPERATURE = 0.5
 def endpoint_of(model: Model) -> str:
     """Who answers: the provider, its API where that is not its chat, and the address where it is not its own.
 
-    The embedded model is the same wherever it is served, so its address is left out.
+    The embedded model is the same wherever it is served, so its address is left out, and so is that of simulated
+    providers, whose port is new with each rehearsal.
     """
     api = "" if model.capability.api == "chat" else f"+{model.capability.api}"
+    if model.simulation is not None:
+        return f"{model.provider}{api}@simulated:{model.simulation}"
     if model.api_base is None or model.provider == "embedded":
         return model.provider + api
     return f"{model.provider}{api}@{model.api_base.rstrip('/')}"

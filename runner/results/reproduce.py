@@ -150,7 +150,7 @@ def _rehearsed(now: Experiment, was: Experiment) -> Experiment:
     """What is composed here as the rehearsal would ask it that the run was: of simulated providers, from its ledger."""
     asked = {model.name: model for model in was.models}
     models = tuple(
-        replace(model, api_base=of.api_base, key_env=of.key_env, batch_bucket=of.batch_bucket)
+        replace(model, api_base=of.api_base, key_env=of.key_env, batch_bucket=of.batch_bucket, simulation=of.simulation)
         for model in now.models
         for of in (asked.get(model.name, model),)
     )

@@ -134,6 +134,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "retired": Field(RECORD, "withdrawn"),
         "served_as": Field(AS_STATED, ("m-2",)),
         "identity": Field(AS_STATED, "strict"),
+        "simulation": Field(REQUEST, "calm"),
     },
     Retirement: {
         "date": Field(AS_STATED, "2026-12-11"),

@@ -93,7 +93,7 @@ async def insist(at: Limiter, chance: Random, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
 
 
-@pytest.mark.parametrize(("wait_s", "most_s"), [(0.2, 15), (1.0, 40), (2.0, 75)])
+@pytest.mark.parametrize(("wait_s", "most_s"), [(0.2, 10), (1.0, 25), (2.0, 50)])
 def test_a_share_that_is_refused_whatever_is_asked_slows_nobody(wait_s: float, most_s: float) -> None:
     """Sixty replies of a provider that refuses seven of ten come nearly as fast as their own waits allow."""
 

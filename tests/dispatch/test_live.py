@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -46,6 +47,25 @@ def test_a_reply_of_nothing_is_asked_for_again() -> None:
     assert provider.count == 3
     assert [(answer.attempts, answer.raw.strip() != b"") for answer in seen.answers] == [(3, True)]
     assert [kind for _, kind, _ in seen.waits] == ["connection"] * 2
+
+
+def test_who_waits_for_its_own_retry_after_holds_no_place() -> None:
+    """Where each text is refused once, the next ones are asked meanwhile, and never more at once than are allowed."""
+    refused: set[str] = set()
+
+    def answer(body: dict[str, Any]) -> Turn:
+        text = json.dumps(body["messages"])
+        if text in refused:
+            return Turn(delay_s=0.01)
+        refused.add(text)
+        return Turn(delay_s=0.01, status=429, headers={"Retry-After": "0.3"})
+
+    with Provider(answer=answer) as provider:
+        seen, started = Watching(), time.monotonic()
+        assert dispatch(seen, (model(provider.url, limits=replace(QUICK, concurrency=2)), 30)) == {}
+        assert time.monotonic() - started < 30 * 0.3 / 2
+        assert provider.most_in_flight <= 2
+        assert provider.count == 60
 
 
 def test_a_429_holds_up_every_model_of_its_account() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -356,6 +357,31 @@ def test_a_rehearsal_leaves_no_batch_to_wait_for(shell: Shell, monkeypatch: pyte
     assert "still run" not in shell.verb("status", run)
     assert "this was a rehearsal" in shell.verb("collect", run, status=3)
     assert shell.newest()["status"] == "FAILED"
+
+
+def test_a_rehearsal_finds_the_answers_of_the_one_before(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rehearsal again asks nothing, wherever its providers listen; another fault plan is asked anew."""
+    monkeypatch.setenv("RUNNER_REHEARSAL_KEY", "")  # put back in the end
+    words = ("model=gpt-4o-mini", "persona=poet", "text=rain", UNTRACKED, "report=false")
+    assert "1 request sent, 0 answers from the ledger" in shell.verb("rehearse", *words)
+    assert "0 requests sent, 1 answer from the ledger" in shell.verb("rehearse", *words)
+    run = str(newest(shell.folder, "run.json"))
+    assert "1 of 1 scored" in shell.verb("rescore", run)
+    assert "equal" in shell.verb("reproduce", run)
+    other = shell.folder / "other.yaml"
+    other.write_text("latency_s: 0.001\n", encoding="utf-8")
+    assert "1 request sent" in shell.verb("rehearse", "--plan", str(other), *words)
+
+
+def test_a_rehearsal_waits_for_no_batch_of_one_that_was_killed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed rehearsal left in a batch has ended with its providers, and is asked again."""
+    monkeypatch.setenv("RUNNER_REHEARSAL_KEY", "")  # put back in the end
+    words = ("model=gpt-4o-mini", "persona=poet", "text=rain", *NATIVE, UNTRACKED, "report=false")
+    shell.verb("rehearse", *words, "batch.wait=false", status=5)
+    with closing(sqlite3.connect(shell.folder / "outputs" / "rehearsal.db")) as database, database:
+        database.execute("update batch set state = 'sent'")  # as a kill leaves it
+        database.execute("update batch_item set ending = null")
+    assert "1 of 1 scored" in shell.verb("rehearse", *words)
 
 
 def test_what_a_later_run_fetched_is_bought_there(shell: Shell) -> None:

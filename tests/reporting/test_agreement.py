@@ -117,6 +117,13 @@ def test_where_nothing_is_to_be_agreed_about() -> None:
     assert reliability(of_scores(np.full((2, 2, 3, 2, 1), 40.0))) == ()
     found = reliability_of(Agreement("q", "repetitions", "ICC(1)", 9, 2, -0.2, -0.5, 0.3), 2)
     assert isinstance(found.needed, Undefined)
+    opposed = reliability_of(Agreement("q", "repetitions", "ICC(1)", 9, 2, -1.0, -1.0, -1.0), 2)
+    assert isinstance(opposed.of_mean, Undefined)
+    apart = np.zeros((2, 2, 3, 2, 1))
+    apart[..., 1, :] = 10.0  # every unit has the same two scores, so that units do not differ
+    for one in agreement(of_scores(apart)):
+        assert isinstance(one.low, Undefined) or one.among == "repetitions"
+    assert all(isinstance(one.of_mean, Undefined) for one in reliability(of_scores(apart)))
 
 
 def test_a_table_with_holes_keeps_its_intervals() -> None:

@@ -17,7 +17,7 @@ from runner.reporting.html.gather import gather
 from runner.reporting.stats import known
 from runner.reporting.stats.of_run import describe_jobs
 from runner.reporting.tracking import log_run
-from runner.results import files
+from runner.results import files, manifest
 from runner.results.summary import summary
 from runner.results.table import table
 from runner.results.tally import Tally
@@ -123,6 +123,23 @@ def test_repetitions_may_have_any_numbers() -> None:
     assert [known(one.p) for one in shuffled.differences["persona"]] == pytest.approx(
         [one["p"] for one in first["differences"]["persona"]]
     )
+
+
+def test_a_cell_that_never_came_has_no_run(tmp_path: Path) -> None:
+    """Of an import that lacks a cell altogether, MLflow has the cells that came, and the page says it is missing."""
+    run = write_run(tmp_path / "run", asked())
+    lines = (run / "results.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = f"{SOME[0].name}/{PERSONAS[0].name}"
+    kept = [line for line in lines if json.loads(line)["cell"] != gone]
+    (run / "results.jsonl").write_text("".join(kept), encoding="utf-8")
+    manifest.dump(run / "run.json", {**manifest.load(run, "run.json"), "trials": len(kept), "scored": len(kept)})
+    logged = log_run.as_logged(run, WHERE)
+    assert len(logged.cells) == 3
+    assert gone not in {one.name for one in logged.cells}
+    page = figures(gather(run))
+    assert page.statistics.planned - page.statistics.trials == len(lines) - len(kept) == 6
+    tips = [cell.tip for cell in page.heat[0].lines[0].cells]
+    assert sum("nothing was scored" in tip for tip in tips) == 1
 
 
 def test_what_jobs_share_is_paid_for_once(tmp_path: Path) -> None:

@@ -379,3 +379,24 @@ def test_a_ledger_that_goes_under_a_run_ends_it_and_loses_nothing(name: str) -> 
         assert kept >= least
         if least > 1:
             assert kept == served.count
+
+
+def test_what_arrives_later_is_kept_beside_the_ledger_too() -> None:
+    """Each answer that comes after the file is gone, however late, is in the ledger beside it, with those before."""
+    LEDGER.parent.mkdir()
+    ledger = open_ledger(URL)
+    ledger.get_ready()
+    ledger.store([_answer("a")]).result(10)
+    remove()
+    for key in ("b", "c", "d"):
+        with pytest.raises(LedgerError, match="is gone"):
+            ledger.store([_answer(key)]).result(10)
+    with pytest.raises(LedgerError, match="is gone"):
+        ledger.close()
+    (beside,) = LEDGER.parent.glob("ledger.rescued-*.db")
+    with open_ledger(f"sqlite:///{beside}") as kept:
+        assert kept.lookup("abcd") == {*"abcd"}
+
+
+def _answer(key: str) -> Answer:
+    return Answer(key, b"{}", "live", "m", "openai", 1, 0.1, "2026-11-28T00:00:00.000+00:00")

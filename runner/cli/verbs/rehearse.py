@@ -2,11 +2,13 @@
 
 No key, no price, the same files.
 
-It has a ledger and an MLflow experiment of its own, so that what was rehearsed is never taken for what was bought.
+It has a ledger and an MLflow experiment of its own, so that what was rehearsed is never taken for what was bought. The
+same again, with the same fault plan, finds its answers there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import replace
@@ -88,7 +90,9 @@ class Rehearsal:
         from runner.simulator import SimulatorThread
 
         self._session = Session(command, loudness=loudness)
-        self._simulator = SimulatorThread(load_plan(plan))
+        behaviour = load_plan(plan)
+        self._simulation = hashlib.sha256(repr(behaviour).encode()).hexdigest()[:12]
+        self._simulator = SimulatorThread(behaviour)
         self._simulator.__enter__()
         os.environ[KEY] = "rehearsal"
 
@@ -104,6 +108,8 @@ class Rehearsal:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         """Run jobs as one, on the simulated providers."""
+        if not self._session.launch.results:  # later turns of a sweep may wait for batches of earlier ones
+            self._end_batches()
         return self._session.run([replace(job, experiment=self._redirected(job.experiment)) for job in jobs])
 
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
@@ -133,16 +139,20 @@ class Rehearsal:
         return status
 
     def _end_batches(self) -> None:
-        """Nobody is to wait for them: what they were about to answer has ended."""
+        """Nobody is to wait for those that this rehearsal leaves, or that one which was killed has left."""
+        from runner.config.database_urls import is_there
         from runner.ledger.answers import open_ledger
-        from runner.ledger.batch_records import WAITING, ItemEnding
+        from runner.ledger.batch_records import OPEN, ItemEnding
 
+        if not is_there(LEDGER):
+            return
         with open_ledger(LEDGER) as ledger:
             store = ledger.batches
-            for entry in store.entries(WAITING, self._session.launch.id):
+            for entry in (one for one in store.entries(OPEN) if store.take(one.id)):
                 open_items = [item.n for item in store.items(entry.id) if item.ending is None]
                 settled = [ItemEnding(n, "lost", "lost", ENDED) for n in open_items]
                 store.change(entry.id, "closed", note=ENDED, settled=settled)
+                store.release(entry.id)
 
     def close(self) -> None:
         """End the simulated providers."""
@@ -171,4 +181,5 @@ class Rehearsal:
             message = f"'{model.provider}' is not simulated; these are: {known}"
             raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider")
         bucket = model.batch_bucket or ("rehearsal" if service == "vertex" else None)
-        return replace(model, api_base=f"{self._simulator.base}{BASES[service]}", key_env=KEY, batch_bucket=bucket)
+        base = f"{self._simulator.base}{BASES[service]}"
+        return replace(model, api_base=base, key_env=KEY, batch_bucket=bucket, simulation=self._simulation)

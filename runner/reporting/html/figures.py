@@ -135,7 +135,7 @@ def figures(found: Gathered) -> Figures:
     return Figures(
         statistics=described,
         heat=tuple(_heat(question, looked_up, names) for question in questions),
-        sheets={sheet.key: _shown(sheet) for sheet in sheets.sheets(described)},
+        sheets={each.key: _shown(sheets.cut(each)) for each in sheets.sheets(described, stats.View(everything=True))},
         by_job=tuple(_by_job(found, questions, asked.scales)) if found.is_sweep else (),
         matrices=tuple(_matrices(described, questions, names.models)),
         differences={axis: _listed(described.differences.get(axis, ()), questions) for axis in COMPARED},

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runner.reporting.stats.values import PairedDifference, Scope, Statistics, Summary
 
-LINES = 12
+LINES = 6
 """Lines of a table, unless all are asked for: what a screen holds beside its title and method."""
 FIRST = ("all",)
 """Axes whose means are shown unless others, or all, are asked for."""
@@ -78,16 +78,16 @@ def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
-        made += [*many_levels_sheets(said.levels, everything=view.everything), _coverage(said)]
-        made.append(agreement_sheet(said.agreement))
+        made += [*many_levels_sheets(said.levels, everything=view.everything), agreement_sheet(said.agreement)]
     if view.everything and not view.only and view.by is None:
-        made += [reliability_sheet(said.reliability), response_style_sheet(said.style)]
+        made += [_coverage(said), reliability_sheet(said.reliability), response_style_sheet(said.style)]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
-    return [_cut(sheet, view) for sheet in made if sheet.rows]
+    return [sheet if view.everything else cut(sheet) for sheet in made if sheet.rows]
 
 
-def _cut(sheet: Sheet, view: View) -> Sheet:
-    if view.everything or len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
+def cut(sheet: Sheet) -> Sheet:
+    """The first lines of a table, as many as go beside others on a screen."""
+    if len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
         return sheet
     return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
 

@@ -207,7 +207,8 @@ def _counts(run: Mapping[str, Any]) -> dict[str, float]:
 def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
     metrics = summary.cell_metrics(job.tally)
     for cell, name, value in _intervals(job):
-        metrics[cell][name] = value
+        if cell in metrics:  # one of which no row came has no run
+            metrics[cell][name] = value
     swept = {f"sweep.{name}": value for name, value in job.axes.items()}
     for cell, row in job.tally.first.items():
         yield entities.CellRun(

@@ -94,7 +94,7 @@ def _spearman_brown(r: Number, k: int) -> Number:
     if isinstance(r, Undefined):
         return r
     below = 1 + (k - 1) * r  # 0 where units do not differ at all, and repetitions do
-    return number(k * r / below if below > 0 else nan, "repetitions do not agree at all")
+    return k * r / below if below > 0 else Undefined("repetitions do not agree at all")
 
 
 def _needed(r: Number) -> Number:

@@ -95,11 +95,13 @@ def ratio_ends(between: Parts, error: Parts) -> tuple[float, float]:
     """Both ends of the 95% interval of one sum of mean squares over another, independent one.
 
     A single mean square over a single one: by F. Else by Graybill and Wang (1980): the squared distances of each part's
-    own ends add up, and those of the two sums likewise, on the scale of logarithms.
+    own ends add up, and those of the two sums likewise, on the scale of logarithms. NaN where either is 0.
     """
     from scipy.stats import f as fisher
 
     total, rest = sum(part for part, _ in between), sum(part for part, _ in error)
+    if not total > 0 or not rest > 0:
+        return nan, nan
     if len(between) == len(error) == 1:
         upper, df, df_error = (1 + LEVEL) / 2, between[0][1], error[0][1]
         return total / rest / float(fisher.ppf(upper, df, df_error)), total / rest * float(
