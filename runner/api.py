@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runner.records import Experiment, Tracking
     from runner.reporting.compare import Comparison
     from runner.reporting.design.search import Advice
-    from runner.reporting.drift import Found
+    from runner.reporting.drift import DriftReport
     from runner.reporting.stats import Statistics
 
 __all__ = ["ComposedExperiment", "Plan", "Run", "compare", "compose", "open_ledger", "open_run", "plan", "run"]
@@ -302,7 +302,7 @@ class Run:
             )
         return advice
 
-    def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> Found:
+    def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> DriftReport:
         """Ask a random sample of it again and test whether the models answer as they did; see docs/drift.md.
 
         Its own answers and files stay as they are. The same again, where it was stopped, goes on; else it buys anew.

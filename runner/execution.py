@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.dispatch.purchase import Purchase
     from runner.plan.job import Job
     from runner.records import Tracking
-    from runner.reporting.drift import Found
+    from runner.reporting.drift import DriftReport
     from runner.reporting.tracking.store import LoggedRuns
     from runner.results.drift import Drift, Original
 
@@ -154,7 +154,7 @@ class Execution:
             self._tracker.log(folder, counted)
 
 
-def ask_sample(drift: Drift, run: Original, observer: Observer, purchase: Purchase) -> Found:
+def ask_sample(drift: Drift, run: Original, observer: Observer, purchase: Purchase) -> DriftReport:
     """Ask a run's sample again, compare, and write the drift down; raises as drift.ask."""
     with open_ledger(run.ledger_url) as ledger:
         pairs = drifting.ask(drift, run, ledger, observer, purchase)
@@ -164,7 +164,7 @@ def ask_sample(drift: Drift, run: Original, observer: Observer, purchase: Purcha
     return found
 
 
-def log_drift(drift: Drift, found: Found, tracking: Tracking) -> None:
+def log_drift(drift: Drift, found: DriftReport, tracking: Tracking) -> None:
     """Log a drift to MLflow, where that is asked for, and note where. TrackingError where that cannot be done."""
     from runner.reporting.tracking import drift as logging
 

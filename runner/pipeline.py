@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Answer, Experiment, Model, Row, Trial
-    from runner.results.attempts import Asked
+    from runner.results.attempts import AttemptedTrial
     from runner.results.launch import Launch
 
     Lookup = Callable[[Sequence[str]], set[str]]
@@ -241,7 +241,7 @@ def _ask_again(this: Launch, plans: Sequence[TrialPlan], ledger: Ledger, observe
 
 def _wanting(
     this: Launch, plans: Sequence[TrialPlan], models: list[Model], ledger: Ledger, only: set[str] | None
-) -> Iterator[tuple[int, Asked]]:
+) -> Iterator[tuple[int, AttemptedTrial]]:
     """The trials that want another attempt, each with the index of its model; `only`: those of these keys."""
     for plan in plans:
         attempts = _attempts_of(this, plan, ledger, Reader(this.id, 0, plan.experiment.prompt))
@@ -292,7 +292,7 @@ def _check_ledger(
         return
     keys = {key for some in missing.keys.values() for key in some}
     found = earlier.loss_of(
-        earlier.Asked(
+        earlier.LedgerDemand(
             manifest.without_password(first.ledger_url),
             keys,
             {count_of(plan.experiment) for _, plan in planned},

@@ -84,7 +84,7 @@ class Permit:
 
 
 @dataclass(slots=True)
-class Share:
+class RefusalCount:
     """How many requests ended, and how many of them were refused."""
 
     endings: float = 0.0
@@ -95,12 +95,12 @@ class Share:
         self.endings += 1
         self.refused += refused
 
-    def __add__(self, other: Share) -> Share:
-        return Share(self.endings + other.endings, self.refused + other.refused)
+    def __add__(self, other: RefusalCount) -> RefusalCount:
+        return RefusalCount(self.endings + other.endings, self.refused + other.refused)
 
-    def half_forgotten(self) -> Share:
+    def half_forgotten(self) -> RefusalCount:
         """The same share, with half the weight."""
-        return Share(self.endings / 2, self.refused / 2)
+        return RefusalCount(self.endings / 2, self.refused / 2)
 
     @property
     def replies(self) -> float:
@@ -112,7 +112,7 @@ class Share:
         """Whether there were refusals, and replies enough between them."""
         return LEAST_SHARE <= self.replies < 1.0
 
-    def is_above(self, other: Share, deviations: float = DEVIATIONS) -> bool:
+    def is_above(self, other: RefusalCount, deviations: float = DEVIATIONS) -> bool:
         """Whether more got through than there, beyond chance (two proportions, pooled)."""
         both = (self + other).replies
         spread: float = (both * (1.0 - both) * (1.0 / self.endings + 1.0 / other.endings)) ** 0.5
@@ -146,20 +146,20 @@ class Limiter:
     _trouble: int = 0
     _before: float = 0.0
     """How many went at once before they became fewer."""
-    _round: Share = field(default_factory=Share)
+    _round: RefusalCount = field(default_factory=RefusalCount)
     _fell: bool = False
     """Whether fewer were let through during this round."""
     _highest: float = 0.0
     """How many were let through at once during this round, at most."""
     _most: float = 0.0
     """How many went at once before refusals made them fewer."""
-    _many: Share = field(default_factory=Share)
+    _many: RefusalCount = field(default_factory=RefusalCount)
     """Share of replies since then, in rounds of more than half as many."""
-    _few: Share = field(default_factory=Share)
+    _few: RefusalCount = field(default_factory=RefusalCount)
     """Likewise in the other rounds: under a quota more of them get through."""
-    _steady: Share | None = None
+    _steady: RefusalCount | None = None
     """Share of replies of a provider that refuses the rest whatever is asked; None while that is not so."""
-    _since: Share = field(default_factory=Share)
+    _since: RefusalCount = field(default_factory=RefusalCount)
     """Share of replies since then, the newest rounds above all."""
     _returns_to: float = 1.0
     _lately: float = 1.0
@@ -338,7 +338,7 @@ class Limiter:
         self._highest = max(self._highest, self.abreast)
         if self._round.endings < max(ROUND, self.abreast):
             return
-        ended, self._round = self._round, Share()
+        ended, self._round = self._round, RefusalCount()
         fell, self._fell = self._fell, False
         highest, self._highest = self._highest, 0.0
         if self._steady is not None:
@@ -346,11 +346,11 @@ class Limiter:
         elif self._doubt > 0:
             self._doubt -= 1
         elif self._of_model:
-            self._many = self._few = Share()  # what the provider tells of its limits says more
+            self._many = self._few = RefusalCount()  # what the provider tells of its limits says more
         elif self._many.endings or fell:
             self._compare(ended, highest)
 
-    def _compare(self, ended: Share, highest: float) -> None:
+    def _compare(self, ended: RefusalCount, highest: float) -> None:
         """Hold the share that gets through of few requests against that of many: if it is no larger, few are no use."""
         if highest > max(FEW, self._most / 2):
             self._many += ended
@@ -359,9 +359,9 @@ class Limiter:
         if self._few.endings < LEAST_SAMPLE * ROUND:
             return
         few, many = self._few, self._many
-        self._many = self._few = Share()
+        self._many = self._few = RefusalCount()
         if few.is_mixed and many.is_mixed and not few.is_above(many):
-            self._steady, self._since = few, Share()
+            self._steady, self._since = few, RefusalCount()
             self._returns_to, self._paused_until = self.abreast, float("-inf")
             self.abreast = max(self.abreast, min(self._most, self.ceiling))
 
@@ -374,7 +374,7 @@ class Limiter:
         """
         return (1.0 - self._lately) ** self._in_a_row < BY_CHANCE
 
-    def _keep_steady(self, ended: Share) -> None:
+    def _keep_steady(self, ended: RefusalCount) -> None:
         """Ask more while the share of replies stays what it was; where it does not, it was a quota after all."""
         self._since = self._since.half_forgotten() + ended
         if self._steady is None or self._steady.is_above(self._since, SURE) or not self._since.is_mixed:

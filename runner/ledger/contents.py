@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import Entry, Where
+    from runner.ledger.entries import StoredEntry, Where
     from runner.ledger.kinds import Judge
 
 SQLITE = "sqlite:///"
@@ -64,7 +64,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Selected:
     """What a selection comes to, before anything is done with it."""
 
     count: int = 0
@@ -143,29 +143,29 @@ class Contents:
         with self.database.reading() as connection:
             return int(connection.scalar(query, {"name": name}) or 0)
 
-    def select(self, meant: Selection = EVERYTHING) -> Iterator[Entry]:
+    def select(self, meant: Selection = EVERYTHING) -> Iterator[StoredEntry]:
         """The rows that are meant, without their replies."""
         return select(self.database, meant)
 
-    def trashed(self, meant: Selection = EVERYTHING) -> Iterator[Entry]:
+    def trashed(self, meant: Selection = EVERYTHING) -> Iterator[StoredEntry]:
         """Likewise, of what was forgotten."""
         return select(self.database, meant, "ledger_trash") if has_trash(self.database) else iter(())
 
-    def replies(self, entries: Iterable[Entry], where: Where = "ledger_answer") -> dict[int | str, bytes]:
+    def replies(self, entries: Iterable[StoredEntry], where: Where = "ledger_answer") -> dict[int | str, bytes]:
         """The replies of some rows, by their places."""
         return raws(self.database, [entry.place for entry in entries], where)
 
-    def find(self, key: str) -> list[tuple[Entry, bytes]]:
+    def find(self, key: str) -> list[tuple[StoredEntry, bytes]]:
         """Every row that a key, its beginning, or a place such as row:12 names; those that are kept come first."""
         meant = Selection(keys=(key,))
-        tables: list[tuple[Where, Iterator[Entry]]] = [("ledger_answer", self.select(meant))]
+        tables: list[tuple[Where, Iterator[StoredEntry]]] = [("ledger_answer", self.select(meant))]
         if not key.startswith(PLACE):
             tables.append(("ledger_trash", self.trashed(meant)))
         found = [(where, list(entries)) for where, entries in tables]
         replies = {where: self.replies(entries, where) for where, entries in found}
         return [(entry, replies[where].get(entry.place, b"")) for where, entries in found for entry in entries]
 
-    def choose(self, meant: Selection, judge: Judge, known_usd: dict[str, float | None] | None = None) -> Chosen:
+    def choose(self, meant: Selection, judge: Judge, known_usd: dict[str, float | None] | None = None) -> Selected:
         """What a selection would come to, and what it cost. `known_usd`: what a run's rows say of some keys."""
         busy = trash.in_flight(self.database)
         count = held = n_bytes = unpriced = 0
@@ -182,14 +182,14 @@ class Contents:
             price = judge.price(entry, raw) if price is None else price
             paid_usd, unpriced = paid_usd + (price or 0.0), unpriced + (price is None)
         named = tuple(sorted(models.items(), key=lambda item: (-item[1], item[0])))
-        return Chosen(count, held, n_bytes, paid_usd, unpriced, named)
+        return Selected(count, held, n_bytes, paid_usd, unpriced, named)
 
-    def forget(self, meant: Selection, why: str) -> trash.Moved:
+    def forget(self, meant: Selection, why: str) -> trash.TrashChange:
         """Move what is meant to the trash. What is in flight stays."""
         # Chosen first: rows must not move under a reader.
         return trash.forget(self.database, list(self.select(meant)), why)
 
-    def restore(self, meant: Selection = EVERYTHING) -> trash.Moved:
+    def restore(self, meant: Selection = EVERYTHING) -> trash.TrashChange:
         """Bring back what was forgotten, unless the key has another answer by now."""
         return trash.restore(self.database, list(self.trashed(meant)))
 
@@ -233,7 +233,7 @@ class Contents:
             raw.close()
 
 
-def _is_before(entry: Entry, moment: float | None) -> bool:
+def _is_before(entry: StoredEntry, moment: float | None) -> bool:
     return moment is None or (entry.forgotten is not None and entry.forgotten < moment)
 
 

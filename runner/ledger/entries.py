@@ -41,7 +41,7 @@ _STORED_AS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredEntry:
     """One row, without its reply. Every text is what can be shown of the column, whatever it holds."""
 
     place: int | str
@@ -81,7 +81,7 @@ class Entry:
         return Answer(self.key, raw, route, self.model_id, self.endpoint, attempts, latency_s, self.time)
 
 
-def read(database: Database, where: Where = "ledger_answer") -> Iterator[Entry]:
+def read(database: Database, where: Where = "ledger_answer") -> Iterator[StoredEntry]:
     """Every row of a table in the order of its places; a thousand at a time, and no transaction meanwhile."""
     query = sa.text(_query(database, where))
     after: int | str | None = None
@@ -120,13 +120,15 @@ def _query(database: Database, where: Where) -> str:
     return f"SELECT {what} FROM {where} WHERE {by} > :after ORDER BY {by} LIMIT {_ROWS_A_READ}"  # noqa: S608  as above
 
 
-def _entry(database: Database, where: Where, row: Sequence[Any]) -> Entry:
+def _entry(database: Database, where: Where, row: Sequence[Any]) -> StoredEntry:
     place, *values = row
     shown = dict(zip(COLUMNS, map(_shown, values), strict=False))
     size, types, *later = values[len(COLUMNS) :]
     damage = _mistyped(types.split(), values) if _is_sqlite(database) else _lacking(values)
     forgotten, why = later if where == "ledger_trash" else (None, "")
-    return Entry(place, **shown, n_bytes=size or 0, damage=damage or _misread(shown), forgotten=forgotten, why=why)
+    return StoredEntry(
+        place, **shown, n_bytes=size or 0, damage=damage or _misread(shown), forgotten=forgotten, why=why
+    )
 
 
 def _mistyped(types: Sequence[str], values: Sequence[Any]) -> str | None:

@@ -20,7 +20,7 @@ from runner.records import Capability, Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.ledger.entries import Entry
+    from runner.ledger.entries import StoredEntry
     from runner.providers.received import Dialect
     from runner.records import Reply, Route
 
@@ -64,7 +64,7 @@ class Judge:
     models: Callable[[], Mapping[tuple[str, str], Model]] = dict
     """Provider and id -> a model whose prices are known, asked when one is needed; of others LiteLLM's map is asked."""
 
-    def kind(self, entry: Entry, raw: bytes) -> str:
+    def kind(self, entry: StoredEntry, raw: bytes) -> str:
         """One of KINDS."""
         if entry.damage is not None:
             return DAMAGED
@@ -79,14 +79,14 @@ class Judge:
             return "truncated"
         return REPLY if reply.text and not reply.text.isspace() else "empty"
 
-    def reply(self, entry: Entry, raw: bytes) -> Reply | None:
+    def reply(self, entry: StoredEntry, raw: bytes) -> Reply | None:
         """It decoded, whatever its structure was asked for by; None where it is no reply."""
         try:
             return self.decoders.decode(asked_of(entry.endpoint, entry.model_id), raw, "tool")
         except ProviderError:
             return None
 
-    def price(self, entry: Entry, raw: bytes) -> float | None:
+    def price(self, entry: StoredEntry, raw: bytes) -> float | None:
         """US dollars of an answer at the prices of today's files; None where a price or a count is unknown."""
         reply = self.reply(entry, raw)
         if reply is None or entry.damage is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import Entry, Where
+    from runner.ledger.entries import StoredEntry, Where
 
 REPLIES_AT_A_TIME = 200
 
@@ -45,7 +45,7 @@ class Selection:
         return not (self.keys or self.of is not None or self.models or self.kinds or ages)
 
 
-def select(database: Database, meant: Selection, where: Where = "ledger_answer") -> Iterator[Entry]:
+def select(database: Database, meant: Selection, where: Where = "ledger_answer") -> Iterator[StoredEntry]:
     """The rows that are meant, in the order of their places. Replies are read only where a kind needs them."""
     fitting = (entry for entry in read(database, where) if _fits(entry, meant))
     if not meant.kinds:
@@ -57,7 +57,7 @@ def select(database: Database, meant: Selection, where: Where = "ledger_answer")
         yield from (entry for entry in part if _is_of(entry, found.get(entry.place, b""), meant, judge))
 
 
-def _fits(entry: Entry, meant: Selection) -> bool:
+def _fits(entry: StoredEntry, meant: Selection) -> bool:
     if meant.of is not None and entry.key not in meant.of:
         return False
     if meant.keys and not any(_is_named(entry, key) for key in meant.keys):
@@ -67,13 +67,13 @@ def _fits(entry: Entry, meant: Selection) -> bool:
     return _is_of_age(entry, meant)
 
 
-def _is_named(entry: Entry, key: str) -> bool:
+def _is_named(entry: StoredEntry, key: str) -> bool:
     if key.startswith(PLACE):
         return f"{PLACE}{entry.place}" == key
     return entry.key.startswith(key)
 
 
-def _is_of_age(entry: Entry, meant: Selection) -> bool:
+def _is_of_age(entry: StoredEntry, meant: Selection) -> bool:
     if meant.older_than_s is None and meant.newer_than_s is None:
         return True
     if entry.received is None:
@@ -83,7 +83,7 @@ def _is_of_age(entry: Entry, meant: Selection) -> bool:
     return old and (meant.newer_than_s is None or age < timedelta(seconds=meant.newer_than_s))
 
 
-def _is_of(entry: Entry, raw: bytes, meant: Selection, judge: Judge) -> bool:
+def _is_of(entry: StoredEntry, raw: bytes, meant: Selection, judge: Judge) -> bool:
     if meant.run_kinds.get(entry.key) in meant.kinds:
         return True
     if entry.damage is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import Entry
+    from runner.ledger.entries import StoredEntry
 
 ANSWERS_A_TIME = 200
 
@@ -55,7 +55,7 @@ def answers(database: Database) -> Iterator[Answer | None]:
         yield entry.answer(raw)
 
 
-def with_replies(database: Database, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+def with_replies(database: Database, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, bytes]]:
     """Rows with their replies, a few hundred in memory at a time."""
     for part in parts(entries, ANSWERS_A_TIME):
         found = raws(database, [entry.place for entry in part])
@@ -106,7 +106,7 @@ def _replies(database: Database, table: sa.Table, keys: Sequence[str]) -> dict[s
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def export(database: Database, entries: Iterable[Entry], path: Path) -> tuple[int, int]:
+def export(database: Database, entries: Iterable[StoredEntry], path: Path) -> tuple[int, int]:
     """Write answers to a new file; how many, and how many damaged rows were left out. It is there whole or not at all.
 
     LedgerError where it cannot be written.

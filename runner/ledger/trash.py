@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import Entry
+    from runner.ledger.entries import StoredEntry
 
 _NAMES = tuple(column.name for column in ANSWER.columns)
 _ROW: sa.ColumnElement[int] = sa.literal_column("ledger_answer.rowid", sa.Integer)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TrashChange:
     """What came of forgetting or restoring."""
 
     moved: int
@@ -42,7 +42,7 @@ def in_flight(database: Database) -> set[str]:
         return _in_flight(connection)
 
 
-def forget(database: Database, entries: Iterable[Entry], why: str) -> Moved:
+def forget(database: Database, entries: Iterable[StoredEntry], why: str) -> TrashChange:
     """Move rows to the trash, a thousand a transaction; what is in flight stays."""
     add_trash(database)
     moved = held = 0
@@ -52,14 +52,14 @@ def forget(database: Database, entries: Iterable[Entry], why: str) -> Moved:
             going = [entry for entry in part if entry.key not in busy]
             held += len(part) - len(going)
             moved += _forget(connection, going, why)
-    return Moved(moved, held)
+    return TrashChange(moved, held)
 
 
-def restore(database: Database, entries: Iterable[Entry]) -> Moved:
+def restore(database: Database, entries: Iterable[StoredEntry]) -> TrashChange:
     """Move rows back out of the trash. A key that has another answer by now keeps that; damaged rows stay."""
     if not has_trash(database):
-        return Moved(0, 0)
-    newest: dict[str, Entry] = {}
+        return TrashChange(0, 0)
+    newest: dict[str, StoredEntry] = {}
     total = 0
     for entry in entries:  # in the order in which they were forgotten
         total += 1
@@ -76,10 +76,10 @@ def restore(database: Database, entries: Iterable[Entry]) -> Moved:
                 connection.execute(database.insert(ANSWER).from_select(_NAMES, copy).on_conflict_do_nothing())
                 connection.execute(sa.delete(TRASH).where(those))
             moved += len(back)
-    return Moved(moved, total - moved)
+    return TrashChange(moved, total - moved)
 
 
-def prune(database: Database, entries: Iterable[Entry]) -> int:
+def prune(database: Database, entries: Iterable[StoredEntry]) -> int:
     """Delete rows of the trash for good; how many."""
     count = 0
     for part in parts(entries):
@@ -89,7 +89,7 @@ def prune(database: Database, entries: Iterable[Entry]) -> int:
     return count
 
 
-def _forget(connection: sa.Connection, entries: Sequence[Entry], why: str) -> int:
+def _forget(connection: sa.Connection, entries: Sequence[StoredEntry], why: str) -> int:
     """By key, or by the row's number where the key is damaged: a number may be another row's by now."""
     whole = [entry.key for entry in entries if entry.damage is None]
     numbers = [entry.place for entry in entries if entry.damage is not None]

@@ -46,7 +46,7 @@ NO_LIST = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListingResult:
     """What came of asking for one model."""
 
     state: State
@@ -67,12 +67,12 @@ class Source:
     format: Literal["openai", "anthropic", "gemini"]
 
 
-def check(models: Sequence[Model], environment: Mapping[str, str] = os.environ) -> list[Found]:
+def check(models: Sequence[Model], environment: Mapping[str, str] = os.environ) -> list[ListingResult]:
     """Ask for each model, every list once and side by side; in the order of `models`."""
     return event_loop.run(_check(models, environment))
 
 
-async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> list[Found]:
+async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> list[ListingResult]:
     import aiohttp
 
     asked = [source_of(model, environment) for model in models]
@@ -90,22 +90,22 @@ async def _check(models: Sequence[Model], environment: Mapping[str, str]) -> lis
         )
 
 
-async def _as_is(found: Found) -> Found:
+async def _as_is(found: ListingResult) -> ListingResult:
     return found
 
 
-def source_of(model: Model, environment: Mapping[str, str]) -> Source | Found:
+def source_of(model: Model, environment: Mapping[str, str]) -> Source | ListingResult:
     """Where a model's provider lists its models; what is known without asking where that cannot be asked."""
     service = SERVICES.get(model.provider)
     if service is None or model.provider in NO_LIST:
         unknown = f"nobody here knows where '{model.provider}' lists its models"
-        return Found("cannot be asked", message=NO_LIST.get(model.provider, unknown))
+        return ListingResult("cannot be asked", message=NO_LIST.get(model.provider, unknown))
     try:
         key = key_in(model.key_env, environment)
     except FatalError as error:
-        return Found("key refused", message=str(error))
+        return ListingResult("key refused", message=str(error))
     if model.key_env and not key:
-        return Found("key not set", message=f"export {model.key_env}=...")
+        return ListingResult("key not set", message=f"export {model.key_env}=...")
     base = base_of(model.provider, model.api_base).removesuffix("/chat/completions").removesuffix("/responses")
     return _at(base, service.format, model.provider, key)
 
@@ -129,18 +129,20 @@ def _at(base: str, form: Format, provider: str, key: str) -> Source:
 
 async def _found(
     http: aiohttp.ClientSession, source: Source, listed: asyncio.Task[dict[str, str | None]], name: str
-) -> Found:
+) -> ListingResult:
     try:
         names = listed.result()
         if name in names:
-            return Found("listed", shutdown=names[name])
+            return ListingResult("listed", shutdown=names[name])
         if (entry := await _entry(http, source, name)) is not None:
-            return Found("alias", message="known by this name, though not in the list", shutdown=_shutdown(entry))
+            return ListingResult(
+                "alias", message="known by this name, though not in the list", shutdown=_shutdown(entry)
+            )
     except ProviderError as error:
         if error.kind == "key_refused":
-            return Found("key refused", message=str(error))
-        return Found("not reachable", message=f"{source.url}: {error}")
-    return Found("not listed", tuple(get_close_matches(name, names, n=NEAREST, cutoff=0.5)))
+            return ListingResult("key refused", message=str(error))
+        return ListingResult("not reachable", message=f"{source.url}: {error}")
+    return ListingResult("not listed", tuple(get_close_matches(name, names, n=NEAREST, cutoff=0.5)))
 
 
 async def _entry(http: aiohttp.ClientSession, source: Source, name: str) -> Mapping[str, Json] | None:

@@ -61,7 +61,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     names = tuple(map(str, jobs))
     read = [of_run.read([job]) for job in jobs]
     first, *others = (_own_answers(frame, job) for (frame, _), job in zip(read, jobs, strict=True))
-    asked = stats.Asked(scales=of_run.merged(scales for _, scales in read))
+    asked = stats.ContrastOptions(scales=of_run.merged(scales for _, scales in read))
     shared = {name: _shared(first, other) for name, other in zip(names[1:], others, strict=True)}
     scores = tuple(
         one

@@ -32,7 +32,7 @@ Verdict = Literal["equivalent", "changed", "undecided", "identical"]
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ScoreShift:
     """One model and question. Points of the question's scale; None where it cannot be told."""
 
     model: str
@@ -57,7 +57,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class AnsweringModel:
     """Under which names and fingerprints one model answered, and how often."""
 
     model: str
@@ -71,7 +71,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DriftReport:
     """What a drift came to."""
 
     asked: int
@@ -80,24 +80,24 @@ class Found:
     scored: int
     lost: Mapping[str, int]
     """Kind of problem -> trials that were scored then and have no score now."""
-    moved: tuple[Moved, ...]
-    served: tuple[Served, ...]
+    moved: tuple[ScoreShift, ...]
+    served: tuple[AnsweringModel, ...]
     sentence: str
     """What a paper could print."""
 
 
-def compare(pairs: Sequence[tuple[Row, Row]], drift: Drift) -> Found:
+def compare(pairs: Sequence[tuple[Row, Row]], drift: Drift) -> DriftReport:
     """Compare old rows with new ones, trial by trial."""
     lost = Counter(new.problem.kind for _, new in pairs if new.outcome != "scored" and new.problem is not None)
     moved = _moved(pairs, drift.margin)
     served = _served(pairs)
     scored = sum(new.outcome == "scored" for _, new in pairs)
     replied = sum(new.outcome != "failed" for _, new in pairs)
-    found = Found(len(pairs), replied, scored, dict(lost), moved, served, "")
+    found = DriftReport(len(pairs), replied, scored, dict(lost), moved, served, "")
     return replace(found, sentence=_sentence(found, drift))
 
 
-def _moved(pairs: Sequence[tuple[Row, Row]], margin: float) -> tuple[Moved, ...]:
+def _moved(pairs: Sequence[tuple[Row, Row]], margin: float) -> tuple[ScoreShift, ...]:
     import numpy as np
 
     from runner.reporting.stats.inference import over_texts
@@ -126,7 +126,7 @@ def _moved(pairs: Sequence[tuple[Row, Row]], margin: float) -> tuple[Moved, ...]
         else:
             verdict = "equivalent" if near else "changed" if moved else "undecided"
         done.append(
-            Moved(
+            ScoreShift(
                 model=model,
                 question=question,
                 pairs=len(some),
@@ -177,10 +177,10 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else float(value)
 
 
-def _served(pairs: Sequence[tuple[Row, Row]]) -> tuple[Served, ...]:
+def _served(pairs: Sequence[tuple[Row, Row]]) -> tuple[AnsweringModel, ...]:
     models = dict.fromkeys(old.model for old, _ in pairs)
     return tuple(
-        Served(
+        AnsweringModel(
             model,
             dict(Counter(_name(old) for old, _ in pairs if old.model == model).most_common()),
             dict(Counter(_name(new) for old, new in pairs if old.model == model and _replied(new)).most_common()),
@@ -199,7 +199,7 @@ def _name(row: Row) -> str:
     return f"{name} ({row.fingerprint})" if row.fingerprint else name
 
 
-def _sentence(found: Found, drift: Drift) -> str:
+def _sentence(found: DriftReport, drift: Drift) -> str:
     asked = f"{found.asked} of {many(drift.population, 'scored trial')} of run {drift.of}"
     how = f"drawn at random within models (seed {drift.seed}; {_usd(drift.spent_usd)})"
     parts = [f"On {(drift.ended or drift.started)[:10]} we asked {asked} again, {how}."]
@@ -215,7 +215,7 @@ def _usd(spent: float | None) -> str:
     return "price unknown" if spent is None else f"${spent:.2g}" if spent else "no cost"
 
 
-def _names(served: Served) -> str:
+def _names(served: AnsweringModel) -> str:
     now, before = (" and ".join(names) for names in (served.now, served.before))
     if not now:
         return f"{served.model} gave no reply."
@@ -224,8 +224,8 @@ def _names(served: Served) -> str:
     )
 
 
-def _of_model(model: str, found: Found, margin: float) -> str:
-    by: dict[Verdict, list[Moved]] = {}
+def _of_model(model: str, found: DriftReport, margin: float) -> str:
+    by: dict[Verdict, list[ScoreShift]] = {}
     for each in found.moved:
         if each.model == model:
             by.setdefault(each.verdict, []).append(each)
@@ -242,28 +242,28 @@ def _of_model(model: str, found: Found, margin: float) -> str:
     return f"{model}: {'; '.join(said)}."
 
 
-def _tests(equal: Sequence[Moved]) -> str:
+def _tests(equal: Sequence[ScoreShift]) -> str:
     tested = [each.p_equivalent for each in equal if each.p_equivalent is not None]
     largest = f", largest p {_p(max(tested))}" if tested else ""
     return f"two one-sided t tests over {_counted(equal)}{largest}; mean differences {_between(equal)}"
 
 
-def _why(each: Moved) -> str:
+def _why(each: ScoreShift) -> str:
     if each.p is None:
         return f"the same in all of {_counted([each])}"
     return f"t test over {_counted([each])}, p {_p(each.p)}"
 
 
-def _listed(some: Sequence[Moved]) -> str:
+def _listed(some: Sequence[ScoreShift]) -> str:
     return ", ".join(each.question for each in some)
 
 
-def _counted(some: Sequence[Moved]) -> str:
+def _counted(some: Sequence[ScoreShift]) -> str:
     least, most = min(each.units for each in some), max(each.units for each in some)
     return many(most, some[0].of) if least == most else f"{least} to {most} {some[0].of}s"
 
 
-def _between(some: Sequence[Moved]) -> str:
+def _between(some: Sequence[ScoreShift]) -> str:
     low, high = min(each.difference for each in some), max(each.difference for each in some)
     return signed(low) if low == high else f"{signed(low)} to {signed(high)}"
 

@@ -30,7 +30,7 @@ T = TypeVar("T", int, float)
 
 
 @dataclass(slots=True)
-class Asked:
+class AttemptedTrial:
     """A trial, and what came of each attempt at it so far."""
 
     trial: Trial
@@ -52,9 +52,9 @@ class Attempts:
     failure: Callable[[str], Failure | None]
     bought: Callable[[str], bool]
 
-    def read(self, trials: Iterable[Trial]) -> list[Asked]:
+    def read(self, trials: Iterable[Trial]) -> list[AttemptedTrial]:
         """Each trial with its attempts; one look at the ledger for each number of attempt."""
-        asked = [Asked(trial) for trial in trials]
+        asked = [AttemptedTrial(trial) for trial in trials]
         open_, number = asked, 1
         while open_:
             keys = [attempt_key(one.trial.key, number) for one in open_]
@@ -69,7 +69,7 @@ class Attempts:
         """How often a trial may be asked in all."""
         return 1 + self.again.named(trial.key) + self.again.unscorable
 
-    def _goes_on(self, one: Asked, number: int, key: str, answer: Answer | None) -> bool:
+    def _goes_on(self, one: AttemptedTrial, number: int, key: str, answer: Answer | None) -> bool:
         """Take up an attempt; whether the next one is to be looked at."""
         if answer is None:
             failure = self.failure(key)
@@ -96,7 +96,7 @@ class Attempts:
         """Whether a reply is of the kinds that are asked again."""
         return row.outcome == "unscorable" and row.problem is not None and row.problem.kind in self.again.kinds
 
-    def row(self, one: Asked) -> Row | None:
+    def row(self, one: AttemptedTrial) -> Row | None:
         """The trial's row: what counts of it, with tokens and price of all; None where nothing is known of it."""
         if one.ended is not None and (not one.rows or one.ended.problem.kind == PENDING):
             return self.reader.failed(one.trial, one.ended)

@@ -41,7 +41,7 @@ DEARER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class SampledTrial:
     """A scored trial of the run, which may be asked again."""
 
     job: int
@@ -151,7 +151,7 @@ def _live(job: Job) -> Job:
     return replace(job, experiment=asked)
 
 
-def candidates(run: Original) -> list[Candidate]:
+def candidates(run: Original) -> list[SampledTrial]:
     """Every scored trial once whose request is today what it was then. ConfigError where there is none."""
     seen: set[str] = set()
     found = []
@@ -161,7 +161,7 @@ def candidates(run: Original) -> list[Candidate]:
             same = planned.get((row.cell, row.text, row.repetition)) == row.key
             if row.outcome == "scored" and same and row.key not in seen:
                 seen.add(row.key)
-                found.append(Candidate(job.index, row.key, row.model, _live_usd(row)))
+                found.append(SampledTrial(job.index, row.key, row.model, _live_usd(row)))
     if not found:
         message = "no trial of it is scored and would be asked today as it was then"
         raise ConfigError(message, where=str(run.folder), advice=f"runner reproduce {run.folder}")
@@ -174,7 +174,7 @@ def _live_usd(row: Row) -> float | None:
     return (row.price_usd + (row.saved_usd or 0.0)) / row.asked
 
 
-def choose(found: Sequence[Candidate], budget_usd: float, seed: int, of: str) -> list[Candidate]:
+def choose(found: Sequence[SampledTrial], budget_usd: float, seed: int, of: str) -> list[SampledTrial]:
     """A random sample that the budget pays for, the models in turn; the same for the same run, budget and seed.
 
     BudgetError where a price is unknown, or the budget pays for fewer than two trials.
@@ -182,12 +182,12 @@ def choose(found: Sequence[Candidate], budget_usd: float, seed: int, of: str) ->
     if unpriced := sorted({one.model for one in found if one.usd is None}):
         raise BudgetError(f"nobody knows what a reply of {', '.join(unpriced)} cost", advice="runner models")
     order = random.Random(f"{of}:{seed}")  # noqa: S311  a sample, no secret
-    by_model: dict[str, list[Candidate]] = defaultdict(list)
+    by_model: dict[str, list[SampledTrial]] = defaultdict(list)
     for candidate in found:
         by_model[candidate.model].append(candidate)
     for of_model in by_model.values():
         order.shuffle(of_model)
-    chosen: list[Candidate] = []
+    chosen: list[SampledTrial] = []
     left = budget_usd
     turns = {model: iter(of_model) for model, of_model in by_model.items()}
     while turns:

@@ -38,7 +38,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LedgerDemand:
     """What is about to be asked of a ledger's account."""
 
     ledger: str
@@ -81,7 +81,7 @@ class Loss:
         return LedgerError(message, advice=advice)
 
 
-def loss_of(asked: Asked, *, is_empty: bool) -> Loss | None:
+def loss_of(asked: LedgerDemand, *, is_empty: bool) -> Loss | None:
     """What the ledger has lost of what was paid for; None where nothing says that it has lost anything.
 
     An empty ledger is held against all runs that had anything from it, any other against those of the same configs.
@@ -116,7 +116,7 @@ def _answer_of(line: bytes, key: re.Match[bytes]) -> str:
     return attempt_key(key[1].decode(), 1 if taken is None else int(taken[1]))
 
 
-def _had_from(asked: Asked) -> Iterator[Earlier]:
+def _had_from(asked: LedgerDemand) -> Iterator[Earlier]:
     place = _place(asked.ledger)
     for folder in _folders(asked.folders):
         run = _read(folder / "run.json")

@@ -14,7 +14,7 @@ from aiohttp import web
 from runner.cli.main import main
 from runner.cli.verbs import models
 from runner.config.compose import conf_dir
-from runner.providers.listing import Found, check, source_of
+from runner.providers.listing import ListingResult, check, source_of
 from runner.records import Model
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def test_an_alias_in_the_list_is_listed() -> None:
     """Names that a list gives beside an id, as Mistral's does, are names of the model."""
     with Lists() as lists:
         (found,) = check([model("mistral", "model-1-latest", lists.url + "/openai/v1")], {"KEY": "good"})
-    assert found == Found("listed")
+    assert found == ListingResult("listed")
 
 
 def test_a_list_says_when_a_model_ends() -> None:
@@ -207,7 +207,7 @@ def test_what_cannot_be_asked_is_said() -> None:
 def test_where_a_list_is(provider: str, url: str) -> None:
     """Each provider's list is where its API reference says."""
     source = source_of(model(provider, "a"), {"KEY": "k"})
-    assert not isinstance(source, Found)
+    assert not isinstance(source, ListingResult)
     assert source.url == url
 
 

@@ -16,7 +16,7 @@ import pytest
 from made_tables import of_scores
 
 from runner.reporting.stats import paired
-from runner.reporting.stats.differences import Asked, differences_within
+from runner.reporting.stats.differences import ContrastOptions, differences_within
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.summaries import summaries
 from runner.reporting.stats.values import known
@@ -98,7 +98,7 @@ def test_axes_that_do_not_matter() -> None:
 def test_a_family_of_all_pairs() -> None:
     """Of 60 studies of four models at most 13% have any pair below .05 after Holm; alone, pairs have it more often."""
     frame = of_scores(made(World("", 5, 2, 4, 8.0), 60, 23))
-    found = differences_within(frame, "model", Asked())
+    found = differences_within(frame, "model", ContrastOptions())
     assert isinstance(found, tuple)
     size = len(list(combinations(range(4), 2)))
     families = [found[start : start + size] for start in range(0, len(found), size)]
@@ -117,7 +117,9 @@ def test_equivalence_is_not_claimed_at_the_margin() -> None:
     scores[0] += 5.0
     frame = of_scores(scores)
     one, other = (frame[frame["model"] == name] for name in "01")
-    claimed = [(known(each.p_equivalent) or 0.0) < 0.05 for each in paired(one, other, asked=Asked(margin=5.0))]
+    claimed = [
+        (known(each.p_equivalent) or 0.0) < 0.05 for each in paired(one, other, asked=ContrastOptions(margin=5.0))
+    ]
     assert 0 < np.mean(claimed) <= 0.11
 
 

@@ -11,7 +11,7 @@ from row_examples import SCORED
 from scipy import stats
 
 from runner.reporting.drift import compare
-from runner.results.drift import Candidate, Drift, choose
+from runner.results.drift import Drift, SampledTrial, choose
 
 if TYPE_CHECKING:
     from runner.records import Row
@@ -82,7 +82,7 @@ def test_one_text_is_tested_over_its_trials() -> None:
 def test_the_sample_is_random_within_models_and_budget() -> None:
     """Models take turns, a dear one stops where the budget does, and the same seed draws the same."""
     prices = {"a": 0.01, "b": 0.1}
-    population = [Candidate(0, f"{model}{n}", model, usd) for model, usd in prices.items() for n in range(40)]
+    population = [SampledTrial(0, f"{model}{n}", model, usd) for model, usd in prices.items() for n in range(40)]
     sample = choose(population, 0.5, 0, "run")
     assert sum(one.usd or 0 for one in sample) <= 0.5 / 1.1
     counts = [sum(one.model == model for one in sample) for model in ("a", "b")]

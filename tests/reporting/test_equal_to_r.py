@@ -19,7 +19,7 @@ from made_tables import as_table
 from runner.reporting.stats.agreement import agreement, reliability
 from runner.reporting.stats.components import _reml as reml
 from runner.reporting.stats.components import components_of
-from runner.reporting.stats.differences import Asked, differences_within, paired
+from runner.reporting.stats.differences import ContrastOptions, differences_within, paired
 from runner.reporting.stats.frame import SCORE
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way
@@ -126,7 +126,7 @@ def numbers(one: PairedDifference) -> dict[str, float | None]:
 
 def test_contrasts_are_those_of_t_test_and_p_adjust() -> None:
     """Estimate, SE, df, t, p, intervals alone and for all, TOST and Holm of sleepstudy's days are those of R."""
-    found = differences_within(data("sleepstudy"), "model", Asked(margin=20.0))
+    found = differences_within(data("sleepstudy"), "model", ContrastOptions(margin=20.0))
     assert isinstance(found, tuple)
     pairs = {(one.left, one.right): numbers(one) for one in found}
     checked = 0

@@ -75,7 +75,7 @@ SCOPES = (
 @pytest.mark.parametrize("case", SCOPES, ids=lambda case: f"{case.scope}, {case.texts} texts")
 def test_an_inference_says_what_it_is_about(case: Asked) -> None:
     """The scope stands in the findings, the titles, the JSON; what the data cannot support is given narrower."""
-    found = stats.describe(rows_of(small(case.texts)), stats.Asked(scope=case.scope))  # type: ignore[arg-type]
+    found = stats.describe(rows_of(small(case.texts)), stats.ContrastOptions(scope=case.scope))  # type: ignore[arg-type]
     whole = next(one for one in found.summaries if one.axis == "all")
     models = found.differences["model"][0]
     assert (whole.interval.scope, models.interval.scope) == (case.given, case.given)

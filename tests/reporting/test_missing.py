@@ -93,7 +93,7 @@ def test_a_cell_of_other_texts_than_its_neighbours_says_so() -> None:
     """A cell that has no score of a text that others have names it, and so do its line and the findings' bounds."""
     name = f"{MODELS[0].name}/{PERSONAS[0].name}"
     rows = without(rows_of(asked()), "sadness", text="rain", model=MODELS[0].name, persona=PERSONAS[0].name)
-    found = stats.describe(rows, stats.Asked(SCALES))
+    found = stats.describe(rows, stats.ContrastOptions(SCALES))
     assert summary(found, "cell", name).lacking == ("rain",)
     assert [one.level for one in found.summaries if one.axis == "cell" and one.lacking] == [name]
     printed = stats.render(found, stats.View(everything=True))
@@ -103,9 +103,9 @@ def test_a_cell_of_other_texts_than_its_neighbours_says_so() -> None:
 def test_bounds_are_what_all_missing_at_one_end_would_give() -> None:
     """A mean's bounds count each missing score as the least or the most of its scale, each text alike."""
     rows = without(rows_of(asked(models=1)), "sadness", text="rain", persona=PERSONAS[0].name)
-    one = summary(stats.describe(rows, stats.Asked(SCALES)), "all", "all")
+    one = summary(stats.describe(rows, stats.ContrastOptions(SCALES)), "all", "all")
     assert (one.least, one.most) == pytest.approx(((40 + 40 + 20) / 3, (40 + 40 + 70) / 3))
-    whole = summary(stats.describe(rows_of(asked()), stats.Asked(SCALES)), "all", "all")
+    whole = summary(stats.describe(rows_of(asked()), stats.ContrastOptions(SCALES)), "all", "all")
     assert (whole.least, whole.most) == pytest.approx((40, 40))
     assert isinstance(summary(stats.describe(rows), "all", "all").least, Undefined)
 
@@ -113,7 +113,7 @@ def test_bounds_are_what_all_missing_at_one_end_would_give() -> None:
 def test_sides_that_lack_unevenly_are_warned_of() -> None:
     """A difference of which one side lacks more says so, with its bounds; one whose sides lack alike does not."""
     rows = without(rows_of(asked(models=3)), "sadness", model=MODELS[1].name, text="rain")
-    found = stats.describe(rows, stats.Asked(SCALES))
+    found = stats.describe(rows, stats.ContrastOptions(SCALES))
     said = {
         (one.left, one.right): one.uneven for one in found.differences["model"] if one.question == "sadness"
     }  # fmt: skip

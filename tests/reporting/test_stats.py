@@ -160,7 +160,7 @@ def test_intervals_stay_within_the_scale() -> None:
     """No interval of a mean or a difference goes beyond what may be given."""
     rows = [_row(score, text=text, model=model) for model, scores in (("a", (99.0, 70)), ("b", (1.0, 40)))
             for text, score in zip("xy", scores, strict=True)]  # fmt: skip
-    found = stats.describe(rows, stats.Asked(scales={"joy": (0.0, 100.0)}))
+    found = stats.describe(rows, stats.ContrastOptions(scales={"joy": (0.0, 100.0)}))
     high = _summary(found, "model", "a").interval
     (difference,) = found.differences["model"]
     assert high.high == 100.0

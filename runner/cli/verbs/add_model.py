@@ -92,7 +92,7 @@ def _key_of(provider: str) -> str | None:
     return f"{provider.upper()}_API_KEY" if provider in SERVICES else None
 
 
-def _check(provider: str, model_id: str, found: listing.Found, *, is_elsewhere: bool) -> None:
+def _check(provider: str, model_id: str, found: listing.ListingResult, *, is_elsewhere: bool) -> None:
     """ConfigError for what nobody knows, and for what is no chat model."""
     known = catalog.known(provider)
     mode = None if is_elsewhere else known.get(model_id)
@@ -105,7 +105,7 @@ def _check(provider: str, model_id: str, found: listing.Found, *, is_elsewhere: 
         raise _nobody_knows(provider, model_id, known, found)
 
 
-def _nobody_knows(provider: str, model_id: str, known: Mapping[str, str], found: listing.Found) -> ConfigError:
+def _nobody_knows(provider: str, model_id: str, known: Mapping[str, str], found: listing.ListingResult) -> ConfigError:
     if not known and provider not in SERVICES:
         near = _near(provider, catalog.providers() | set(SERVICES))
         message = f"LiteLLM's map knows no provider '{provider}'{_told(near)}"
@@ -125,7 +125,7 @@ def _told(near: Sequence[str]) -> str:
     return f"; near: {', '.join(near)}" if near else ""
 
 
-def _described(asked: Model, name: str, found: listing.Found) -> NewModel:
+def _described(asked: Model, name: str, found: listing.ListingResult) -> NewModel:
     who = asked.api_base or asked.provider
     known = {"listed": f"listed by {who}", "alias": f"known to {who} by this name"}
     return model_file.NewModel(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from runner.records import Tracking
-    from runner.reporting.drift import Found, Moved
+    from runner.reporting.drift import DriftReport, ScoreShift
     from runner.results.drift import Drift, Original
 
 BUDGET_USD = 0.5
@@ -72,7 +72,7 @@ def _drift(drift: Drift, run: Original, tracking: Tracking) -> int:
     return _status(drift, found, over_budget=purchase.over_budget)
 
 
-def _log(drift: Drift, found: Found, tracking: Tracking) -> None:
+def _log(drift: Drift, found: DriftReport, tracking: Tracking) -> None:
     """An MLflow that cannot be reached costs nothing but a line."""
     from runner import execution
 
@@ -86,7 +86,7 @@ def _log(drift: Drift, found: Found, tracking: Tracking) -> None:
         say(f"MLflow:  run {drift.mlflow['run']}, tagged drift of {drift.of}")
 
 
-def _status(drift: Drift, found: Found, *, over_budget: bool) -> int:
+def _status(drift: Drift, found: DriftReport, *, over_budget: bool) -> int:
     again = f"{called_as()} drift {quoted(drift.folder)}"
     if over_budget:
         say(f"stopped at --budget {drift.budget_usd:g}: {found.asked} of {len(drift.sample)} were asked; kept as it is")
@@ -115,7 +115,7 @@ def _positive(word: str) -> float:
 # ---- the terminal ----------------------------------------------------------------------------------------------------
 
 
-def render_moved(found: Found, margin: float) -> Table:
+def render_moved(found: DriftReport, margin: float) -> Table:
     """A line a model and question: how far the scores moved, and whether that is nothing."""
     from rich.text import Text
 
@@ -130,7 +130,7 @@ def render_moved(found: Found, margin: float) -> Table:
     return shown
 
 
-def _figures(each: Moved) -> tuple[str, ...]:
+def _figures(each: ScoreShift) -> tuple[str, ...]:
     span = NONE if each.low is None else f"{signed(each.low)} to {signed(each.high)}"
     p = NONE if each.p_equivalent is None else p_value(each.p_equivalent)
     units = str(each.units) if each.of == "text" else "1"
@@ -138,7 +138,7 @@ def _figures(each: Moved) -> tuple[str, ...]:
     return (str(each.pairs), units, *means, span, p, each.verdict)
 
 
-def render_served(found: Found) -> Table:
+def render_served(found: DriftReport) -> Table:
     """Names and fingerprints that the models answered under, side by side."""
     from rich.text import Text
 

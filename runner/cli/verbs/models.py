@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from runner.providers.listing import Found
+    from runner.providers.listing import ListingResult
     from runner.records import Model
 
 EXIT_WRONG = 3
@@ -45,7 +45,7 @@ class Shown:
     """None where the file leaves open what the user must say."""
     needs: str = ""
     """What that is."""
-    found: Found | None = None
+    found: ListingResult | None = None
     """What its provider says; None where nobody asked."""
 
 

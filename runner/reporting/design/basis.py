@@ -61,7 +61,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _DesignInput:
     """What is to be asked: as of a run, or of an experiment."""
 
     levels: Mapping[str, int]
@@ -78,7 +78,7 @@ def of_run(folder: Path) -> Basis:
     """The basis that a run or a sweep gives. ConfigError where it has no results."""
     found, experiments = measured(folder)
     texts = [text.name for each in experiments for text in each.texts]
-    asked = _Asked(found.levels, found.repetitions, found.prices, _words(folder, experiments), texts)
+    asked = _DesignInput(found.levels, found.repetitions, found.prices, _words(folder, experiments), texts)
     return _basis(found, asked)
 
 
@@ -93,7 +93,7 @@ def of_experiment(experiment: Experiment, overrides: Sequence[str], run: Path | 
         "model": len(experiment.models), "persona": len(experiment.personas), TEXT: len(experiment.texts),
     }  # fmt: skip
     texts = [text.name for text in experiment.texts]
-    return _basis(found, _Asked(levels, experiment.sampling.trials, prices_of(experiment), overrides, texts))
+    return _basis(found, _DesignInput(levels, experiment.sampling.trials, prices_of(experiment), overrides, texts))
 
 
 def measured(folder: Path) -> tuple[Measured, list[Experiment]]:
@@ -159,7 +159,7 @@ def _words(folder: Path, experiments: Sequence[Experiment]) -> tuple[str, ...] |
 # ---- components ------------------------------------------------------------------------------------------------------
 
 
-def _basis(found: Measured, asked: _Asked) -> Basis:
+def _basis(found: Measured, asked: _DesignInput) -> Basis:
     """The basis, with what the run does not tell taken from the study."""
     axes = {name: size for name, size in asked.levels.items() if name != TEXT}
     shape = Shape(asked.levels.get(TEXT, 1), asked.repetitions, axes)

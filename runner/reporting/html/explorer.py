@@ -119,7 +119,7 @@ class _Prompts:
         self._left = PROMPTS
         self._known: dict[Hashable, str] = {}
         self._jobs = {
-            part.folder: _Asked(part.experiment, imported="imported" in part.run)
+            part.folder: _JobPrompts(part.experiment, imported="imported" in part.run)
             for part in found.parts
             if part.experiment is not None
         }
@@ -144,7 +144,7 @@ class _Prompts:
         return json.dumps(placed)
 
 
-class _Asked:
+class _JobPrompts:
     """One job's prompts."""
 
     def __init__(self, experiment: Experiment, *, imported: bool) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.records import Json, Question
     from runner.reporting.html.gather import Gathered
     from runner.reporting.stats import Statistics, Summary
-    from runner.reporting.stats.sheet import Sheet
+    from runner.reporting.stats.sheet import TableData
 
 BINS = 20
 """Of a histogram, over the whole scale."""
@@ -126,7 +126,7 @@ def figures(found: Gathered) -> Figures:
     # One job's cells are model and persona already, so that one description serves both purposes.
     alone = found.frame["job"].nunique() <= 1
     experiments = [part.experiment for part in found.parts if part.experiment is not None]
-    asked = stats.Asked(scales=scales_of(experiments))
+    asked = stats.ContrastOptions(scales=scales_of(experiments))
     described = stats.describe(pooled if alone else found.frame, asked)
     apart = stats.distinct(pooled) if not alone and len(pooled) else None
     crossed = described.summaries if apart is None else summaries(apart, asked.scales, axes=("cell",))
@@ -144,7 +144,7 @@ def figures(found: Gathered) -> Figures:
     )
 
 
-def _shown(sheet: Sheet) -> ShownSheet:
+def _shown(sheet: TableData) -> ShownSheet:
     heads = tuple(name for name, _ in sheet.columns)
     return ShownSheet(sheet.title, heads, names_in(sheet), tuple(written(sheet)), sheet.method, sheet.left_out)
 

@@ -43,7 +43,7 @@ class JobFolder:
 
 
 @dataclass(slots=True)
-class Trouble:
+class FailureGroup:
     """Trials of one model that have no score for the same kind of reason."""
 
     outcome: str
@@ -80,7 +80,7 @@ class Gathered:
     frame: pd.DataFrame = field(default_factory=lambda: stats.table(()))
     """Of every trial, those of the design that have no row too: see stats.table and stats.with_absent."""
     sample: list[tuple[JobFolder, Row]] = field(default_factory=list)
-    troubles: dict[tuple[str, str, str], Trouble] = field(default_factory=dict)
+    troubles: dict[tuple[str, str, str], FailureGroup] = field(default_factory=dict)
     adaptations: dict[tuple[str, str, str], Adaptation] = field(default_factory=dict)
 
     @property
@@ -164,7 +164,7 @@ def _note(found: Gathered, row: Row) -> None:
     """Count why a trial has no score, and what it was not sent."""
     if row.problem is not None:
         key = (row.outcome, row.problem.kind, row.model)
-        found.troubles.setdefault(key, Trouble(*key, 0, row.problem.message)).count += 1
+        found.troubles.setdefault(key, FailureGroup(*key, 0, row.problem.message)).count += 1
     for dropped in row.dropped:
         change = (row.model, dropped.parameter, dropped.reason)
         adaptation = found.adaptations.setdefault(change, Adaptation(*change))

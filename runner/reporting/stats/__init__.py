@@ -20,7 +20,14 @@ from runner.reporting.stats.agreement import agreement, reliability
 from runner.reporting.stats.components import components
 from runner.reporting.stats.confounding import confounded
 from runner.reporting.stats.coverage import ABSENT, coverage, with_absent
-from runner.reporting.stats.differences import COMPARED, MARGIN, Asked, against_first, differences_within, paired
+from runner.reporting.stats.differences import (
+    COMPARED,
+    MARGIN,
+    ContrastOptions,
+    against_first,
+    differences_within,
+    paired,
+)
 from runner.reporting.stats.findings import findings
 from runner.reporting.stats.frame import distinct, questions_of, table
 from runner.reporting.stats.many_levels import many_levels
@@ -66,10 +73,10 @@ __all__ = [
     "MARGIN",
     "Agreement",
     "Anova",
-    "Asked",
     "Component",
     "Components",
     "Confounded",
+    "ContrastOptions",
     "Coverage",
     "Interval",
     "KruskalWallis",
@@ -98,12 +105,12 @@ __all__ = [
 ]
 
 
-def describe(rows: Iterable[Row] | pd.DataFrame, asked: Asked | None = None) -> Statistics:
+def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None = None) -> Statistics:
     """Everything there is to say about a run, or about the rows of several.
 
     `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
     """
-    asked = asked or Asked()
+    asked = asked or ContrastOptions()
     whole = table(rows)
     frame = distinct(whole)
     together = confounded(frame)

@@ -18,7 +18,7 @@ AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class CellTable:
     """One question's cells: a row a level, a column a stratum (what both sides of a pair share)."""
 
     mean: Any
@@ -37,7 +37,7 @@ class Cells:
     """levels x strata x repetitions, NaN beyond a cell's last; None where there are too many."""
 
 
-def cells_of(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str, ...], question: str) -> Cells:
+def cells_of(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[str, ...], question: str) -> CellTable:
     """The cells of the levels, which are values of the axis as text."""
     import numpy as np
     import pandas as pd
@@ -62,7 +62,7 @@ def cells_of(frame: pd.DataFrame, axis: str, levels: Sequence[str], on: tuple[st
     scores = _padded(cell, score[there], count, shape)
     answers = np.zeros(len(levels) * size, dtype=np.int64)
     np.add.at(answers, cell, frame["answer"].to_numpy(dtype=np.int64)[there])
-    return Cells(
+    return CellTable(
         mean=mean.reshape(shape), count=count.reshape(shape), squares=squares.reshape(shape),
         planned=planned.reshape(shape), answers=answers.reshape(shape), texts=texts, personas=personas, scores=scores,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
-from runner.reporting.stats.cells import AT_ONCE, Cells, cells_of
+from runner.reporting.stats.cells import AT_ONCE, CellTable, cells_of
 from runner.reporting.stats.frame import SCORE, asked_of, factors_of, questions_of, table, with_labels
 from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
@@ -39,7 +39,7 @@ MOST_COMPARED = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ContrastOptions:
     """How differences are to be tested."""
 
     scales: Scales = field(default_factory=dict)
@@ -56,7 +56,7 @@ def paired(
     *,
     on: Sequence[str] | None = None,
     names: tuple[str, str] = ("left", "right"),
-    asked: Asked | None = None,
+    asked: ContrastOptions | None = None,
 ) -> tuple[PairedDifference, ...]:
     """Left minus right, for each question that both have and each value of the further columns of `by`.
 
@@ -76,7 +76,7 @@ def paired(
     for column in (*split, *shared):
         if any(column not in side.columns for side in sides):
             raise RunnerError(f"'{column}' is no column of results to pair by")
-    asked = asked or Asked()
+    asked = asked or ContrastOptions()
     questions = [question for question in questions_of(sides[0]) if question in questions_of(sides[1])]
     groups = list(both.groupby(list(split), sort=False, observed=True)) if split else [((), both)]
     found = []
@@ -96,7 +96,7 @@ def paired(
 
 
 def against_first(
-    frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: Asked | None = None
+    frames: Mapping[str, pd.DataFrame], on: Sequence[str], asked: ContrastOptions | None = None
 ) -> tuple[PairedDifference, ...]:
     """Every later table minus the first, paired by `on`, for each question of the first.
 
@@ -114,7 +114,7 @@ def against_first(
         for question in questions_of(frames[names[0]])
         for one in _corrected(
             _contrasts(
-                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked or Asked(),
+                both, "side", names, pairs=pairs, on=tuple(on), question=question, asked=asked or ContrastOptions(),
                 family=len(pairs),
             )
         )
@@ -123,7 +123,7 @@ def against_first(
 
 
 def differences_within(
-    frame: pd.DataFrame, axis: str, asked: Asked | None = None
+    frame: pd.DataFrame, axis: str, asked: ContrastOptions | None = None
 ) -> tuple[PairedDifference, ...] | Skipped:
     """Every two levels of an axis compared within one set of rows, in all that cells have in common but the axis."""
     import pandas as pd
@@ -143,7 +143,14 @@ def differences_within(
         for question in questions_of(frame)
         for one in _corrected(
             _contrasts(
-                frame, axis, levels, pairs=pairs, on=on, question=question, asked=asked or Asked(), family=len(pairs)
+                frame,
+                axis,
+                levels,
+                pairs=pairs,
+                on=on,
+                question=question,
+                asked=asked or ContrastOptions(),
+                family=len(pairs),
             )
         )
     ]
@@ -168,7 +175,7 @@ def _contrasts(
     pairs: Sequence[tuple[int, int]],
     on: tuple[str, ...],
     question: str,
-    asked: Asked,
+    asked: ContrastOptions,
     family: int,
     names: Mapping[str, str] | None = None,
     group: Mapping[str, str] | None = None,
@@ -239,7 +246,7 @@ class _Block:
     unmatched: Any
 
     @classmethod
-    def of(cls, cells: Cells, some: Any, scope: Scope) -> _Block:
+    def of(cls, cells: CellTable, some: Any, scope: Scope) -> _Block:
         import numpy as np
 
         left, right = cells.mean[some[:, 0]], cells.mean[some[:, 1]]
@@ -307,7 +314,7 @@ def _scoped(
     return Estimates(*columns), scopes
 
 
-def _crossed(difference: Any, cells: Cells) -> Any:
+def _crossed(difference: Any, cells: CellTable) -> Any:
     """A pair's differences as a table of texts by personas, NaN where there is none."""
     import numpy as np
 
@@ -321,7 +328,7 @@ def _crossed(difference: Any, cells: Cells) -> Any:
     return found[~np.isnan(found).all(axis=1)][:, ~np.isnan(found).all(axis=0)]
 
 
-def _fixed(cells: Cells, some: Any, there: Any, by_text: Estimates) -> Estimates:
+def _fixed(cells: CellTable, some: Any, there: Any, by_text: Estimates) -> Estimates:
     """The same differences over their own texts: variance within cells, pooled over both sides of all pairs."""
     import numpy as np
 
@@ -342,7 +349,7 @@ def _fixed(cells: Cells, some: Any, there: Any, by_text: Estimates) -> Estimates
     return Estimates(by_text.value, np.where(enough, se, np.nan), np.where(enough, df, np.nan), units, sd)
 
 
-def _superiority(cells: Cells, some: Any, pairs: int) -> list[Number]:
+def _superiority(cells: CellTable, some: Any, pairs: int) -> list[Number]:
     """The chance that left is above right within a cell, ties half; each text alike."""
     import numpy as np
 
@@ -373,7 +380,7 @@ def _uneven(left: Number, right: Number) -> bool:
     return None not in shares and abs((shares[0] or 0.0) - (shares[1] or 0.0)) >= UNEVEN
 
 
-def _bounds(cells: Cells, some: Any, ends: tuple[float, float] | None) -> list[tuple[Number, Number]]:
+def _bounds(cells: CellTable, some: Any, ends: tuple[float, float] | None) -> list[tuple[Number, Number]]:
     """Least and most difference of each pair, over all cells that both sides were asked in, each text alike.
 
     The least: if what is missing were lowest on the left and highest on the right; the most: the other way round.

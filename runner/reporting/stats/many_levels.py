@@ -22,7 +22,7 @@ from runner.reporting.formatting import plain
 from runner.reporting.stats.differences import COMPARED, MAX_LEVELS
 from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of
 from runner.reporting.stats.inference import LEVEL
-from runner.reporting.stats.sheet import Columns, Sheet, method_of
+from runner.reporting.stats.sheet import Columns, TableData, method_of
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
 
@@ -214,7 +214,7 @@ def _ordered(
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def many_levels_sheets(found: Sequence[ManyLevels], *, everything: bool = False) -> Iterator[Sheet]:
+def many_levels_sheets(found: Sequence[ManyLevels], *, everything: bool = False) -> Iterator[TableData]:
     """For each axis: whether and how far its levels differ, then the highest and lowest, or all, on each question."""
     for axis in dict.fromkeys(one.axis for one in found):
         some = [one for one in found if one.axis == axis]
@@ -222,7 +222,7 @@ def many_levels_sheets(found: Sequence[ManyLevels], *, everything: bool = False)
         yield _extremes(axis, some, everything=everything)
 
 
-def _tests(axis: str, found: Sequence[ManyLevels]) -> Sheet:
+def _tests(axis: str, found: Sequence[ManyLevels]) -> TableData:
     columns: Columns = (("question", "name"), ("levels", "count"), ("texts", "count"), ("mean", "score"),
                         ("sd between", "score"), ("95% low", "score"), ("high", "score"), ("F", "score"),
                         ("df", "text"), ("p", "p"))  # fmt: skip
@@ -236,14 +236,14 @@ def _tests(axis: str, found: Sequence[ManyLevels]) -> Sheet:
     unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
     estimator = f"mean squares of {axis}s and of {axis} x text, {axis}s like these"
     title = f"Do {axis}s differ? {_scope(found)}"
-    return Sheet(f"levels_{axis}", title, columns, rows, method_of(estimator, unit, "as shown"))
+    return TableData(f"levels_{axis}", title, columns, rows, method_of(estimator, unit, "as shown"))
 
 
 def _scope(found: Sequence[ManyLevels]) -> str:
     return "Over texts like these" if all(one.scope == "texts" for one in found) else "For this text only"
 
 
-def _extremes(axis: str, found: Sequence[ManyLevels], *, everything: bool) -> Sheet:
+def _extremes(axis: str, found: Sequence[ManyLevels], *, everything: bool) -> TableData:
     columns: Columns = (("question", "name"), (axis, "name"), ("texts", "count"), ("mean", "score"),
                         ("from all", "signed"), ("shrunken", "signed"), ("low", "signed"),
                         ("high", "signed"))  # fmt: skip
@@ -255,7 +255,7 @@ def _extremes(axis: str, found: Sequence[ManyLevels], *, everything: bool) -> Sh
     what = f"distance from the mean of all {axis}s; shrunken: less what chance gives the most extreme"
     unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
     method = method_of(what, unit, f"of {axis} x text, pooled", "Bonferroni over all levels")
-    return Sheet(f"extremes_{axis}", f"The most extreme {axis}s", columns, rows, method)
+    return TableData(f"extremes_{axis}", f"The most extreme {axis}s", columns, rows, method)
 
 
 def _ends_of(effects: Sequence[LevelEffect]) -> Sequence[LevelEffect]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from runner.reporting.stats import Asked, describe, table, with_absent
+from runner.reporting.stats import ContrastOptions, describe, table, with_absent
 from runner.reporting.stats.summaries import summaries
 from runner.results import saved
 from runner.results.tally import Tally
@@ -25,13 +25,13 @@ NAMING = ("name", "content", "origin", "description")
 """Fields of a persona or a text that are no columns: what was read, and what it is called."""
 
 
-def describe_jobs(jobs: Iterable[Path], asked: Asked | None = None) -> Statistics:
+def describe_jobs(jobs: Iterable[Path], asked: ContrastOptions | None = None) -> Statistics:
     """The statistics of jobs' folders together, each question's intervals within its scale.
 
     RunnerError where a folder's results or its experiment cannot be read.
     """
     frame, scales = read(jobs)
-    return describe(frame, replace(asked or Asked(), scales=scales))
+    return describe(frame, replace(asked or ContrastOptions(), scales=scales))
 
 
 def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runner.records import Json
-    from runner.reporting.stats.sheet import Kind, Sheet
+    from runner.reporting.stats.sheet import Kind, TableData
 
 FORMATS = ("text", "md", "latex", "csv", "json")
 WIDTH = 80
@@ -39,7 +39,7 @@ def render(statistics: Statistics, view: View = View(), form: str = "text", widt
     made = sheets(statistics, view)
     if form == "csv":
         return _csv(made)
-    write: Callable[[Sheet], Iterator[str]] = {"md": _markdown, "latex": _latex}.get(
+    write: Callable[[TableData], Iterator[str]] = {"md": _markdown, "latex": _latex}.get(
         form, lambda sheet: _text(sheet, width)
     )
     blocks = [*_findings(statistics, form, width), *("\n".join(write(sheet)) for sheet in made)]
@@ -90,13 +90,13 @@ _WRITTEN: dict[Kind, Callable[[Any], str]] = {
 }
 
 
-def written(sheet: Sheet) -> list[tuple[str, ...]]:
+def written(sheet: TableData) -> list[tuple[str, ...]]:
     """The rows as they are read; names and text as they are spelt."""
     writers = [_WRITTEN.get(kind, str) for _, kind in sheet.columns]
     return [tuple(write(value) for write, value in zip(writers, row, strict=True)) for row in sheet.rows]
 
 
-def names_in(sheet: Sheet) -> int:
+def names_in(sheet: TableData) -> int:
     """How many columns are of names."""
     return sum(kind == "name" for _, kind in sheet.columns)
 
@@ -104,7 +104,7 @@ def names_in(sheet: Sheet) -> int:
 # ---- a terminal ------------------------------------------------------------------------------------------------------
 
 
-def _text(sheet: Sheet, width: int) -> Iterator[str]:
+def _text(sheet: TableData, width: int) -> Iterator[str]:
     """Names beside their figures where there is room, else on a line of their own above them."""
     yield from textwrap.wrap(sheet.title, width)
     layout = _Layout.of(sheet, width)
@@ -129,7 +129,7 @@ class _Layout:
     width: int
 
     @classmethod
-    def of(cls, sheet: Sheet, width: int) -> _Layout:
+    def of(cls, sheet: TableData, width: int) -> _Layout:
         from rich.cells import cell_len
 
         cells, names = written(sheet), names_in(sheet)
@@ -154,7 +154,7 @@ def _blocks(widths: Sequence[int], names: int, width: int) -> list[range]:
     return [*blocks, range(start, len(widths))]
 
 
-def _block(sheet: Sheet, layout: _Layout, block: range) -> Iterator[str]:
+def _block(sheet: TableData, layout: _Layout, block: range) -> Iterator[str]:
     above, names = layout.above, names_in(sheet)
     kinds = [kind for _, kind in sheet.columns]
 
@@ -189,7 +189,7 @@ def _padded(text: str, width: int, kind: Kind) -> str:
 # ---- Markdown, LaTeX, CSV --------------------------------------------------------------------------------------------
 
 
-def _with_notes(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
+def _with_notes(sheet: TableData) -> tuple[list[str], list[tuple[str, ...]]]:
     """Heads and rows, the notes as a last column where there are any."""
     heads, cells = [name for name, _ in sheet.columns], written(sheet)
     if not any(sheet.notes):
@@ -197,12 +197,12 @@ def _with_notes(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
     return [*heads, "note"], [(*row, note) for row, note in zip(cells, sheet.notes, strict=True)]
 
 
-def _under(sheet: Sheet) -> str:
+def _under(sheet: TableData) -> str:
     left = f"{sheet.left_out:,} more lines with --all. " if sheet.left_out else ""
     return left + sheet.method
 
 
-def _markdown(sheet: Sheet) -> Iterator[str]:
+def _markdown(sheet: TableData) -> Iterator[str]:
     heads, cells = _with_notes(sheet)
     names = names_in(sheet)
     yield f"**{sheet.title}**"
@@ -224,7 +224,7 @@ def _escaped(text: str) -> str:
     return "".join(_SPECIAL.get(one, one) for one in text)
 
 
-def _latex(sheet: Sheet) -> Iterator[str]:
+def _latex(sheet: TableData) -> Iterator[str]:
     """A table for booktabs."""
     heads, cells = _with_notes(sheet)
     names = names_in(sheet)
@@ -241,7 +241,7 @@ def _latex(sheet: Sheet) -> Iterator[str]:
     yield r"\end{table}"
 
 
-def _csv(made: Sequence[Sheet]) -> str:
+def _csv(made: Sequence[TableData]) -> str:
     """One table of all: `table`, then every column that any has; full precision, empty where there is no number."""
     lines = [{"table": sheet.key, **_flat(sheet, row)} for sheet in made for row in sheet.rows]
     heads = list(dict.fromkeys(name for line in lines for name in line))
@@ -252,7 +252,7 @@ def _csv(made: Sequence[Sheet]) -> str:
     return out.getvalue().removesuffix("\n")
 
 
-def _flat(sheet: Sheet, row: Sequence[Any]) -> dict[str, Any]:
+def _flat(sheet: TableData, row: Sequence[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for (name, _), value in zip(sheet.columns, row, strict=True):
         plain_name = re.sub(r"\W+", "_", name).strip("_")

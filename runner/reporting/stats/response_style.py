@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.reporting.stats.frame import SCORE, questions_of
-from runner.reporting.stats.sheet import Columns, Sheet
+from runner.reporting.stats.sheet import Columns, TableData
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
 
@@ -162,7 +162,7 @@ def _straight(scores: NDArray[np.float64], ends: Sequence[tuple[float, float] | 
     return float(same.mean()), int(enough.sum())
 
 
-def response_style_sheet(found: Sequence[ResponseStyle]) -> Sheet:
+def response_style_sheet(found: Sequence[ResponseStyle]) -> TableData:
     """A row a model, over all questions: those who tell least apart first."""
     columns: Columns = (("model", "name"), ("n", "count"), ("round", "share"), ("at low end", "share"),
                         ("at high end", "share"), ("different", "count"), ("commonest", "score"),
@@ -180,4 +180,4 @@ def response_style_sheet(found: Sequence[ResponseStyle]) -> Sheet:
         "Shares of these scores, all questions together. Round: multiples of a tenth of the scale; straight: of "
         "replies, those that give all questions one number. Nothing is inferred."
     )
-    return Sheet("response_style", "Response style: how models use the scale", columns, rows, method)
+    return TableData("response_style", "Response style: how models use the scale", columns, rows, method)

@@ -11,7 +11,7 @@ Columns = tuple[tuple[str, Kind], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class TableData:
     """A table, before it is written."""
 
     key: str

@@ -15,7 +15,7 @@ from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.findings import ABOUT, SURE, findings
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
-from runner.reporting.stats.sheet import Columns, Sheet, method_of
+from runner.reporting.stats.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def about(said: Statistics, question: str) -> Statistics:
     return replace(alone, findings=findings(alone))
 
 
-def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
+def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
     made = [_variation(said)] if not view.only and view.by is None else []
     made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
@@ -85,7 +85,7 @@ def sheets(said: Statistics, view: View = View()) -> list[Sheet]:
     return [sheet if view.everything else cut(sheet) for sheet in made if sheet.rows]
 
 
-def cut(sheet: Sheet) -> Sheet:
+def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
     if len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
         return sheet
@@ -119,7 +119,7 @@ ESTIMATORS = {
 }
 
 
-def _variation(said: Statistics) -> Sheet:
+def _variation(said: Statistics) -> TableData:
     """A row a source of variation, a column a question: its share, and its standard deviation in points."""
     found = said.components
     columns: Columns = (("source", "name"), *((one.question, "text") for one in found))
@@ -136,10 +136,10 @@ def _variation(said: Statistics) -> Sheet:
     used = f" ({some})" if some else ""
     method = method_of(f"crossed random effects, {how}{used}", "the score", "none, as no source is tested") + zero
     title = "Where variation comes from: share (standard deviation in points)"
-    return Sheet("variation", title, columns, tuple(rows), method)
+    return TableData("variation", title, columns, tuple(rows), method)
 
 
-def _omnibus(said: Statistics, view: View) -> Sheet:
+def _omnibus(said: Statistics, view: View) -> TableData:
     columns: Columns = (("question", "name"), ("axis", "name"), ("levels", "count"), ("texts", "count"), ("F", "score"),
                         ("df", "text"), ("p", "p"), ("against", "text"))  # fmt: skip
     rows: list[tuple[Any, ...]] = []
@@ -155,7 +155,7 @@ def _omnibus(said: Statistics, view: View) -> Sheet:
     method = method_of("F of the table of levels by texts", "the text", "levels - 1, and the error's")
     untested = f" Not tested: {'; '.join(without)}." if without else ""
     title = f"Does an axis matter? {_capital(ABOUT['texts'])}{_besides(said)}"
-    return Sheet("omnibus", title, columns, tuple(rows), method + untested)
+    return TableData("omnibus", title, columns, tuple(rows), method + untested)
 
 
 def _besides(said: Statistics) -> str:
@@ -171,14 +171,14 @@ def _capital(words: str) -> str:
 # ---- scores ----------------------------------------------------------------------------------------------------------
 
 
-def _scores(said: Statistics, view: View) -> Iterator[Sheet]:
+def _scores(said: Statistics, view: View) -> Iterator[TableData]:
     axes = dict.fromkeys(one.axis for one in said.summaries)
     wanted = [view.by] if view.by else [axis for axis in axes if view.everything or axis in FIRST]
     for axis in wanted:
         yield _of_axis(said, axis, [one for one in said.summaries if one.axis == axis])
 
 
-def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> Sheet:
+def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> TableData:
     columns: Columns = ((axis, "name"), ("question", "name"), ("n", "count"), ("trials", "count"), ("texts", "count"),
                         ("mean", "score"), ("sd", "score"), ("median", "score"), ("95% interval", "interval"),
                         ("missing", "share"))  # fmt: skip
@@ -196,7 +196,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> Sheet:
     where = "" if axis == "all" else f" by {axis}"
     title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
     method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
-    return Sheet(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
+    return TableData(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
 
 
 def _beside(said: Statistics, axis: str) -> str:
@@ -223,7 +223,7 @@ def lack(one: Summary) -> str:
 # ---- differences -----------------------------------------------------------------------------------------------------
 
 
-def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference], view: View) -> Sheet:
+def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference], view: View) -> TableData:
     """The surest first."""
     columns: Columns = (("question", "name"), ("left - right", "name"), ("texts", "count"), ("difference", "signed"),
                ("95% interval", "interval"), ("d_z", "score"), ("p", "p"), ("p (Holm)", "p"), ("p (TOST)", "p"),
@@ -245,7 +245,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
     title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
-    return Sheet(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
+    return TableData(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
 
 
 def _moved(one: PairedDifference) -> str:
@@ -263,7 +263,7 @@ def _by_p(each: PairedDifference) -> tuple[float, float]:
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
 
-def _coverage(said: Statistics) -> Sheet:
+def _coverage(said: Statistics) -> TableData:
     columns: Columns = (("question", "name"), ("text", "name"), ("model", "name"), ("n", "count"), ("planned", "count"),
                ("scored", "share"), ("missing because", "text"))  # fmt: skip
     ordered = sorted(said.coverage, key=lambda one: one.text is not None)
@@ -277,10 +277,10 @@ def _coverage(said: Statistics) -> Sheet:
         if one.text is not None or one.n < one.planned
     )  # fmt: skip
     method = "A question's score counts wherever it was read. Shares are of the design: absent trials have no row."
-    return Sheet("coverage", "What is missing, question by question", columns, rows, method)
+    return TableData("coverage", "What is missing, question by question", columns, rows, method)
 
 
-def _anovas(said: Statistics) -> Sheet:
+def _anovas(said: Statistics) -> TableData:
     columns: Columns = (("question", "name"), ("effect", "name"), ("df", "text"), ("F", "score"), ("p", "p"),
                         ("eta²", "fine"), ("partial eta²", "fine"))  # fmt: skip
     rows = tuple(
@@ -293,19 +293,19 @@ def _anovas(said: Statistics) -> Sheet:
     )  # fmt: skip
     method = method_of("least squares, sums of squares of type II, of complete replies", "the trial", "as shown")
     title = "As published: analyses of variance, which hold for these texts only"
-    return Sheet("as_published_anova", title, columns, rows, method)
+    return TableData("as_published_anova", title, columns, rows, method)
 
 
-def _kruskal(said: Statistics) -> Sheet:
+def _kruskal(said: Statistics) -> TableData:
     columns: Columns = (("question", "name"), ("factor", "name"), ("groups", "count"), ("n", "count"), ("H", "score"),
                         ("p", "p"), ("eta²", "fine"))  # fmt: skip
     rows = tuple((one.question, one.factor, one.groups, one.n, one.h, one.p, one.eta2) for one in said.kruskal)
     method = method_of("rank sums, corrected for ties, of complete replies", "the trial", "groups - 1")
     title = "As published: Kruskal-Wallis, which holds for these texts only"
-    return Sheet("as_published_kruskal", title, columns, rows, method)
+    return TableData("as_published_kruskal", title, columns, rows, method)
 
 
-def _skipped(said: Statistics) -> Sheet:
+def _skipped(said: Statistics) -> TableData:
     """What is not defined, and why: a line for each reason, with the questions that it is of where these are some."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for each in said.skipped:
@@ -319,7 +319,7 @@ def _skipped(said: Statistics) -> Sheet:
     for (what, reason), questions in found.items():
         some = questions.keys() != {""} and set(questions) != set(said.questions)
         rows.append((f"{what}: {', '.join(questions)}" if some else what, reason))
-    return Sheet("not_defined", "Not defined", (("what", "name"), ("because", "text")), tuple(rows))
+    return TableData("not_defined", "Not defined", (("what", "name"), ("because", "text")), tuple(rows))
 
 
 def ends(interval: Interval) -> tuple[float | None, float | None]:

@@ -9,7 +9,7 @@ from runner.reporting.tracking import store
 
 if TYPE_CHECKING:
     from runner.records import Tracking
-    from runner.reporting.drift import Found
+    from runner.reporting.drift import DriftReport
     from runner.results.drift import Drift
 
 KIND_TAG = "runner.kind"
@@ -17,7 +17,7 @@ OF_TAG = "runner.drift_of"
 DATE_TAG = "runner.date"
 
 
-def log(drift: Drift, found: Found, tracking: Tracking) -> dict[str, Any]:
+def log(drift: Drift, found: DriftReport, tracking: Tracking) -> dict[str, Any]:
     """Log a drift, or what is missing of it; where it is. TrackingError where MLflow cannot be reached or refuses."""
     day = drift.started[:10]
     logged = store.log(
@@ -49,7 +49,7 @@ def log(drift: Drift, found: Found, tracking: Tracking) -> dict[str, Any]:
     return {"uri": logged.uri, "run": logged.parent_id, "url": logged.url}
 
 
-def _metrics(drift: Drift, found: Found) -> dict[str, float]:
+def _metrics(drift: Drift, found: DriftReport) -> dict[str, float]:
     metrics = {"asked": float(found.asked), "scored": float(found.scored), "requests_sent": float(drift.requests_sent)}
     if drift.spent_usd is not None:
         metrics["spent_usd"] = drift.spent_usd

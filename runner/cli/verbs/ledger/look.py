@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runner.cli.verbs.ledger.chosen import Chosen
     from runner.ledger.contents import Sizes
-    from runner.ledger.entries import Entry
+    from runner.ledger.entries import StoredEntry
 
 SHOWN = 12
 """Characters of a key in a table: enough to name it."""
@@ -74,7 +74,7 @@ def do_show(found: Chosen) -> int:
     return 0
 
 
-def _show(entry: Entry, raw: bytes) -> None:
+def _show(entry: StoredEntry, raw: bytes) -> None:
     say(f"key       {entry.name}")
     say(f"model     {entry.model_id} at {entry.endpoint}")
     say(f"received  {entry.time}, {entry.route}, attempt {entry.attempts}, {entry.latency_s} s")
@@ -122,7 +122,7 @@ def render_sizes(sizes: Sizes) -> Table:
     return table
 
 
-def render_list(rows: list[tuple[Entry, str]]) -> Table:
+def render_list(rows: list[tuple[StoredEntry, str]]) -> Table:
     """A line an answer: the beginning of its key names it."""
     from rich.text import Text
 

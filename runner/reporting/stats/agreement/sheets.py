@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.reporting.formatting import plain
-from runner.reporting.stats.sheet import Columns, Sheet, method_of
+from runner.reporting.stats.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import known
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.reporting.stats.values import Agreement, Reliability
 
 
-def agreement_sheet(found: Sequence[Agreement]) -> Sheet:
+def agreement_sheet(found: Sequence[Agreement]) -> TableData:
     """Coefficients with their intervals."""
     columns: Columns = (("question", "name"), ("among", "name"), ("measure", "name"), ("units", "count"),
                         ("raters", "count"), ("value", "fine"), ("95% low", "fine"), ("high", "fine"))  # fmt: skip
@@ -28,10 +28,10 @@ def agreement_sheet(found: Sequence[Agreement]) -> Sheet:
         "scores. ICC(C,1): models give equal differences between units, whatever each one's level. "
     )
     intervals = method_of("intervals from mean squares", "text, model and persona, crossed", "each mean square's")
-    return Sheet("agreement", "Agreement: 1 is full, 0 what chance gives", columns, rows, words + intervals)
+    return TableData("agreement", "Agreement: 1 is full, 0 what chance gives", columns, rows, words + intervals)
 
 
-def reliability_sheet(found: Sequence[Reliability]) -> Sheet:
+def reliability_sheet(found: Sequence[Reliability]) -> TableData:
     """How reliable a mean of repetitions is, and how many are needed."""
     columns: Columns = (("question", "name"), ("of one", "fine"), ("repetitions", "count"), ("of their mean", "fine"),
                         ("95% low", "fine"), ("high", "fine"), ("needed for .9", "text"),
@@ -44,5 +44,5 @@ def reliability_sheet(found: Sequence[Reliability]) -> Sheet:
         for one in found
     )  # fmt: skip
     method = "Spearman-Brown, from ICC(1) of repetitions. At most: needed at the low end of that one's 95% interval."
-    return Sheet("reliability", "Test-retest reliability: does a cell's mean come out the same again?", columns, rows,
-                 method)  # fmt: skip
+    title = "Test-retest reliability: does a cell's mean come out the same again?"
+    return TableData("reliability", title, columns, rows, method)
