@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from runner.ledger.contents import Contents
+    from runner.ledger.upkeep.contents import Contents
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Experiment, Tracking
@@ -312,7 +312,7 @@ class Run:
         from runner import execution
         from runner.dispatch.purchase import Purchase
         from runner.reporting.progress.notebook import watching
-        from runner.results import drift as drifting
+        from runner.results.again import drift as drifting
 
         asked = (
             f"import runner; runner.open_run({str(self.folder)!r}).drift({budget_usd}, margin={margin}, seed={seed})"
@@ -448,7 +448,7 @@ def open_ledger(url: str = "sqlite:///outputs/ledger.db") -> AbstractContextMana
 
     LedgerError where there is no ledger, or it cannot be used. Its methods do what they say at once: nothing asks.
     """
-    from runner.ledger.contents import opened
+    from runner.ledger.upkeep.contents import opened
 
     return opened(url)
 

@@ -15,8 +15,8 @@ from runner.ledger.answers import open_ledger
 from runner.reporting import drift as comparing
 from runner.reporting.html.process import PageWriter
 from runner.reporting.tracking.process import Tracker
-from runner.results import drift as drifting
 from runner.results import manifest
+from runner.results.again import drift as drifting
 from runner.results.launch import JobResult, Launch
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.records import Tracking
     from runner.reporting.drift import DriftReport
     from runner.reporting.tracking.store import LoggedRuns
-    from runner.results.drift import Drift, Original
+    from runner.results.again.drift import Drift, Original
 
 
 class Execution:

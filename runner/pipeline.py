@@ -26,8 +26,9 @@ from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import attempt_key, count_of
 from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
-from runner.results import earlier, files, manifest
-from runner.results.attempts import Attempts
+from runner.results import files, manifest
+from runner.results.again import earlier
+from runner.results.again.attempts import Attempts
 from runner.results.launch import PENDING, JobResult
 from runner.results.rows import DAMAGED, Reader, damaged
 from runner.results.summary import write_summary
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
     from runner.records import Answer, Experiment, Model, Row, Trial
-    from runner.results.attempts import AttemptedTrial
+    from runner.results.again.attempts import AttemptedTrial
     from runner.results.launch import Launch
 
     Lookup = Callable[[Sequence[str]], set[str]]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.records import Row
-    from runner.results.drift import Drift
+    from runner.results.again.drift import Drift
 
 ALPHA = 0.05
 Verdict = Literal["equivalent", "changed", "undecided", "identical"]

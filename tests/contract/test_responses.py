@@ -20,7 +20,7 @@ from runner.config import schema
 from runner.config.compose import conf_dir
 from runner.config.load import load
 from runner.errors import ConfigError, ProviderError
-from runner.ledger.kinds import asked_of, why_no_reply
+from runner.ledger.upkeep.kinds import asked_of, why_no_reply
 from runner.plan.capability import adapt
 from runner.plan.trials import endpoint_of
 from runner.providers.codec import Codec, codec_for

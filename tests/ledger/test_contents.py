@@ -21,10 +21,10 @@ import sqlalchemy as sa
 
 from runner.errors import LedgerError
 from runner.ledger.answers import open_ledger
-from runner.ledger.contents import opened
-from runner.ledger.kinds import Judge
 from runner.ledger.schema import CLAIM, TABLES, TRASH
-from runner.ledger.selection import Selection
+from runner.ledger.upkeep.contents import opened
+from runner.ledger.upkeep.kinds import Judge
+from runner.ledger.upkeep.selection import Selection
 from runner.records import Answer
 
 if TYPE_CHECKING:

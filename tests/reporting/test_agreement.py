@@ -18,7 +18,7 @@ from runner.reporting.stats.agreement import (
     reliability_of,
     reliability_sheet,
 )
-from runner.reporting.stats.render import written
+from runner.reporting.stats.shown.render import written
 from runner.reporting.stats.values import Agreement, Undefined, known
 
 

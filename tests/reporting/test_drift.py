@@ -11,7 +11,7 @@ from row_examples import SCORED
 from scipy import stats
 
 from runner.reporting.drift import compare
-from runner.results.drift import Drift, SampledTrial, choose
+from runner.results.again.drift import Drift, SampledTrial, choose
 
 if TYPE_CHECKING:
     from runner.records import Row

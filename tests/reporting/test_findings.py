@@ -18,6 +18,7 @@ from runner.reporting import stats
 from runner.reporting.formatting import part, percent
 from runner.reporting.stats import known
 from runner.reporting.stats.confounding import confounded
+from runner.reporting.stats.shown import sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +158,7 @@ def test_what_is_asked_for_is_shown_alone() -> None:
         {each.question for each in one.summaries} == {each.question for each in one.differences["model"]} == {"sadness"}
     )
     assert "surprise" not in stats.render(one, stats.View(everything=True))
-    titles = [sheet.key for sheet in stats.sheets.sheets(found)]
+    titles = [sheet.key for sheet in sheets.sheets(found)]
     assert titles[:3] == ["variation", "omnibus", "scores_all"]
     only = stats.render(found, stats.View(only="differences"))
     assert "Paired differences between models" in only

@@ -14,7 +14,7 @@ from runner.reporting.stats import View, about, describe, render, to_json
 from runner.reporting.stats.components import components_of
 from runner.reporting.stats.many_levels import ManyLevels, many_levels, many_levels_sheets
 from runner.reporting.stats.omnibus import omnibus
-from runner.reporting.stats.render import written
+from runner.reporting.stats.shown.render import written
 from runner.reporting.stats.values import known
 
 

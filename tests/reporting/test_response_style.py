@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from runner.reporting.stats.render import written
 from runner.reporting.stats.response_style import ResponseStyle, response_style, response_style_sheet
+from runner.reporting.stats.shown.render import written
 from runner.reporting.stats.values import Undefined, known
 
 SCALES = {"joy": (0.0, 100.0), "fear": (0.0, 100.0)}

@@ -16,7 +16,8 @@ import scipy.stats
 from runner.errors import RunnerError
 from runner.records import Problem, Row, Tokens
 from runner.reporting import stats
-from runner.reporting.stats import Undefined, known, sheets
+from runner.reporting.stats import Undefined, known
+from runner.reporting.stats.shown import sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

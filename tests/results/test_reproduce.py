@@ -19,8 +19,8 @@ from runner.config.settings import experiment_from
 from runner.errors import ConfigError
 from runner.ledger.answers import open_ledger
 from runner.results import files
-from runner.results.reproduce import Change, Reproduction, reproduce
-from runner.results.rerun import compare_fresh
+from runner.results.again.reproduce import Change, Reproduction, reproduce
+from runner.results.again.rerun import compare_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

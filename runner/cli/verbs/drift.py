@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runner.records import Tracking
     from runner.reporting.drift import DriftReport, ScoreShift
-    from runner.results.drift import Drift, Original
+    from runner.results.again.drift import Drift, Original
 
 BUDGET_USD = 0.5
 MARGIN = 5.0
@@ -38,7 +38,7 @@ def options_drift(parser: argparse.ArgumentParser) -> None:
 
 def run_drift(words: argparse.Namespace, conf: Path) -> int:
     """Ask a sample again, or go on with a drift that was stopped; show, write and log what came of it."""
-    from runner.results import drift as drifting
+    from runner.results.again import drift as drifting
 
     begun = None if words.run is None else Path(words.run).expanduser()
     if begun is not None and (begun / drifting.FILE).is_file():

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from runner.ledger.answers import Ledger
     from runner.records import Experiment
-    from runner.results.reproduce import Reproduction
-    from runner.results.rerun import Moved, Spread
-    from runner.results.verify import Change, Checked
+    from runner.results.again.reproduce import Reproduction
+    from runner.results.again.rerun import Moved, Spread
+    from runner.results.again.verify import Change, Checked
 
 
 def options_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def reproduce(folder: Path, conf: Path, *, fresh: bool) -> int:
     """Check a run, or each job of a sweep, against itself, the ledger and this installation; 0 where all is equal."""
     from runner.cli.output import console
     from runner.results import manifest, saved, served
-    from runner.results import reproduce as checks
+    from runner.results.again import reproduce as checks
     from runner.results.manifest import without_password
 
     manifest.ledger_of(folder)
@@ -102,7 +102,7 @@ def _buy_again(original: Path, experiment: Experiment, shown: Console) -> None:
     from runner.cli.session import Session
     from runner.plan.job import Job
     from runner.results import saved
-    from runner.results.rerun import compare_fresh
+    from runner.results.again.rerun import compare_fresh
 
     folder = Path("outputs") / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S-%f")
     folder.mkdir(parents=True)

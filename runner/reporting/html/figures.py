@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting import formatting, stats
 from runner.reporting.html import palette
-from runner.reporting.stats import known, sheets
+from runner.reporting.stats import known
 from runner.reporting.stats.frame import SCORE
 from runner.reporting.stats.of_run import scales_of
-from runner.reporting.stats.render import names_in, written
+from runner.reporting.stats.shown import sheets
+from runner.reporting.stats.shown.render import names_in, written
 from runner.reporting.stats.summaries import summaries
 from runner.results.summary import verification
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from runner.records import Json, Question
     from runner.reporting.html.gather import Gathered
     from runner.reporting.stats import Statistics, Summary
-    from runner.reporting.stats.sheet import TableData
+    from runner.reporting.stats.shown.sheet import TableData
 
 BINS = 20
 """Of a histogram, over the whole scale."""

@@ -28,14 +28,14 @@ from runner.reporting.stats.differences import (
     differences_within,
     paired,
 )
-from runner.reporting.stats.findings import findings
 from runner.reporting.stats.frame import distinct, questions_of, table
 from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
-from runner.reporting.stats.render import FORMATS, render, to_json
 from runner.reporting.stats.response_style import response_style
-from runner.reporting.stats.sheets import View, about
+from runner.reporting.stats.shown.findings import findings
+from runner.reporting.stats.shown.render import FORMATS, render, to_json
+from runner.reporting.stats.shown.sheets import View, about
 from runner.reporting.stats.summaries import AXES, summaries
 from runner.reporting.stats.values import (
     Agreement,

@@ -22,7 +22,7 @@ from runner.reporting.formatting import plain
 from runner.reporting.stats.differences import COMPARED, MAX_LEVELS
 from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of
 from runner.reporting.stats.inference import LEVEL
-from runner.reporting.stats.sheet import Columns, TableData, method_of
+from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
 

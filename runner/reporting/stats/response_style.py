@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.reporting.stats.frame import SCORE, questions_of
-from runner.reporting.stats.sheet import Columns, TableData
+from runner.reporting.stats.shown.sheet import Columns, TableData
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import Number, Undefined, known
 

@@ -10,7 +10,7 @@ from runner.reporting.tracking import store
 if TYPE_CHECKING:
     from runner.records import Tracking
     from runner.reporting.drift import DriftReport
-    from runner.results.drift import Drift
+    from runner.results.again.drift import Drift
 
 KIND_TAG = "runner.kind"
 OF_TAG = "runner.drift_of"

@@ -40,7 +40,7 @@ RUNS_KINDS = (
 
 def options_ledger(parser: argparse.ArgumentParser) -> None:
     """What to do, with which answers."""
-    from runner.ledger.kinds import KINDS
+    from runner.ledger.upkeep.kinds import KINDS
 
     parser.description = "\n".join(
         [str(parser.description), "", *(f"  {name:8} {summary}" for name, (_, summary) in ACTIONS.items())]

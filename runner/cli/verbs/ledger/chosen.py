@@ -12,8 +12,8 @@ from runner.cli.arguments import PLACE
 from runner.cli.verbs import options
 from runner.cli.verbs.batches import LEDGER
 from runner.errors import ConfigError, RunnerError, nearest
-from runner.ledger.kinds import KINDS, Judge
-from runner.ledger.selection import Selection
+from runner.ledger.upkeep.kinds import KINDS, Judge
+from runner.ledger.upkeep.selection import Selection
 from runner.plan.trials import attempt_key
 from runner.results import manifest, saved
 

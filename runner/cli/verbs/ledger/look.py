@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from runner.cli.output import console, say
 from runner.errors import LedgerError
-from runner.ledger.contents import opened
-from runner.ledger.kinds import why_no_reply
+from runner.ledger.upkeep.contents import opened
+from runner.ledger.upkeep.kinds import why_no_reply
 from runner.providers.received import parsed
 from runner.reporting.formatting import count, many, moment, money
 from runner.reporting.terminal import empty_table
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from runner.cli.verbs.ledger.chosen import Chosen
-    from runner.ledger.contents import Sizes
-    from runner.ledger.entries import StoredEntry
+    from runner.ledger.upkeep.contents import Sizes
+    from runner.ledger.upkeep.entries import StoredEntry
 
 SHOWN = 12
 """Characters of a key in a table: enough to name it."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from runner.cli.output import quoted, say
 from runner.cli.verbs.ledger.look import size
-from runner.ledger.contents import opened
+from runner.ledger.upkeep.contents import opened
 from runner.reporting.formatting import many
 
 if TYPE_CHECKING:
     from runner.cli.verbs.ledger.chosen import Chosen
-    from runner.ledger.transfer import Merged
+    from runner.ledger.upkeep.transfer import Merged
 
 
 def do_merge(found: Chosen) -> int:

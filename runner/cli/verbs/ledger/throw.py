@@ -9,7 +9,7 @@ from runner.cli.arguments import PLACE
 from runner.cli.output import say
 from runner.cli.verbs.ledger.look import size, usd
 from runner.errors import ConfigError, LedgerError
-from runner.ledger.contents import opened
+from runner.ledger.upkeep.contents import opened
 from runner.reporting.formatting import many
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.reporting.formatting import plain
-from runner.reporting.stats.sheet import Columns, TableData, method_of
+from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import known
 
 if TYPE_CHECKING:

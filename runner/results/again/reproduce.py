@@ -20,7 +20,7 @@ from runner.config.compose import search_path
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
 from runner.results import manifest, saved
-from runner.results.verify import Change, Checked, check_rows
+from runner.results.again.verify import Change, Checked, check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from runner.records import Experiment, Json
-    from runner.results.verify import Answers
+    from runner.results.again.verify import Answers
 
 __all__ = ["Change", "Checked", "Reproduction", "reproduce"]
 

@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from runner.ledger.database import parts
-from runner.ledger.entries import PLACE, raws, read
-from runner.ledger.kinds import DAMAGED, NOT_A_REPLY, Judge, why_no_reply
+from runner.ledger.upkeep.entries import PLACE, raws, read
+from runner.ledger.upkeep.kinds import DAMAGED, NOT_A_REPLY, Judge, why_no_reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import StoredEntry, Where
+    from runner.ledger.upkeep.entries import StoredEntry, Where
 
 REPLIES_AT_A_TIME = 200
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import StoredEntry
+    from runner.ledger.upkeep.entries import StoredEntry
 
 _NAMES = tuple(column.name for column in ANSWER.columns)
 _ROW: sa.ColumnElement[int] = sa.literal_column("ledger_answer.rowid", sa.Integer)

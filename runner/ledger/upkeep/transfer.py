@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from runner.errors import LedgerError
 from runner.ledger.database import parts
-from runner.ledger.entries import raws, read
-from runner.ledger.kinds import why_no_reply
 from runner.ledger.schema import ANSWER, TRASH, has_trash
+from runner.ledger.upkeep.entries import raws, read
+from runner.ledger.upkeep.kinds import why_no_reply
 from runner.records import Answer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import StoredEntry
+    from runner.ledger.upkeep.entries import StoredEntry
 
 ANSWERS_A_TIME = 200
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from runner.reporting.formatting import NONE, part, plain
 from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
-from runner.reporting.stats.findings import ABOUT, SURE, findings
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
-from runner.reporting.stats.sheet import Columns, TableData, method_of
+from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
+from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from runner.records import Capability, Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.ledger.entries import StoredEntry
+    from runner.ledger.upkeep.entries import StoredEntry
     from runner.providers.received import Dialect
     from runner.records import Reply, Route
 

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
-from runner.ledger import transfer, trash
 from runner.ledger.batch_records import OPEN
 from runner.ledger.database import connect, explained
-from runner.ledger.entries import PLACE, raws, read
 from runner.ledger.schema import ANSWER, BATCH, CLAIM, TRASH, has_trash, prepare
-from runner.ledger.selection import Selection, select
+from runner.ledger.upkeep import transfer, trash
+from runner.ledger.upkeep.entries import PLACE, raws, read
+from runner.ledger.upkeep.selection import Selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runner.ledger.database import Database
-    from runner.ledger.entries import StoredEntry, Where
-    from runner.ledger.kinds import Judge
+    from runner.ledger.upkeep.entries import StoredEntry, Where
+    from runner.ledger.upkeep.kinds import Judge
 
 SQLITE = "sqlite:///"
 EVERYTHING = Selection()

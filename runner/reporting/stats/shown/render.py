@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from runner.records import STATISTICS_VERSION
 from runner.reporting.formatting import NONE, between, p_value, part, plain, signed
-from runner.reporting.stats.sheets import View, ends, sheets
+from runner.reporting.stats.shown.sheets import View, ends, sheets
 from runner.reporting.stats.values import Interval, Statistics, Undefined, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runner.records import Json
-    from runner.reporting.stats.sheet import Kind, TableData
+    from runner.reporting.stats.shown.sheet import Kind, TableData
 
 FORMATS = ("text", "md", "latex", "csv", "json")
 WIDTH = 80

@@ -1,0 +1,1 @@
+"""What was asked before, held against now: further attempts, earlier runs, reproduction, drift."""
