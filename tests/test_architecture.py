@@ -19,8 +19,8 @@ DATABASE = {
     "runner.pipeline", "runner.execution", "runner.ledger.answers", "runner.ledger.batches", "runner.ledger.claims",
     "runner.ledger.at_once", "runner.ledger.database", "runner.ledger.schema", "runner.ledger.stored",
     "runner.ledger.upkeep.contents", "runner.ledger.upkeep.entries", "runner.ledger.upkeep.selection",
-    "runner.ledger.upkeep.transfer", "runner.ledger.upkeep.trash", "runner.cli.verbs.ledger.chosen", "runner.cli.verbs.ledger.look",
-    "runner.cli.verbs.ledger.move", "runner.cli.verbs.ledger.throw",
+    "runner.ledger.upkeep.transfer", "runner.ledger.upkeep.trash", "runner.cli.verbs.ledger.chosen",
+    "runner.cli.verbs.ledger.look", "runner.cli.verbs.ledger.move", "runner.cli.verbs.ledger.throw",
     "runner.cli.jobs", "runner.cli.launcher", "runner.cli.session", "runner.cli.verbs.batches", "runner.cli.verbs.plan",
     "runner.cli.verbs.rehearse", "runner.cli.verbs.results",
 }  # fmt: skip
