@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +38,14 @@ os.environ.update(
     DO_NOT_TRACK="true",
 )
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))  # else in the working folder
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault
+settings.load_profile("unhurried")
 
 
-# What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed terminal. A run keeps to that,
-# and tests of either would wait for ever.
+# What a shell starts in the background ignores Ctrl-C and Ctrl-\, and what nohup starts a closed terminal. A run keeps
+# to that, and tests of any would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
