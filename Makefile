@@ -1,7 +1,7 @@
 # Targets for users and developers; `make` lists them. Only Python 3.11+, pip and make are needed; uv is used if present.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 FUZZ ?= 6000
 UV := $(shell command -v uv 2>/dev/null)
 
