@@ -246,7 +246,7 @@ def table(scores: np.ndarray) -> pd.DataFrame:
     }
     frame = pd.DataFrame({name: pd.Categorical(values) for name, values in names.items()})
     frame.insert(0, "job", 0)
-    frame["rung"] = frame["asked"] = pd.Categorical(["q"] * len(m))
+    frame["rung"] = frame["placement"] = frame["asked"] = pd.Categorical(["q"] * len(m))
     frame["repetition"], frame["again"], frame["answer"], frame["score:q"] = r, False, np.arange(len(m)), score
     return frame
 

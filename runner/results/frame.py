@@ -36,7 +36,8 @@ def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
     """One row a trial, with those of the columns below that are named.
 
     job, cell, vendor, provider, model, model_id, persona, text, temperature, rung, problem (its kind, "" where there is
-    none), outcome: categories. temperature is the one sent, as text, "" where none was; sent_to_cell those that were
+    none), placement (the role that the persona stood in: system, or user where the model has no such role), outcome:
+    categories. temperature is the one sent, as text, "" where none was; sent_to_cell those that were
     sent to all trials of the row's cell, as "0.6|0.7". FLAGS: whether. NUMBERS: NaN where unknown. again: whether the
     answer is an earlier job's as well, for the same model, persona, text and repetition. answer: a number that such
     answers share, in this process. asked: the questions of the row's job, with BETWEEN in between. `score:<question>`:

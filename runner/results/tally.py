@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 OF_CELL = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "temperature")
 """Labels that all trials of a cell and temperature share. `temperature` is the one sent, or "" where none was."""
-OF_TRIAL = ("text", "rung", "problem")
-"""Labels that trials of a cell may differ in: which text, how structure was asked for, and the kind of problem."""
+OF_TRIAL = ("text", "rung", "problem", "placement")
+"""Labels that trials of a cell may differ in: which text, how structure was asked for, the kind of problem, and in what
+role the persona stood."""
 FLAGS = ("replied", "scored", "in_scale", "metadata", "reasoned", "bought")
 NUMBERS = ("latency_s", "tokens_input", "tokens_output", "price_usd", "saved_usd", "earlier_usd")
 
@@ -112,9 +113,10 @@ def _labels_of(row: Row) -> tuple[Hashable, ...]:
     return (*_LABELS_OF(row), "" if temperature is None else f"{temperature:g}")
 
 
-def _of_trial(row: Row) -> tuple[str, str, str]:
+def _of_trial(row: Row) -> tuple[str, str, str, str]:
     """In the order of OF_TRIAL."""
-    return row.text, row.rung, row.problem.kind if row.problem else ""
+    placement = "user" if any(one.parameter == "system" for one in row.dropped) else "system"
+    return row.text, row.rung, row.problem.kind if row.problem else "", placement
 
 
 def _flags_of(row: Row) -> int:

@@ -14,6 +14,7 @@ from report_runs import MODELS, PERSONAS, TEXTS, experiment, row, write_run
 
 from runner.cli.main import main
 from runner.plan.job import TrialPlan
+from runner.records import Dropped
 from runner.reporting import stats
 from runner.reporting.formatting import part, percent
 from runner.reporting.stats import known
@@ -111,6 +112,9 @@ TOGETHER = (
              (("persona", "temperature", True),)),
     Together("model and rung", lambda one: {"rung": "tool" if one.model == LONG.name else "schema"},
              (("model", "rung", True),)),
+    Together("model and placement",
+             lambda one: {"dropped": (Dropped("system", "system", "none"),) if one.model == LONG.name else ()},
+             (("model", "placement", True),)),
     Together("a temperature that varies within", lambda one: {"sent": {"temperature": 0.1 * one.repetition}}, ()),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from runner.results.frame import BETWEEN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAME = {"vendor": "v", "temperature": "", "rung": "schema", "outcome": "scored", "problem": ""}
+SAME = {"vendor": "v", "temperature": "", "rung": "schema", "placement": "system", "outcome": "scored", "problem": ""}
 
 
 def as_table(columns: pd.DataFrame) -> pd.DataFrame:

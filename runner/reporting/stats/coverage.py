@@ -61,8 +61,8 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     lines = wanted[wanted > 0].reset_index(name="count")
     lines = lines.loc[lines.index.repeat(lines["count"])].drop(columns="count")
     of_cell = own.astype({"model": str, "persona": str}).drop_duplicates(["model", "persona"])
-    like = of_cell.set_index(["model", "persona"])[["temperature", "rung"]].astype(object)
-    lines = lines.join(like, on=["model", "persona"]).fillna({"temperature": "", "rung": ""})
+    like = of_cell.set_index(["model", "persona"])[["temperature", "rung", "placement"]].astype(object)
+    lines = lines.join(like, on=["model", "persona"]).fillna({"temperature": "", "rung": "", "placement": ""})
     vendors = {model.name: model.vendor for model in experiment.models}
     scores = {name: np.nan for name in frame.columns if str(name).startswith(SCORE)}
     whole = lines.assign(

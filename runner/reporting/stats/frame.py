@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from runner.records import Row
 
 SCORE = of_tallies.SCORE
-LABELS = ("job", "cell", "vendor", "model", "persona", "text", "temperature", "rung", "outcome", "problem")
+LABELS = ("job", "cell", "vendor", "model", "persona", "text", "temperature", "rung", "placement", "outcome", "problem")
 BASIC = ("model", "persona", "text")
 SETTINGS = ("temperature",)
 """What may differ between trials of one model, persona and text."""
-CHECKED = ("model", "persona", *SETTINGS, "rung")
+CHECKED = ("model", "persona", *SETTINGS, "rung", "placement")
 """Factors that are looked at for whether one decides another; what decides comes first."""
 
 
