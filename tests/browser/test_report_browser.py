@@ -353,7 +353,10 @@ def test_the_list_sorts_by_a_score(run: Page, rows: list[dict[str, Any]]) -> Non
 
 def test_a_field_of_the_heat_map_tells_more(run: Page) -> None:
     """Pointing at a field shows its interval, deviation and count; leaving it or Escape hides them."""
-    run.locator("#scores td.cell").first.hover()
+    cell = run.locator("#scores td.cell").first
+    cell.scroll_into_view_if_needed()  # what is told is hidden where the page scrolls on
+    run.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    cell.hover()
     expect(run.locator("#tip")).to_be_visible()
     expect(run.locator("#tip")).to_contain_text(re.compile(r"mean \S+ · 95% interval \S+ to \S+ · sd .* trials scored"))
     run.keyboard.press("Escape")
