@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
-
-"""Hosts that are this machine."""
 FIRST_POLL_HERE_S = 0.05
 MAX_POLL_HERE_S = 0.5
 FIND_HERE_S = 5.0
