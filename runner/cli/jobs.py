@@ -31,7 +31,8 @@ def job_of(cfg: DictConfig) -> Job:
 
     hydra = HydraConfig.get()
     place = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
-    return Job(place, load(cfg), Path(hydra.runtime.output_dir), tuple(hydra.overrides.task))
+    is_swept = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    return Job(place, load(cfg), Path(hydra.runtime.output_dir), tuple(hydra.overrides.task), is_swept)
 
 
 def objective_of(result: JobResult) -> float | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
+    from runner.records import Adapted, Cell, Experiment, Json, Model, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,12 @@ class Job:
     experiment: Experiment
     folder: Path
     overrides: tuple[str, ...] = ()
+    is_swept: bool = False
+    """Whether it is one of a sweep's, whose other jobs may be asked by other processes."""
 
 
 class TrialPlan:
-    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered.
+    """An experiment with its prompts ready. ConfigError where one cannot be rendered.
 
     `rekeyed` gives each trial the key under which it is asked, where that is not its own.
     """
@@ -36,8 +38,7 @@ class TrialPlan:
     def __init__(self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None) -> None:
         self.experiment = experiment
         self.rekeyed = rekeyed
-        self.prompts = PromptManager(experiment.prompt)
-        self.schema = self.prompts.reply_schema()
+        self._prompts = {prompt.name: ReadyPrompt(PromptManager(prompt)) for prompt in experiment.prompts}
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
@@ -62,16 +63,31 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
+    def prompt(self, name: Json) -> ReadyPrompt:
+        """The prompt of that name, ready; the first where none bears it."""
+        return self._prompts[self.experiment.prompt_named(name).name]
+
     def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
+        ready = self.prompt(cell.prompt)
         return capability.adapt(
-            self.prompts.get_prompt(cell.persona, text),
+            ready.manager.get_prompt(cell.persona, text),
             cell.model,
             temperature=temperature,
             max_tokens=cell.sampling.max_tokens,
             seed=seed,
-            schema=self.schema,
+            schema=ready.schema,
             strict=self.experiment.strict,
         )
+
+
+class ReadyPrompt:
+    """A prompt's manager, with the schema of its replies."""
+
+    __slots__ = ("manager", "schema")
+
+    def __init__(self, manager: PromptManager) -> None:
+        self.manager = manager
+        self.schema = manager.reply_schema()
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

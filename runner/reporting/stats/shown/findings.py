@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.reporting.formatting import between, many, p_value, part, plain, signed
 from runner.reporting.stats.confounding import beside
+from runner.reporting.stats.frame import plural
 from runner.reporting.stats.values import Undefined, known
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def _compared(said: Statistics, axis: str, found: Sequence[PairedDifference]) ->
     first = min(tested, key=lambda one: (known(one.p_holm) or 0.0, known(one.p) or 0.0))
     alike = sum((known(one.p_equivalent) or 1.0) < SURE for one in tested)
     holds = "hold" if len(holm) > 1 else "holds"
-    how_many = f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {axis}s {holds}"
+    how_many = (
+        f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {plural(axis)} {holds}"
+    )
     also = beside(said.confounded, axis)
     lie = "lies" if alike == 1 else "lie"
     words = f" Each {axis} has one {' and one '.join(also)} only, whose effect this may be." if also else ""
