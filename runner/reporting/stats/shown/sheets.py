@@ -15,7 +15,7 @@ from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.frame import plural
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
-from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
+from runner.reporting.stats.shown.findings import ABOUT, SURE, findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
 
@@ -195,7 +195,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> TableData
     scopes = [one.interval.scope for one in found if known(one.mean) is not None]
     unit, df = _units(scopes)
     where = "" if axis == "all" else f" by {axis}"
-    title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Scores{where}, {_about(scopes)}{pooled(said, axis)}{_beside(said, axis)}"
     method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
     return TableData(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
 
