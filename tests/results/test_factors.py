@@ -13,9 +13,12 @@ from report_runs import MODELS, PERSONAS, PROMPT, TEXTS, experiment, row
 
 from runner.config.settings import experiment_from, identity_of
 from runner.plan.job import Job, TrialPlan
-from runner.records import Experiment, PromptTemplate, Question, Sampling
+from runner.records import Experiment, PromptTemplate, Question, Sampling, Tracking
+from runner.reporting import html, stats
+from runner.reporting.compare import compare
 from runner.reporting.stats import of_run
 from runner.reporting.stats.frame import is_covariate
+from runner.reporting.tracking import log_run
 from runner.results import factors, manifest, study
 from runner.results.files import RunFolder, read_rows, row_from_json, row_to_json
 from runner.results.launch import JobResult, Launch
@@ -117,7 +120,8 @@ def answered(trial: Trial, asked: Experiment) -> dict[str, Any]:
     questions = asked.prompt_named(trial.cell.prompt).questions
     made = row(trial)
     scores = {
-        one.name: float(round(list(made.scores.values())[at] * one.high / 100)) for at, one in enumerate(questions)
+        one.name: float(round(float([*made.scores.values()][at] or 0) * one.high / 100))
+        for at, one in enumerate(questions)
     }
     return {"scores": scores, "reasons": dict.fromkeys(scores, "so"), "reply": json.dumps(scores)}
 
@@ -276,3 +280,59 @@ def test_asdict_of_old_files_has_the_prompt_alone() -> None:
         del item["covariates"], item["weight"]
     assert identity_of(old) == identity_of(ASKED)
     assert experiment_from(old).prompts == (PROMPT,)
+
+
+def test_the_report_filters_and_splits_by_every_factor(tmp_path: Path) -> None:
+    """The page has a filter and a section for each factor, says what means are over, and shows settings by value."""
+    other = replace(PROMPT, name="other", system="{{ persona }} Be brief.")
+    run = write_sweep(
+        tmp_path / "run", [(("prompt=affect",), ASKED), (("prompt=other",), replace(ASKED, prompt=other))]
+    )
+    page = html.write(run).read_text(encoding="utf-8")
+    for name in ("prompt", "persona.sex", "text.genre"):
+        assert f'<select name="factor:{name}">' in page
+        assert f'<option value="factor:{name}">{name}</option>' in page
+    assert "Each is over 2 prompts." in page
+    assert "Paired differences between prompts" in page
+    assert "Be brief." in page[page.index("Settings that differ between the jobs") :]
+
+
+def test_mlflow_knows_every_factor(tmp_path: Path) -> None:
+    """A cell's parameters have each factor under its own name, and what is known of its persona."""
+    axis = AXES[1]
+    run = write_sweep(tmp_path / "run", [((f"{axis.name}={word}",), asked) for word, _, asked in axis.levels])
+    cells = log_run.as_logged(run, Tracking()).cells
+    assert {cell.params[axis.name] for cell in cells} == {"0", "1.25"}
+    assert {(cell.params["prompt"], cell.params["persona.sex"]) for cell in cells} == {("affect", "f"), ("affect", "m")}
+
+
+def test_two_prompts_are_compared_by_value(tmp_path: Path) -> None:
+    """Jobs with another prompt each are told apart by the words that differ, not by which of them is there."""
+    other = replace(PROMPT, name="other", system=f"{PROMPT.system} Be brief.")
+    run = write_sweep(
+        tmp_path / "run", [(("prompt=affect",), ASKED), (("prompt=other",), replace(ASKED, prompt=other))]
+    )
+    found = {each.key: each.values for each in compare([run]).settings}
+    assert found == {"prompt": ("affect", "other"), "prompt.*.system": (PROMPT.system, other.prompt.system)}
+
+
+def test_weighted_means_state_their_design_effect(tmp_path: Path) -> None:
+    """Weights 1 and 2: a text's value is (a + 2 b) / 3, and Kish's design effect 2 (1 + 4) / 9."""
+    run = write_sweep(tmp_path / "run", [((), replace(ASKED, models=MODELS[:1]))])
+    said = of_run.describe_jobs([run])
+    (one, *_) = said.weighted
+    rows = [*read_rows(run / "results.jsonl")]
+    of_text = []
+    for text in ("lighthouse", "parcel"):
+        own = [
+            sum(each.scores["interesting"] or 0 for each in rows if (each.text, each.persona) == (text, persona)) / 2
+            for persona in ("student", "scholar")
+        ]
+        of_text.append((own[0] + 2 * own[1]) / 3)
+    assert one.mean == pytest.approx(sum(of_text) / 2)
+    assert one.persona_effect == pytest.approx(10 / 9)
+    assert "Design effect of the personas' weights (Kish): 1.11" in " ".join(
+        stats.render(said, stats.View(), "text", 100).split()
+    )
+    plain = replace(ASKED, personas=tuple(replace(each, weight=None) for each in ASKED.personas))
+    assert of_run.describe_jobs([write_sweep(tmp_path / "plain", [((), plain)])]).weighted == ()

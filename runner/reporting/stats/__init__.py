@@ -60,6 +60,7 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
+from runner.reporting.stats.weighted import WeightedMean, weighted_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +95,7 @@ __all__ = [
     "Term",
     "Undefined",
     "View",
+    "WeightedMean",
     "about",
     "against_first",
     "describe",
@@ -147,6 +149,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
+        weighted=weighted_means(frame, asked.scales),
         skipped=(*not_made, *skipped, *skipped_too),
     )
     return replace(said, findings=findings(said))

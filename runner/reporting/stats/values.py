@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runner.reporting.stats.many_levels import ManyLevels
     from runner.reporting.stats.response_style import ResponseStyle
+    from runner.reporting.stats.weighted import WeightedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,4 +366,6 @@ class Statistics:
     """How each model uses the scale."""
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
+    weighted: tuple[WeightedMean, ...]
+    """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]

@@ -18,6 +18,7 @@ from runner.reporting.stats.response_style import response_style_sheet
 from runner.reporting.stats.shown.findings import ABOUT, SURE, findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
+from runner.reporting.stats.weighted import weighted_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +61,7 @@ def about(said: Statistics, question: str) -> Statistics:
             "reliability",
             "style",
             "levels",
+            "weighted",
         )
     }
     differences = {axis: own(found) for axis, found in said.differences.items()}
@@ -75,6 +77,8 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
     made = [_variation(said)] if not view.only and view.by is None else []
     made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
+    if said.weighted and not view.only and view.by is None:
+        made += [weighted_sheet(said.weighted)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
