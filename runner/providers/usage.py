@@ -13,6 +13,7 @@ OpenRouter (usage accounting), DeepInfra and Ollama.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,10 @@ REASONING: Sequence[Path] = (
     ("completion_tokens_details", "reasoning_tokens"), ("output_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "thinking_tokens"), ("thoughtsTokenCount",), ("reasoning_tokens",),
 )  # fmt: skip
+TOOLS: Sequence[Path] = (("toolUsePromptTokenCount",),)
+COUNTS = (INPUT, OUTPUT, TOTAL, CACHED, WRITTEN, WRITTEN_1H, REASONING, TOOLS)
+USUAL_KEYS = 32
+"""Keys of a usage object; one that has more is somebody's joke, and is not remembered."""
 BESIDE_INPUT = frozenset(
     {"cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens",
      "cacheReadInputTokenCount", "cacheWriteInputTokenCount"}
@@ -107,13 +112,15 @@ def searched_in(reply: Mapping[str, Json]) -> bool:
 
 def tokens_in(usage: Mapping[str, Json]) -> Tokens:
     """Token counts, each a whole number or None; `cached` and `reasoning` within input and output."""
-    (into, input_name), (out, _), (total, _) = _first(usage, INPUT), _first(usage, OUTPUT), _first(usage, TOTAL)
-    (cached, cached_name), (written, written_name) = _first(usage, CACHED), _first(usage, WRITTEN)
-    written_1h, (thought, thought_name) = _first(usage, WRITTEN_1H)[0], _first(usage, REASONING)
+    named = _named_alike(tuple(usage)) if len(usage) <= USUAL_KEYS else _named(usage)
+    (into, input_name), (out, _), (total, _), (cached, cached_name), *others = [
+        _first(usage, names) if names else (None, ()) for names in named
+    ]
+    (written, written_name), (written_1h, _), (thought, thought_name), (tools, _) = others
     if "billed_units" in input_name:
         # Cohere bills fewer tokens than it counts, and counts what was cached among all of them.
         cached = cached if cached is None or into is None or cached <= into else None
-    extra = _first(usage, (("toolUsePromptTokenCount",),))[0] or 0
+    extra = tools or 0
     is_whole = input_name == ("prompt_tokens",)
     into_parts = _Parts(
         None if into is None else into + extra,
@@ -202,6 +209,8 @@ def _settled(into: _Parts, out: _Parts, total: int | None) -> tuple[int | None, 
     if out.stated is None:
         whole = next(iter(into.readings))
         return whole, total - whole if total - whole >= out.part else None
+    if not into.part and not out.part and into.stated + out.stated == total:
+        return into.stated, out.stated  # nothing is counted apart: the usual reply
     fits = [(one, other) for one in into.readings for other in out.readings if one + other == total]
     documented = (into.documented, out.documented)
     if documented in fits or len(fits) == 1:
@@ -229,7 +238,7 @@ def _unexplained(into: _Parts, out: _Parts, total: int) -> tuple[int | None, int
 def _first(usage: Mapping[str, Json], names: Sequence[Path]) -> tuple[int | None, Path]:
     """The first of these counts that is one, and its name."""
     for name in names:
-        if name[0] not in usage:  # nearly always: a vendor has few of them
+        if name[0] not in usage:
             continue
         found = usage[name[0]]
         for step in name[1:]:
@@ -237,6 +246,16 @@ def _first(usage: Mapping[str, Json], names: Sequence[Path]) -> tuple[int | None
         if (number := count(found)) is not None:
             return number, name
     return None, ()
+
+
+def _named(keys: Iterable[str]) -> tuple[Sequence[Path], ...]:
+    """Of each of COUNTS, the names that a usage object with these keys may have."""
+    there = frozenset(keys)
+    return tuple([name for name in names if name[0] in there] for names in COUNTS)
+
+
+_named_alike = lru_cache(maxsize=256)(_named)
+"""Replies of one API have the same few keys."""
 
 
 def _item(value: Json) -> Mapping[str, Json]:
