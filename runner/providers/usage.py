@@ -73,6 +73,11 @@ WEB_SEARCH = "web_search"
 """How a reply is billed for which the model searched."""
 ORDINARY = frozenset({"default", "standard", "auto", "on_demand", "batch", "standard_only"})
 """Tiers of service at the prices of the price list."""
+SAID_BESIDE = frozenset(
+    {"cost", "cost_in_usd_ticks", "estimated_cost", "server_tool_use", "num_sources_used", "service_tier",
+     "trafficType"}
+)  # fmt: skip
+"""Keys of a usage object that say what a reply cost, or how it was served."""
 TRAFFIC: Mapping[str, str] = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 """Google's names for tiers."""
 
@@ -92,7 +97,10 @@ def read(usage: Mapping[str, Json], service_tier: Json = None, *, searched: bool
 
     `service_tier` is the reply's own field, for vendors that say it beside the usage; `searched` as searched_in.
     """
-    return Usage(tokens_in(usage), cost_in(usage), WEB_SEARCH if searched else _billed_as(usage, service_tier))
+    tokens = tokens_in(usage)
+    if not searched and service_tier in (None, "default") and SAID_BESIDE.isdisjoint(usage):
+        return Usage(tokens)  # it counts, and says no more
+    return Usage(tokens, cost_in(usage), WEB_SEARCH if searched else _billed_as(usage, service_tier))
 
 
 def searched_in(reply: Mapping[str, Json]) -> bool:
@@ -100,14 +108,15 @@ def searched_in(reply: Mapping[str, Json]) -> bool:
 
     OpenAI cites what it found, or lists the call; Google gives its queries. Anthropic and xAI count; see read.
     """
-    choice, candidate = _item(reply.get("choices")), _item(reply.get("candidates"))
-    message, grounding = choice.get("message"), candidate.get("groundingMetadata")
-    cited = _item(message.get("annotations")).get("type") == "url_citation" if isinstance(message, dict) else False
-    asked = bool(grounding.get("webSearchQueries")) if isinstance(grounding, dict) else False
+    message = _item(reply.get("choices")).get("message")
+    if isinstance(message, dict) and _item(message.get("annotations")).get("type") == "url_citation":
+        return True
+    grounding = _item(reply.get("candidates")).get("groundingMetadata") if "candidates" in reply else None
+    if isinstance(grounding, dict) and grounding.get("webSearchQueries"):
+        return True
     output = reply.get("output")
-    items = output if isinstance(output, list) else []
-    called = any(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
-    return cited or asked or called
+    items = output if isinstance(output, list) else ()
+    return any(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
 
 
 def tokens_in(usage: Mapping[str, Json]) -> Tokens:
