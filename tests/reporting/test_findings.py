@@ -154,6 +154,21 @@ def test_names_are_never_broken(width: int) -> None:
     assert not fragments
 
 
+def test_what_is_shown_first_fits_a_screen() -> None:
+    """Below the findings the tables take a screen, and every number of the short ones stands in the whole ones."""
+    found = stats.describe(rows_of(experiment(MODELS, PERSONAS, TEXTS, trials=2, temperature=0.5)))
+    tables = stats.render(found, width=120).split("\n\n")[1:]
+    assert sum(len(table.splitlines()) + 1 for table in tables) <= 60
+    whole = {(one.axis, one.question): one.p for one in found.omnibus}
+    (short,) = (sheet for sheet in sheets.sheets(found) if sheet.key == "omnibus")
+    _, _, *questions = [name for name, _ in short.columns]
+    assert questions == list(found.questions)
+    shown = {
+        (axis, question): p for axis, _, *values in short.rows for question, p in zip(questions, values, strict=True)
+    }
+    assert shown == {key: whole[key] for key in shown}
+
+
 def test_what_is_asked_for_is_shown_alone() -> None:
     """--only, --question and --by leave out what they do not name; every table but the last says its method."""
     found = stats.describe(rows_of(small()))
