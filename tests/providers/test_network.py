@@ -155,7 +155,7 @@ async def _lines(url: str) -> list[bytes]:
         return [bytes(line) async for line in lines(http, url, 10_000)]
 
 
-SESSIONS = {
+SESSIONS: dict[str, object] = {
     "live": (2, []),
     "hosted_vllm": (2, []),
     "perplexity": (2, []),
