@@ -59,8 +59,8 @@ def by_text(row: Row) -> float:
 
 def write(folder: Path, experiment: Experiment, score: Score = by_text) -> Path:
     """A run's folder with what a comparison reads of it, each trial scored by `score`; None: not scored."""
-    reader = Reader("r", 0, experiment.prompt)
-    with files.RunFolder(folder, experiment.prompt) as out:
+    reader = Reader("r", 0, experiment.prompts)
+    with files.RunFolder(folder, experiment.prompts) as out:
         for trial in TrialPlan(experiment).trials():
             row = reader.failed(trial, Failure(trial.key, Problem("timeout", "too late"), 1))
             if (joy := score(row)) is not None:

@@ -12,9 +12,10 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.coverage import ABSENT, reasons_of
-from runner.reporting.stats.frame import SCORE, asks, codes_of, distinct, factors_of, questions_of
+from runner.reporting.stats.frame import SCORE, codes_of, distinct, factors_of, questions_of
 from runner.reporting.stats.inference import Estimates, over_both, over_repetitions, over_texts
 from runner.reporting.stats.values import Interval, Number, Summary, Undefined
+from runner.results.frame import asks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.reporting.formatting import between, many, p_value, part, plain, signed
 from runner.reporting.stats.confounding import beside
+from runner.reporting.stats.frame import plural
 from runner.reporting.stats.values import Undefined, known
 
 if TYPE_CHECKING:
@@ -119,14 +120,16 @@ def _compared(said: Statistics, axis: str, found: Sequence[PairedDifference]) ->
         why = {one.p.reason for one in apart if isinstance(one.p, Undefined)}
         if apart:
             about = ABOUT[apart[0].interval.scope]
-            yield f"No difference between {axis}s can be tested {about}: {', '.join(sorted(why))}."
+            yield f"No difference between {plural(axis)} can be tested {about}: {', '.join(sorted(why))}."
         return
     scope = tested[0].interval.scope
     holm = [one for one in tested if (known(one.p_holm) or 0.0) < SURE]
     first = min(tested, key=lambda one: (known(one.p_holm) or 0.0, known(one.p) or 0.0))
     alike = sum((p := known(one.p_equivalent)) is not None and p < SURE for one in tested)
     holds = "hold" if len(holm) > 1 else "holds"
-    how_many = f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {axis}s {holds}"
+    how_many = (
+        f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {plural(axis)} {holds}"
+    )
     also = beside(said.confounded, axis)
     lie = "lies" if alike == 1 else "lie"
     words = f" Each {axis} has one {' and one '.join(also)} only, whose effect this may be." if also else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.reporting.formatting import NONE, part, plain
 from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
+from runner.reporting.stats.frame import plural
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
 from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
@@ -266,7 +267,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     margin = f"TOST within ±{said.margin:g} points"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
-    title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
     notes = tuple(map(_moved, shown)) if view.everything or view.by or view.only else ()
     return TableData(f"differences_{axis}", title, columns, rows, method + warned, notes)
 
