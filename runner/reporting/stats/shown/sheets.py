@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LINES = 3
 """Rows of a table, unless all are asked for: with these every table of a run of four questions fits on a screen."""
+QUESTIONS = 8
+"""Likewise of the table of each question's mean."""
 FIRST = ("all",)
 """Axes whose means are shown unless others, or all, are asked for."""
 
@@ -94,9 +96,10 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
 
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
-    if len(sheet.rows) <= LINES or sheet.key == "variation":
+    lines = QUESTIONS if sheet.key == "scores_all" else LINES
+    if len(sheet.rows) <= lines or sheet.key == "variation":
         return sheet
-    return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
+    return replace(sheet, rows=sheet.rows[:lines], notes=sheet.notes[:lines], left_out=len(sheet.rows) - lines)
 
 
 def _about(scopes: Iterable[Scope]) -> str:
