@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import compose as composing
 from runner.config import retirement
+from runner.config.origin import Origin
 from runner.errors import ConfigError, RunnerError
 from runner.plan.trials import count_of
 from runner.results import manifest
@@ -54,6 +55,11 @@ class ComposedExperiment:
     config_dir: Path | None
     config: DictConfig = field(compare=False)
     """The composed config itself, with Hydra's settings; read-only."""
+
+    @property
+    def origin(self) -> Origin:
+        """The words and files that set its values, for errors about them."""
+        return Origin.of(self.config.hydra)
 
     @property
     def trials(self) -> int:
@@ -94,7 +100,8 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    return ComposedExperiment(load(composing.without_hydra(config)), overrides, place, config)
+    checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    return ComposedExperiment(checked, overrides, place, config)
 
 
 # ---- what it would cost ---------------------------------------------------------------------------------------------
@@ -192,10 +199,11 @@ def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Pla
     True
     """
     from runner import pipeline
+    from runner.plan.job import TrialPlan
 
     asked = _flat(experiments)
     _warn_of_ends(asked, _FROM_PACKAGE)
-    return Plan(pipeline.estimate_of([each.experiment for each in asked]))
+    return Plan(pipeline.estimate_of([TrialPlan(each.experiment, origin=each.origin) for each in asked]))
 
 
 _FROM_PACKAGE, _FROM_CALLER = 4, 3
@@ -388,13 +396,7 @@ def _jobs(asked: Sequence[ComposedExperiment], folder: Path, *, many: bool) -> l
     from runner.plan.job import Job
 
     return [
-        Job(
-            index,
-            each.experiment,
-            folder / str(index) if many else folder,
-            tuple(each.config.hydra.overrides.task),
-            many,
-        )
+        Job(index, each.experiment, folder / str(index) if many else folder, each.origin, many)
         for index, each in enumerate(asked)
     ]
 

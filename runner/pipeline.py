@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from runner.ledger.answers import Ledger
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
-    from runner.records import Answer, Experiment, Model, Row, Trial
+    from runner.records import Answer, Model, Row, Trial
     from runner.results.again.attempts import AttemptedTrial
     from runner.results.launch import Launch
 
@@ -102,13 +102,12 @@ def _launch(
         _write_all(this, planned, ledger)
 
 
-def estimate_of(experiments: Sequence[Experiment]) -> Estimate:
-    """What a launch of the experiments would buy. Sends nothing, writes nothing, and makes no ledger.
+def estimate_of(plans: Sequence[TrialPlan]) -> Estimate:
+    """What a launch of the plans' experiments would buy. Sends nothing, writes nothing, and makes no ledger.
 
     ConfigError where a prompt cannot be rendered; LedgerError where the ledger cannot be read.
     """
-    plans = [TrialPlan(experiment) for experiment in experiments]
-    url = experiments[0].ledger_url
+    url = plans[0].experiment.ledger_url
     with ExitStack() as stack:
         return _estimate(plans, stack.enter_context(open_ledger(url)) if is_there(url) else None)
 
@@ -117,7 +116,9 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     """Write the results of jobs again from what the ledger has now. Sends nothing."""
     results = [JobResult.of(job) for job in jobs]
     this.results += results
-    planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    planned = [
+        (result, TrialPlan(job.experiment, origin=job.origin)) for result, job in zip(results, jobs, strict=True)
+    ]
     url = jobs[0].experiment.ledger_url
     if not is_there(url):
         raise _would_lose(this, f"{url} is gone")
@@ -146,10 +147,10 @@ def _plan(
     missing: dict[int, set[str]] = {}
     for result, job in zip(results, jobs, strict=True):
         try:
-            plan = TrialPlan(job.experiment)
+            plan = TrialPlan(job.experiment, origin=job.origin)
             lacking = _lacking_of(plan, models, lookup)
         except ConfigError as error:
-            result.error = error
+            result.error = job.origin.placed(error)
             continue
         planned.append((result, plan))
         for index, keys in lacking.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from runner.config.origin import Origin
 from runner.errors import RunnerError
 from runner.plan.job import Job
 from runner.plan.trials import attempt_key
@@ -94,7 +95,7 @@ def job_in(folder: Path) -> Job:
     run = manifest.load(folder, "run.json")
     experiment = saved.experiment_in(folder)
     is_swept = manifest.launch_folder(folder) != folder
-    return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]), is_swept)
+    return Job(run["job"], experiment, folder.resolve(), Origin(tuple(run["overrides"])), is_swept)
 
 
 def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_examples import ENGLISH, FAILED, JAPANESE, PRICES, SCORED, UNSCORABLE
 
+from runner.config.origin import Origin
 from runner.dispatch.purchase import Purchase
 from runner.errors import RunnerError
 from runner.plan.job import Job
@@ -200,7 +201,7 @@ def test_run_json_is_the_golden_one(tmp_path: Path) -> None:
     experiment = Experiment(
         "demo", (), (), (), JAPANESE, Sampling(), Batch(), Tracking(enabled=False), "sqlite:///outputs/ledger.db"
     )
-    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), ("persona=[poet]",))
+    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), Origin(("persona=[poet]",)))
     started = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
     purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key}, answers=1)
     launch = Launch("runner persona=[poet]", "5f2c1f3a9d10", started, purchase)

@@ -101,7 +101,7 @@ def _say_more(found: Statistics, view: stats.View, run: Mapping[str, Json]) -> N
     for line in served.told(served.from_json(run.get("served", ()))):
         say(line)
     if not view.everything:
-        say("--all: what is missing where, agreement, each axis, as published; --question, --by, --only: see --help")
+        say("--all: what is missing where, agreement, F, each axis, as published; --question, --by, --only: see --help")
     if run["status"] not in ("FINISHED", "FAILED"):
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"

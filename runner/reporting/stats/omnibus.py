@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.confounding import decided_by
 from runner.reporting.stats.frame import SCORE, codes_of, pairing_of, questions_of, settings_in
-from runner.reporting.stats.inference import satterthwaite
+from runner.reporting.stats.inference import ALIKE, satterthwaite
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import OmnibusTest
 
@@ -105,7 +105,8 @@ def _squares(values: Any) -> tuple[float, float]:
     normal = np.diag(weights.sum(axis=1)) - (weights / per_text) @ weights.T
     right = centred.sum(axis=1)
     effects = np.linalg.lstsq(normal, right, rcond=None)[0]
-    return by_text, max(0.0, by_text - float(effects @ right))
+    rest = max(0.0, by_text - float(effects @ right))
+    return by_text, 0.0 if rest <= ALIKE * by_text else rest  # a difference of sums is no surer than that
 
 
 def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> OmnibusTest:

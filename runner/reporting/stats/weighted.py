@@ -126,13 +126,14 @@ def design_effect(weights: Any) -> float:
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
-def weighted_sheet(found: Sequence[WeightedMean]) -> TableData:
-    """A line a question, and one a model below it."""
+def weighted_sheet(found: Sequence[WeightedMean], *, everything: bool = False) -> TableData:
+    """A line a question, and with `everything` one a model below it."""
     columns: Columns = (("question", "name"), ("model", "name"), ("texts", "count"), ("personas", "count"),
                         ("weighted mean", "score"), ("95% interval", "interval"), ("unweighted", "score"))  # fmt: skip
     rows = tuple(
         (one.question, one.model or "all", one.texts, one.personas, one.mean, one.interval, one.unweighted)
         for one in found
+        if everything or one.model is None
     )
     estimator = "weighted mean over personas, then over texts, Student's t of the linearised mean"
     method = f"{method_of(estimator, 'the text', 'texts - 1')} {' '.join(_effects(found))}"
