@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from report_runs import MODELS, PERSONAS, PROMPT, TEXTS, experiment, row
 
+from runner.config.origin import Origin
 from runner.config.settings import experiment_from, identity_of
 from runner.plan.job import Job, TrialPlan
 from runner.records import Experiment, PromptTemplate, Question, Sampling, Tracking
@@ -130,7 +131,10 @@ def write_sweep(folder: Path, jobs: Sequence[tuple[tuple[str, ...], Experiment]]
     """A launch's folder as it is written, with made answers; one job is a run."""
     many = len(jobs) > 1
     launch = Launch("runner -m x")
-    made = [Job(at, asked, folder / str(at) if many else folder, words, many) for at, (words, asked) in enumerate(jobs)]
+    made = [
+        Job(at, asked, folder / str(at) if many else folder, Origin(words), many)
+        for at, (words, asked) in enumerate(jobs)
+    ]
     launch.results = [JobResult.of(job) for job in made]
     for result in launch.results:
         assert result.experiment is not None
@@ -313,7 +317,7 @@ def test_two_prompts_are_compared_by_value(tmp_path: Path) -> None:
         tmp_path / "run", [(("prompt=affect",), ASKED), (("prompt=other",), replace(ASKED, prompt=other))]
     )
     found = {each.key: each.values for each in compare([run]).settings}
-    assert found == {"prompt": ("affect", "other"), "prompt.*.system": (PROMPT.system, other.prompt.system)}
+    assert found == {"prompt": ("affect", "other"), "prompt.*.system": (PROMPT.system, other.system)}
 
 
 def test_weighted_means_state_their_design_effect(tmp_path: Path) -> None:
