@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from runner import records
 from runner.config import catalog, retirement, schema, sources
+from runner.config.questions import read, scales_of
 from runner.errors import ConfigError, close, nearest
 from runner.records import (
     Batch,
@@ -24,7 +25,6 @@ from runner.records import (
     Prices,
     PriceTier,
     PromptTemplate,
-    Question,
     Sampling,
     Text,
 )
@@ -384,32 +384,25 @@ def _the_one_prompt(conf: schema.RunnerConf) -> PromptTemplate:
     if not prompt.questions:
         raise ConfigError("asks no question", where=where, key="questions")
     _at_least(prompt.reason_max_chars, 1, where, "reason_max_chars")
-    questions = tuple(_question(key, question, where) for key, question in prompt.questions.items())
+    language = _filled(prompt.language, where, "language")
+    questions = tuple(read(key, question, language, where) for key, question in prompt.questions.items())
     labels = Counter(question.label for question in questions)
     for label, count in labels.items():
         if count > 1:
             raise ConfigError(f"two questions have the label '{label}'", where=where, key="questions")
     return PromptTemplate(
         name=name,
-        language=_filled(prompt.language, where, "language"),
+        language=language,
         system=prompt.system,
         user=_filled(prompt.user, where, "user"),
         questions=questions,
         reply=_choice(prompt.reply, get_args(records.ReplyFormat), where, "reply"),
         reason_max_chars=prompt.reason_max_chars,
         rescale=prompt.rescale,
+        ask=_choice(prompt.ask, get_args(records.Asking), where, "ask"),
+        reasons=_choice(prompt.reasons, get_args(records.ReasonPlace), where, "reasons"),
+        scales=scales_of(prompt.scales, questions, where),
     )
-
-
-def _question(name: str, conf: schema.QuestionConf, where: str) -> Question:
-    key = f"questions.{name}"
-    if not name.isidentifier():
-        raise ConfigError("a question's name is letters, digits and underscores", where=where, key=key)
-    if not conf.low < conf.high:
-        message = f"the range is upside down: low {conf.low:g} is not below high {conf.high:g}"
-        raise ConfigError(message, where=where, key=f"{key}.low")
-    wording = _filled(conf.wording, where, f"{key}.wording")
-    return Question(name=name, label=conf.label or name, wording=wording, low=conf.low, high=conf.high)
 
 
 def _sampling(conf: schema.SamplingConf) -> Sampling:
