@@ -646,6 +646,8 @@ class Given:
     """What the value is called in the prompt; None for words, and for more than one option."""
     raw: Json = None
     """As it stands in the reply, before it was read."""
+    moments: Mapping[str, float] | None = None
+    """Of a distribution its entropy in bits, and over points its mean and sd; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -732,8 +734,6 @@ class Row:
     """The model that answered, where its name is none that the model's file declares; else None."""
     answers: Mapping[str, Given | None] = field(default_factory=dict, kw_only=True)
     """Question -> its answer, of those that are no plain number or turned round; None where it could not be read."""
-    scales: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
-    """Scale -> the mean of its items' scores; None where one of them has none."""
     question: str | None = field(default=None, kw_only=True)
     """The one that the request asked, where each has a request of its own; else None."""
 

@@ -35,6 +35,8 @@ OWN = {
 UNSET: Mapping[str, Any] = {
     "step": None, "points": {}, "options": None, "least": 1, "most": None, "max_chars": 400, "reverse": False,
 }  # fmt: skip
+ANY_RANGE = (0.0, 100.0)
+"""That of a question which states none."""
 FEWEST = 2
 """Points or options of a question."""
 
@@ -173,11 +175,12 @@ def _ends(
             message = f"the range is upside down: low {conf.low:g} is not below high {conf.high:g}"
             raise ConfigError(message, where=where, key=f"{key}.low")
         return conf.low, conf.high
-    if (conf.low, conf.high) != (0.0, 100.0):
-        raise ConfigError(f"a question of the kind {kind} has no range", where=where, key=f"{key}.low")
-    if conf.points:
-        return options[0].point, options[-1].point
-    return (0.0, 1.0) if kind == "yes_no" else (0.0, 100.0)
+    ends = (options[0].point, options[-1].point) if conf.points else (0.0, 1.0) if kind == "yes_no" else ANY_RANGE
+    if (conf.low, conf.high) not in (ANY_RANGE, ends):
+        of_points = f"the range of these points is {ends[0]:g} to {ends[1]:g}"
+        message = of_points if conf.points else f"a question of the kind {kind} has no range"
+        raise ConfigError(message, where=where, key=f"{key}.low")
+    return ends
 
 
 def _check_sizes(question: Question, where: str, key: str) -> None:

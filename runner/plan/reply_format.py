@@ -223,9 +223,33 @@ def _in_order(value: str, reason: str, question: Question, template: PromptTempl
 
 def _labelled_lines(number: int, question: Question, template: PromptTemplate, words: Words) -> list[str]:
     head = f"Q{number}. {question.label}"
-    named = words.value if value_key(question) == "score" else words.answer
-    value = f"{head}({named}): <{_labelled_value(question, words)}>"
+    value = f"{head}({value_word(question, words)}): <{_labelled_value(question, words)}>"
     return _in_order(value, f"{head}({words.reason}): <{words.sentence}>", question, template)
+
+
+def value_word(question: Question, words: Words) -> str:
+    """What the answer is called in a labelled line."""
+    return words.value if value_key(question) == "score" else words.answer
+
+
+def written(value: Json, question: Question) -> str:
+    """An answer as a labelled line has it; see records.Given."""
+    labels = {option.name: option.label or option.name for option in question.options}
+    match question.kind:
+        case "choice" | "yes_no":
+            found = labels[value]
+        case "choices":
+            found = "; ".join(labels[name] for name in value) or "none"
+        case "rank":
+            found = " > ".join(labels[name] for name in value)
+        case "distribution":
+            names = {} if question.has_points else labels
+            found = "; ".join(f"{names.get(name, name)}: {100 * share:.10g}%" for name, share in value.items())
+        case "text":
+            found = str(value)
+        case _:
+            found = f"{short(value)}"
+    return found
 
 
 def _labelled_value(question: Question, words: Words) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runner.records import Cell, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runner.records import Adapted, Experiment, Model, Persona, Request, Sampling, Text
 
@@ -105,23 +105,27 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
-    return len(cells_of(experiment)) * len(experiment.texts) * experiment.sampling.trials
+    requests = len(experiment.prompt.questions) if experiment.prompt.ask == "separately" else 1
+    return len(cells_of(experiment)) * len(experiment.texts) * experiment.sampling.trials * requests
 
 
-def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
-    """All trials in the order of cells, texts, repetitions; made one at a time.
+def trials_of(experiment: Experiment, adapt: Adapt | Mapping[str, Adapt]) -> Iterator[Trial]:
+    """All trials in the order of cells, texts, repetitions, made one at a time.
 
-    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model. Repetitions share its result unless a
-    seed sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
+    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model; where each question has a request of its
+    own, it maps each question to what does that for it. Repetitions share its result unless a seed sets them apart.
+    Prompts that start alike (one persona, many texts) come one after another, which lets a model
     server reuse what it has already read.
     """
+    asking: dict[str | None, Adapt] = {None: adapt} if callable(adapt) else dict(adapt.items())
     for cell, text in product(cells_of(experiment), experiment.texts):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
-        keys: Keys | None = None
-        for repetition in range(1, cell.sampling.trials + 1):
+        made: dict[str | None, tuple[Adapted, Keys]] = {}
+        for repetition, question in product(range(1, cell.sampling.trials + 1), asking):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            if keys is None or seed is not None:
-                adapted = adapt(cell, text, temperature, seed)
-                keys = Keys(adapted.request, endpoint)
-            yield Trial(cell, text, repetition, adapted, keys.of(repetition))
+            if question not in made or seed is not None:
+                adapted = asking[question](cell, text, temperature, seed)
+                made[question] = adapted, Keys(adapted.request, endpoint)
+            adapted, keys = made[question]
+            yield Trial(cell, text, repetition, adapted, keys.of(repetition), question)

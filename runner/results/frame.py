@@ -10,7 +10,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from runner.records import whole_pairs
-from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL
+from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SCORE = "score:"
 """Prefix of the columns that hold a question's scores."""
+CHOICE = "choice:"
+"""Prefix of the columns that hold a question's answers, as JSON, where it is no plain number."""
 OUTCOMES = ("failed", "unscorable", "scored")
 SENT_TO_CELL = "sent_to_cell"
 BETWEEN = "\x1f"
@@ -32,6 +34,11 @@ def columns_of(counted: Sequence[Tally]) -> list[str]:
     return [SCORE + question for question in dict.fromkeys(question for one in counted for question in one.scores)]
 
 
+def choices_of(counted: Sequence[Tally]) -> list[str]:
+    """The names of the columns of answers that are no plain numbers."""
+    return [CHOICE + question for question in dict.fromkeys(question for one in counted for question in one.choices)]
+
+
 def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
     """One row a trial, with those of the columns below that are named.
 
@@ -41,7 +48,7 @@ def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
     sent to all trials of the row's cell, as "0.6|0.7". FLAGS: whether. NUMBERS: NaN where unknown. again: whether the
     answer is an earlier job's as well, for the same model, persona, text and repetition. answer: a number that such
     answers share, in this process. asked: the questions of the row's job, with BETWEEN in between. `score:<question>`:
-    NaN where there is none.
+    NaN where there is none. `choice:<question>`: its answer as JSON, "" where there is none.
 
     Each column costs its eight bytes a row or less, and no copy: ask for those that are needed.
     """
@@ -58,7 +65,7 @@ def _column(counted: Sequence[Tally], name: str) -> Any:
         return made[name](counted)
     if name in FLAGS:
         return (_flags(counted) >> FLAGS.index(name) & 1).astype(bool)
-    if name in (*OF_CELL, *OF_TRIAL, SENT_TO_CELL):
+    if name in (*OF_CELL, *OF_TRIAL, SENT_TO_CELL) or name.startswith(CHOICE):
         return _categories(counted, name)
     numbers = [np.array(_numbers(one, name), dtype=np.float64) for one in counted]
     return np.concatenate(numbers) if len(numbers) > 1 else numbers[0]
@@ -123,7 +130,7 @@ def _categories(counted: Sequence[Tally], name: str) -> pd.Categorical:
     places: dict[Hashable, int] = {}
     codes = []
     for one in counted:
-        labels = one.of_trial[name] if name in OF_TRIAL else one.labels
+        labels = _labels(one, name)
         # Names may be equal in several cells; those that differ only in their halves of pairs become equal.
         shown = [whole_pairs(value) if isinstance(value, str) else value for value in _values(one, name)]
         by_code = np.array([places.setdefault(value, len(places)) for value in shown], dtype=np.int32)
@@ -132,8 +139,16 @@ def _categories(counted: Sequence[Tally], name: str) -> pd.Categorical:
     return pd.Categorical.from_codes(whole, categories=pd.Index(list(places), dtype=None if places else object))
 
 
+def _labels(counted: Tally, name: str) -> Labels:
+    if name.startswith(CHOICE):
+        return counted.choices.get(name.removeprefix(CHOICE)) or Labels({"": 0}, array("i", [0]) * counted.rows)
+    return counted.of_trial[name] if name in OF_TRIAL else counted.labels
+
+
 def _values(counted: Tally, name: str) -> list[Hashable]:
     """What each code of a column of labels stands for."""
+    if name.startswith(CHOICE):
+        return list(_labels(counted, name).index)
     if name in OF_TRIAL:
         return list(counted.of_trial[name].index)
     each: list[Any] = list(counted.labels.index)

@@ -92,7 +92,8 @@ class JobResult:
     @classmethod
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
-        return cls(job.index, job.folder, job.overrides, job.experiment)
+        tally = Tally(scales=job.experiment.prompt.scales)
+        return cls(job.index, job.folder, job.overrides, job.experiment, tally=tally)
 
     def note(self, row: Row) -> None:
         """Take up a row, but for `counts`."""

@@ -81,11 +81,15 @@ def rows_in(folder: Path, asked: Collection[str] = ()) -> Iterator[Row]:
     end where they are not as many as run.json counts.
     """
     path, number, first = folder / "results.jsonl", 0, None
+    reasons: Collection[str] = ()
     for number, row in enumerate(files.read_rows(path), 1):
-        if first is None:
-            first = row.scores.keys()
+        held = row.scores.keys() | row.answers.keys() if row.answers else row.scores.keys()
+        if row.question is not None:
+            _check_questions(path, number, row, {row.question})
+        elif first is None:
+            first, reasons = held, row.reasons.keys()
             _check_questions(path, number, row, {*asked, *first})
-        elif row.scores.keys() != first or row.reasons.keys() != first:
+        elif held != first or row.reasons.keys() != reasons:
             _check_questions(path, number, row, first)
         yield row
     had = _trials(folder)
@@ -94,11 +98,16 @@ def rows_in(folder: Path, asked: Collection[str] = ()) -> Iterator[Row]:
 
 
 def _check_questions(path: Path, number: int, row: Row, asked: Collection[str]) -> None:
-    """RunnerError where a row has not a score, or null, and likewise a reason, for each question and no other."""
-    for name, held in (("scores", row.scores), ("reasons", row.reasons)):
-        for question in (question for question in asked if question not in held):
+    """RunnerError where a row has not a score, an answer or null for each question, or anything for another one.
+
+    An answer that is no score may be words of the model's own, which have no reason.
+    """
+    no_scores = row.answers.keys() - row.scores.keys()
+    held = {"scores": row.scores.keys() | row.answers.keys(), "reasons": row.reasons.keys() | no_scores}
+    for name, questions in held.items():
+        for question in (question for question in asked if question not in questions):
             raise _unlike(path.parent, f"{path}, line {number}: '{name}' lacks the question '{question}'")
-        for question in (question for question in held if question not in asked):
+        for question in (question for question in questions if question not in asked):
             raise _unlike(path.parent, f"{path}, line {number}: '{name}' has '{question}', which nobody asked")
 
 

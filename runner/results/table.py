@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from runner.config import settings
@@ -21,7 +22,10 @@ TRIAL = {
     "persona": "str", "text": "str", "repetition": "int64",
 }  # fmt: skip
 """Columns that say which trial a line is of, and their types."""
-SCORE = {"question": "str", "score": "float64", "reason": "str", "outcome": "str", "problem": "str", "message": "str"}
+SCORE = {
+    "question": "str", "score": "float64", "value": "str", "label": "str", "sd": "float64", "entropy": "float64",
+    "reason": "str", "outcome": "str", "problem": "str", "message": "str",
+}  # fmt: skip
 """Columns of what came of one question."""
 REPLY = {
     "route": "str", "source": "str", "rung": "str", "requested_temperature": "float64", "sent_temperature": "float64",
@@ -43,9 +47,13 @@ def table(folder: Path) -> pd.DataFrame:
     persona and text have their columns in any case.
 
     `score` counts as in all tables: wherever it was read, whatever else the reply lacks. A trial that failed has its
-    lines too, with `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens
-    and prices are those of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no
-    results.
+    lines too, with `problem` and `message`. `value` is the answer as stated, as text: a number, an option's name (its
+    `label` beside it), words, or JSON of several names or of probabilities; `sd` and `entropy` (bits) are those of
+    probabilities, whose mean is the score where they are of points. A scale has lines of its own behind those of its
+    trial's questions: its score is the mean of its items'.
+
+    A text that is missing is None, a number that is missing NaN. Tokens and prices are those of the whole reply: count
+    them once a `key` and repetition. ConfigError where the folder has no results.
     """
     import pandas as pd
 
@@ -70,6 +78,7 @@ class _ReadJob:
         self.experiment: Experiment = saved.experiment_in(folder)
         whole = saved.load(folder, "experiment.json")
         self.overrides: Sequence[str] = saved.load(folder, "run.json")["overrides"]
+        self.scales = self.experiment.prompt.scales
         self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in whole["texts"]}
         self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in whole["personas"]}
 
@@ -119,12 +128,31 @@ def _differ(values: Sequence[Json]) -> bool:
 
 def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
     asked = [question.name for question in job.experiment.prompt.questions]
+    scores: dict[str, float | None] = {}
     for row in saved.rows_in(job.folder):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
         trial = {**_trial(row), **axes, **{name: own.get(name) for name in of_items}}
-        for question in dict.fromkeys((*asked, *row.scores)):
-            own_score = {"score": row.scores.get(question), "reason": row.reasons.get(question)}
-            yield {**trial, "question": question, **own_score}
+        named = asked if row.question is None else [row.question]
+        for question in dict.fromkeys((*named, *row.scores, *row.answers)):
+            yield {**trial, "question": question, **_answer(row, question)}
+        scores = {**row.scores} if row.question in (None, asked[0]) else {**scores, **row.scores}
+        if row.question in (None, asked[-1]):
+            for scale in job.scales:
+                items = [scores.get(item) for item in scale.items]
+                whole = [score for score in items if score is not None]
+                mean = sum(whole) / len(items) if len(whole) == len(items) else None
+                yield {**trial, "question": scale.name, "score": mean}
+
+
+def _answer(row: Row, question: str) -> dict[str, Json]:
+    """What a row says of one question."""
+    score, given = row.scores.get(question), row.answers.get(question)
+    found = {"score": score, "reason": row.reasons.get(question)}
+    if given is None:
+        return found if score is None else {**found, "value": f"{score:g}"}
+    value = given.value if isinstance(given.value, str) else json.dumps(given.value, ensure_ascii=False)
+    moments = given.moments or {}
+    return {**found, "value": value, "label": given.label, "sd": moments.get("sd"), "entropy": moments.get("entropy")}
 
 
 def _trial(row: Row) -> dict[str, Json]:

@@ -15,10 +15,12 @@ from math import nan
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from runner import fastjson
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-    from runner.records import Row
+    from runner.records import ItemScale, Row
 
 OF_CELL = ("job", "cell", "vendor", "provider", "model", "model_id", "persona", "temperature")
 """Labels that all trials of a cell and temperature share. `temperature` is the one sent, or "" where none was."""
@@ -39,13 +41,14 @@ class Served(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Labels:
+class Labels:
     """A column of values that rows share, kept as four bytes a row."""
 
     index: dict[Hashable, int] = field(default_factory=dict)
     codes: array[int] = field(default_factory=lambda: array("i"))
 
     def append(self, value: Hashable) -> None:
+        """Add a row's value."""
         self.codes.append(self.index.setdefault(value, len(self.index)))
 
 
@@ -54,15 +57,19 @@ class Tally:
     """Everything that the tables need of the rows added so far, in about eighty bytes a row."""
 
     rows: int = 0
-    labels: _Labels = field(default_factory=_Labels)
+    labels: Labels = field(default_factory=Labels)
     """Each row's values of OF_CELL: hardly more than there are cells."""
-    of_trial: dict[str, _Labels] = field(default_factory=lambda: {name: _Labels() for name in OF_TRIAL})
+    of_trial: dict[str, Labels] = field(default_factory=lambda: {name: Labels() for name in OF_TRIAL})
     flags: bytearray = field(default_factory=bytearray)
     """A bit for each of FLAGS."""
     numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
-    """Question -> its score in each row, NaN where there is none."""
+    """Question, or scale -> its score in each row, NaN where there is none."""
+    choices: dict[str, Labels] = field(default_factory=dict)
+    """Question that is no plain number -> its answer in each row, as JSON, or "" where there is none. No words."""
+    scales: tuple[ItemScale, ...] = ()
+    """Scores that are made of several questions' here: rows do not have them."""
     asked: dict[int, dict[str, None]] = field(default_factory=dict)
     """Job -> the questions that it asks."""
     answers: array[int] = field(default_factory=lambda: array("q"))
@@ -72,16 +79,22 @@ class Tally:
     served: Counter[Served] = field(default_factory=Counter)
     """Which models answered, and how often."""
 
+    last: tuple[Hashable, ...] = ()
+    """The trial of the last row, where each question had a request of its own: its next row belongs to it."""
+
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> Self:
+    def of(cls, rows: Iterable[Row], scales: tuple[ItemScale, ...] = ()) -> Self:
         """A tally of all rows, which may be an iterator over a file."""
-        counted = cls()
+        counted = cls(scales=scales)
         for row in rows:
             counted.add(row)
         return counted
 
     def add(self, row: Row) -> None:
-        """Count one trial."""
+        """Count one trial. The rows of one whose questions were asked one by one follow one another, and are one."""
+        if row.question is not None and self._goes_on(row):
+            self._join(row)
+            return
         self.first.setdefault(row.compared_in, row)
         if row.model_version is not None:
             self.served[Served(row.model, row.model_version, row.served is None)] += 1
@@ -100,6 +113,61 @@ class Tally:
             column.append(nan if score is None else score)
         self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
         self.rows += 1
+        if row.answers or self.choices:
+            self._choose(row)
+        if self.scales:
+            self._add_scales(row.job)
+
+    def _goes_on(self, row: Row) -> bool:
+        """Whether a row is another request of the last row's trial."""
+        before, self.last = self.last, (row.job, row.compared_in, row.text, row.repetition)
+        return before == self.last
+
+    def _join(self, row: Row) -> None:
+        """Take up another question of the last trial: whole where all are, and paid for each."""
+        together = sum(1 << FLAGS.index(name) for name in FLAGS if name != "bought")
+        now, new = self.flags[-1], _flags_of(row)
+        self.flags[-1] = (now & new & together) | ((now | new) & ~together)
+        for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
+            column[-1] = nan if number is None else column[-1] + number
+        problems = self.of_trial["problem"]
+        if row.problem is not None and problems.codes[-1] == problems.index.get(""):
+            problems.codes[-1] = problems.index.setdefault(row.problem.kind, len(problems.index))
+        for question, score in row.scores.items():
+            column = self.scores.setdefault(question, array("d", [nan]) * self.rows)
+            column[-1] = nan if score is None else score
+        self.asked[row.job] |= dict.fromkeys(row.scores)
+        self.answers[-1] = hash((self.answers[-1], row.key, *row.scores.values()))
+        if row.answers:
+            self._choose(row, joined=True)
+        if self.scales:
+            self._add_scales(row.job)
+
+    def _choose(self, row: Row, *, joined: bool = False) -> None:
+        """Take up the answers that are no plain numbers."""
+        for question, given in row.answers.items():
+            if given is not None and isinstance(given.value, str) and given.label is None:
+                continue  # words of a model's own, which nobody counts
+            column = self.choices.get(question)
+            if column is None:
+                column = self.choices[question] = Labels({"": 0}, array("i", [0]) * (self.rows - (not joined)))
+            if joined:
+                column.codes.pop()
+            column.append("" if given is None else fastjson.dumps(given.value).decode())
+        for column in self.choices.values():
+            if len(column.codes) < self.rows:
+                column.append("")
+
+    def _add_scales(self, job: int) -> None:
+        """The scales' scores of the last trial: the mean of the items', where all are there."""
+        for scale in self.scales:
+            items = [self.scores[item][-1] if item in self.scores else nan for item in scale.items]
+            column = self.scores.setdefault(scale.name, array("d", [nan]) * (self.rows - 1))
+            if len(column) == self.rows:
+                column.pop()
+            column.append(sum(items) / len(items))
+            if self.asked[job].keys() >= {*scale.items}:
+                self.asked[job][scale.name] = None
 
 
 _FIELDS = {"cell": "compared_in", "model": "answered_by"}

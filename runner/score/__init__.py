@@ -145,13 +145,15 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
         answer = _part_as_asked(found.get(key), question)
         if answer is None:
             return None
-        value, reasons[question.name] = answer
+        value, reason = answer
+        if question.has_reason:
+            reasons[question.name] = reason
         if isinstance(value, Given):
             given[question.name] = value
         if (score := score_of(value, question)) is not None:
             scores[question.name] = score + 0.0
     same = len({*scores.values()}) <= 1 and all(reason and refuses_task(reason) for reason in reasons.values())
-    return None if same else Scored(scores, reasons, answers=given)
+    return None if same and reasons else Scored(scores, reasons, answers=given)
 
 
 def _part_as_asked(answer: Json, question: Question) -> tuple[float | Given, str | None] | None:

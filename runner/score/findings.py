@@ -95,10 +95,11 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
             given[question.name] = answer if isinstance(answer, Given) else None
         if question.is_numeric:
             scores[question.name] = None if isinstance(answer, Problem) else score_of(answer, question)
-        reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
+        if question.has_reason:
+            reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
         if isinstance(answer, Problem):
             problems.append(answer)
-    truncated = findings.cut and not _closed(findings, reasons, sheet, complete=not problems)
+    truncated = findings.cut and not _closed(findings, reasons, complete=not problems)
     return Answers(
         scores,
         reasons,
@@ -127,7 +128,7 @@ def _agreed(own: list[Found], question: Question, *, rescale: bool) -> float | S
     return next(iter(results.values()))
 
 
-def _closed(findings: Findings, reasons: Mapping[str, str | None], sheet: Sheet, *, complete: bool) -> bool:
+def _closed(findings: Findings, reasons: Mapping[str, str | None], *, complete: bool) -> bool:
     """True where the end that was cut off cannot have held a part of an answer."""
-    given = [reasons[question.name] is not None for question in sheet.questions if question.has_reason]
+    given = [reason is not None for reason in reasons.values()]
     return not findings.open and complete and (all(given) or not any(given))

@@ -64,7 +64,7 @@ def score_of(judged: float | Stated | Given, question: Question) -> float | None
         return question.turned(float(judged.value == "yes"))
     if question.kind in ("likert", "number"):
         return question.turned(float(judged.value))
-    return moments(judged.value).get("mean") if question.has_points else None
+    return (judged.moments or {}).get("mean") if question.has_points else None
 
 
 def moments(shares: Mapping[str, float]) -> dict[str, float]:
@@ -274,7 +274,7 @@ def _summed(found: Mapping[str, tuple[float, int, bool] | None], question: Quest
             if any(share > whole for share, _, _ in stated.values()):
                 break
             shares = {name: round(share / whole, 9) for name, (share, _, _) in stated.items()}
-            return Given(shares, None, _plain(value))
+            return Given(shares, None, _plain(value), moments(shares))
     return Problem("wrong_sum", f"{question.name}: the probabilities add up to {total:g}, not to 100")
 
 

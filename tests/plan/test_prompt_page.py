@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from runner.plan.prompt import VARIABLES, TextView
-from runner.plan.reply_format import OptionView, QuestionView
+from runner.plan.reply_format import QuestionView
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "prompts.md"
 
@@ -18,5 +18,4 @@ def test_the_page_names_exactly_the_variables_there_are() -> None:
     of_text = [f"text.{field.name}" for field in fields(TextView)]
     of_question = [f"question.{field.name}" for field in fields(QuestionView)]
     plain = [name for name in VARIABLES if name != "text"]
-    of_option = [f"option.{field.name}" for field in fields(OptionView)]
-    assert sorted(told) == sorted([*plain, *of_text, *of_question, *of_option])
+    assert sorted(told) == sorted([*plain, *of_text, *of_question])

@@ -13,7 +13,6 @@ import json
 from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
-from runner.plan import capability
 from runner.plan.job import TrialPlan
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class _Prompts:
         }
 
     def of(self, part: JobFolder, row: Row) -> str:
-        key = (part.folder, row.model, row.persona, row.text)
+        key = (part.folder, row.model, row.persona, row.text, row.question)
         if key not in self._known:
             self._known[key] = self._made(part, row)
         return self._known[key]
@@ -166,12 +165,9 @@ class _JobPrompts:
             return (("note", f"the prompt cannot be made again: {self._why}"),)
         try:
             model, persona, text = self._models[row.model], self._personas[row.persona], self._texts[row.text]
-            prompt = self._asker.prompts.get_prompt(persona, text)
-            adapted = capability.adapt(
-                prompt, model, temperature=0.0, max_tokens=1, seed=None, schema=self._asker.schema
-            )
+            request = self._asker.request_of(model, persona, text, row.question)
         except KeyError as error:
             return (("note", f"experiment.json has no {error}"),)
         except RunnerError as error:
             return (("note", f"the prompt cannot be made again: {error}"),)
-        return [(message["role"], message["content"]) for message in adapted.request.messages]
+        return [(message["role"], message["content"]) for message in request.messages]

@@ -12,12 +12,12 @@ from runner.results import saved
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pandas as pd
 
-    from runner.records import Experiment
+    from runner.records import Experiment, PromptTemplate
     from runner.reporting.stats import Scales, Statistics, Summary
 
 
@@ -39,10 +39,11 @@ def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
     counted: list[Tally] = []
     experiments: dict[int, Experiment] = {}
     for folder in jobs:
-        counted.append(Tally.of(saved.rows_in(folder)))
+        experiment = saved.experiment_in(folder) if (folder / "experiment.json").is_file() else None
+        counted.append(Tally.of(saved.rows_in(folder), () if experiment is None else experiment.prompt.scales))
         job = next(iter(counted[-1].asked), None)
-        if job is not None and (folder / "experiment.json").is_file():
-            experiments[job] = saved.experiment_in(folder)
+        if job is not None and experiment is not None:
+            experiments[job] = experiment
     frame = with_absent(table(counted), experiments)
     return frame.assign(**_said_of_items(frame, experiments.values())), scales_of(experiments.values())
 
@@ -78,7 +79,14 @@ def _said_of_items(frame: pd.DataFrame, experiments: Iterable[Experiment]) -> di
 
 def scales_of(experiments: Iterable[Experiment]) -> Scales:
     """Least and most of each question; over all of the experiments' where these differ."""
-    return merged({each.name: (each.low, each.high)} for one in experiments for each in one.prompt.questions)
+    return merged(scales for one in experiments for scales in _scales_in(one.prompt))
+
+
+def _scales_in(prompt: PromptTemplate) -> Iterator[Scales]:
+    """Those of a prompt's questions that have scores, and of the scales that are made of them."""
+    ends = {each.name: (each.low, each.high) for each in prompt.questions if each.is_numeric}
+    yield ends
+    yield {scale.name: ends[scale.items[0]] for scale in prompt.scales}
 
 
 def merged(every: Iterable[Scales]) -> Scales:
