@@ -148,6 +148,7 @@ class Tally:
         for question, given in row.answers.items():
             if given is not None and isinstance(given.value, str) and given.label is None:
                 continue  # words of a model's own, which nobody counts
+            self.asked[row.job].setdefault(question)
             column = self.choices.get(question)
             if column is None:
                 column = self.choices[question] = Labels({"": 0}, array("i", [0]) * (self.rows - (not joined)))
@@ -161,7 +162,9 @@ class Tally:
     def _add_scales(self, job: int) -> None:
         """The scales' scores of the last trial: the mean of the items', where all are there."""
         for scale in self.scales:
-            items = [self.scores[item][-1] if item in self.scores else nan for item in scale.items]
+            if not self.scores.keys() >= {*scale.items}:
+                continue  # asked one by one, and the first trial's have not all come
+            items = [self.scores[item][-1] for item in scale.items]
             column = self.scores.setdefault(scale.name, array("d", [nan]) * (self.rows - 1))
             if len(column) == self.rows:
                 column.pop()
@@ -192,7 +195,8 @@ def _flags_of(row: Row) -> int:
     replied, scored = row.outcome != "failed", row.outcome == "scored"
     in_scale = scored or row.problem is None or row.problem.kind != "out_of_range"
     metadata = bool(replied and row.model and row.persona and row.text and row.key) and _is_time(row.time)
-    reasoned = replied and bool(row.reasons) and all(reason and reason.strip() for reason in row.reasons.values())
+    has_reasons = bool(row.reasons or row.answers)  # words of a model's own have none
+    reasoned = replied and has_reasons and all(reason and reason.strip() for reason in row.reasons.values())
     bought = row.source == "bought"
     return replied | scored << 1 | in_scale << 2 | metadata << 3 | reasoned << 4 | bought << 5
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from runner.plan.reply_format import WORDS as FORMS
 from runner.plan.reply_keys import option_keys
 from runner.records import Given, Problem, Stated
+from runner.score.characters import plain
 from runner.score.labels import Labels, labels_of
 from runner.score.number import UNCLEAR, number, shown
 from runner.score.scanner import CUT
@@ -234,7 +235,7 @@ def _distribution(value: Json, question: Question) -> Judged:
     if isinstance(value, tuple | dict):
         pairs: list[tuple[str | None, Json]] = [(labels.key(key), share) for key, share in _pairs(value)]
     elif (words := _as_words(value)) is not None:
-        pairs = [(name, share) for name, share in labels.paired(_TOTAL.sub("", words), _SHARE) or ()]
+        pairs = [(name, share) for name, share in labels.paired(_TOTAL.sub("", plain(words)), _SHARE) or ()]
     else:
         return _none_of(value, question)
     if not pairs or any(name is None for name, _ in pairs):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TAGS = re.compile(r"</?[a-z][a-z0-9]{0,9}>", re.IGNORECASE)
 _AROUND = " \t\r\n*_`\"'“”「」『』【】.,;。、!！"
+_QUOTES = "」』”\"'*_`"
+"""What may close an option whose opening was taken off."""
 _BRACKETS = {"(": ")", "[": "]", "<": ">", "{": "}"}
 _LEAD = re.compile(
     r"(?:(?:my|the)\s+(?:final\s+)?(?:answer|choice|selection|response|rating)\s*(?:is|:|=)\s*"
@@ -86,7 +88,7 @@ class Labels:
         found = self.pattern.match(bare)
         if found is None:
             return None
-        name, rest = self.forms[found[0]], bare[found.end() :]
+        name, rest = self.forms[found[0]], bare[found.end() :].lstrip(_QUOTES)
         again = self._again(name, rest)
         if again is not None:
             rest = again

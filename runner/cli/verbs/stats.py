@@ -63,7 +63,8 @@ def run_stats(words: argparse.Namespace, conf: Path) -> int:
     frame, scales = of_run.read(jobs)
     by = None if words.by is None else _axis(words.by, list(map(str, frame.columns)))
     further = () if by is None or by in stats.AXES else (by,)
-    found = stats.describe(frame, stats.ContrastOptions(scales, words.scope, words.margin, further))
+    asked = of_run.instrument(jobs, stats.ContrastOptions(scales, words.scope, words.margin, further))
+    found = stats.describe(frame, asked)
     if words.question is not None:
         found = stats.about(found, _one_of(words.question, found.questions, "question"))
     view = stats.View(words.everything, words.only, by)

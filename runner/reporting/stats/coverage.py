@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.frame import SCORE, asked_of, codes_of, questions_of
 from runner.reporting.stats.values import Coverage
+from runner.results.frame import CHOICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,9 +66,10 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     lines = lines.join(like, on=["model", "persona"]).fillna({"temperature": "", "rung": "", "placement": ""})
     vendors = {model.name: model.vendor for model in experiment.models}
     scores = {name: np.nan for name in frame.columns if str(name).startswith(SCORE)}
+    choices = {name: "" for name in frame.columns if str(name).startswith(CHOICE)}
     whole = lines.assign(
         job=job, cell=lines["model"] + "/" + lines["persona"], vendor=lines["model"].map(vendors), outcome=ABSENT,
-        problem=ABSENT, again=False, answer=0, asked=own["asked"].iloc[0], **scores,
+        problem=ABSENT, again=False, answer=0, asked=own["asked"].iloc[0], **scores, **choices,
     )  # fmt: skip
     return whole[list(frame.columns)]
 

@@ -30,8 +30,22 @@ def describe_jobs(jobs: Iterable[Path], asked: ContrastOptions | None = None) ->
 
     RunnerError where a folder's results or its experiment cannot be read.
     """
-    frame, scales = read(jobs)
-    return describe(frame, replace(asked or ContrastOptions(), scales=scales))
+    folders = list(jobs)
+    frame, scales = read(folders)
+    return describe(frame, instrument(folders, replace(asked or ContrastOptions(), scales=scales)))
+
+
+def instrument(jobs: Iterable[Path], asked: ContrastOptions) -> ContrastOptions:
+    """With the questions and scales of jobs' folders, as far as these say what was asked."""
+    return instrument_of((saved.experiment_in(path) for path in jobs if (path / "experiment.json").is_file()), asked)
+
+
+def instrument_of(experiments: Iterable[Experiment], asked: ContrastOptions) -> ContrastOptions:
+    """With the questions and scales of experiments, each as the first has it."""
+    prompts = [one.prompt for one in experiments]
+    questions = {each.name: each for prompt in reversed(prompts) for each in prompt.questions}
+    scales = {each.name: each for prompt in reversed(prompts) for each in prompt.scales}
+    return replace(asked, questions=questions, item_scales=tuple(scales.values()))
 
 
 def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:

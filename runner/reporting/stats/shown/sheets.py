@@ -14,6 +14,8 @@ from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
+from runner.reporting.stats.scale_reliability import reliability_sheets
+from runner.reporting.stats.shares import shares_sheets
 from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
@@ -59,8 +61,10 @@ def about(said: Statistics, question: str) -> Statistics:
             "reliability",
             "style",
             "levels",
+            "shares",
         )
     }
+    kept["scales"] = tuple(one for one in said.scales if question == one.scale)
     differences = {axis: own(found) for axis, found in said.differences.items()}
     whole = next((one for one in kept["coverage"] if one.text is None), None)
     scored = said.scored if whole is None else whole.n
@@ -73,12 +77,14 @@ def about(said: Statistics, question: str) -> Statistics:
 def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
     made = [_variation(said)] if not view.only and view.by is None else []
+    made += shares_sheets(said.shares, everything=view.everything) if not view.only and view.by is None else []
     made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
         made += [*many_levels_sheets(said.levels, everything=view.everything), agreement_sheet(said.agreement)]
+        made += reliability_sheets(said.scales)
     if view.everything and not view.only and view.by is None:
         made += [_coverage(said), reliability_sheet(said.reliability), response_style_sheet(said.style)]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
@@ -87,7 +93,7 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
 
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
-    if len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
+    if len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus", "shares", "ranks"}:
         return sheet
     return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
 
