@@ -243,9 +243,8 @@ class _Ledgered:
 def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup) -> None:
     """Add one model of one job to its line."""
     line = book.line(model)
-    line.cells += len(plan.experiment.personas)
-    prompt = plan.experiment.prompt
-    longest: dict[str | None, int] = {}
+    line.cells += len(plan.experiment.personas) * len(plan.experiment.prompts)
+    longest: dict[tuple[Json, str | None], int] = {}
     asked: Counter[tuple[int, int]] = Counter()
     again: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
@@ -254,9 +253,11 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        if trial.question not in longest:
-            longest[trial.question] = book.tokens(line.tokenizer, longest_reply(prompt, trial.question))
-        size = (last[1], most if line.reasons else min(longest[trial.question], most))
+        asked_of = trial.cell.prompt, trial.question
+        if asked_of not in longest:
+            prompt = plan.experiment.prompt_named(trial.cell.prompt)
+            longest[asked_of] = book.tokens(line.tokenizer, longest_reply(prompt, trial.question))
+        size = (last[1], most if line.reasons else min(longest[asked_of], most))
         if further is None:
             asked[size] += 1
         else:

@@ -13,9 +13,12 @@ from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
 from runner.records import REFUSED, Failure, Problem, Reply, Row, Scored, Unscorable
+from runner.results import factors
 
 if TYPE_CHECKING:
-    from runner.records import Answer, PromptTemplate, Question, Reading, Source, Trial
+    from collections.abc import Mapping
+
+    from runner.records import Answer, Json, PromptTemplate, Question, Reading, Source, Trial
 
 DAMAGED = "damaged"
 """Kind of a trial whose answer is in the ledger, and is no answer any more: it is neither read nor bought again."""
@@ -29,12 +32,17 @@ class Reader:
 
     run: str
     job: int
-    prompt: PromptTemplate
+    prompts: tuple[PromptTemplate, ...]
+    """Those of its experiment."""
     decoders: Decoders = field(default_factory=Decoders)
     no_replies: int = 0
     """Answers of the ledger that are no replies: an earlier version kept them, and this one would not."""
     ledger: str = USUAL_LEDGER
     """Where its answers are: a URL without a password."""
+    factors: Mapping[str, Json] = field(default_factory=dict)
+    """Those that all of the job's trials share; see results.factors."""
+    _known: dict[tuple[int, int], dict[str, Json]] = field(default_factory=dict)
+    """By the identity of persona and text: what the job's factors and their covariates are together."""
 
     def row(self, trial: Trial, answer: Answer, source: Source) -> Row:
         """The row of a trial that has an answer."""
@@ -81,6 +89,11 @@ class Reader:
             source=None,
         )
 
+    def prompt_of(self, trial: Trial) -> PromptTemplate:
+        """The prompt that a trial is asked with."""
+        name = trial.cell.prompt
+        return next((one for one in self.prompts if one.name == name), self.prompts[0])
+
     def _read(self, trial: Trial, answer: Answer) -> tuple[Reply, Reading]:
         try:
             reply = self.decoders.decode(trial.cell.model, answer.raw, trial.adapted.rung)
@@ -96,11 +109,12 @@ class Reader:
 
     def read(self, trial: Trial, reply: Reply) -> Reading:
         """What a reply to a trial says."""
-        return score.read(reply, self._asked(trial), self.prompt.reply, rescale=self.prompt.rescale)
+        prompt = self.prompt_of(trial)
+        return score.read(reply, self._asked(trial), prompt.reply, rescale=prompt.rescale)
 
     def _asked(self, trial: Trial) -> tuple[Question, ...]:
         """The questions of a trial: all, or the one that has its request."""
-        every = self.prompt.questions
+        every = self.prompt_of(trial).questions
         return every if trial.question is None else tuple(one for one in every if one.name == trial.question)
 
     def _nothing(self, trial: Trial) -> dict[str, Any]:
@@ -114,6 +128,14 @@ class Reader:
 
     def _unread(self, trial: Trial, problem: Problem) -> Unscorable:
         return Unscorable(problem, **self._nothing(trial))
+
+    def _factors(self, trial: Trial) -> dict[str, Json]:
+        """The trial's own, the job's, and what is known of its persona and text."""
+        persona, text = trial.cell.persona, trial.text
+        known = self._known.get((id(persona), id(text)))
+        if known is None:
+            known = self._known[id(persona), id(text)] = factors.covariates(persona, text) | dict(self.factors)
+        return {**trial.factors, **known}
 
     def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
         """What a row says of its trial and reply, with what `ended` says of how it came to that."""
@@ -140,6 +162,7 @@ class Reader:
             tokens=reply.tokens,
             model_version=version,
             fingerprint=reply.fingerprint,
+            factors=self._factors(trial),
             served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )

@@ -17,7 +17,7 @@ from runner.plan.trials import count_of
 from runner.results import files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Set
     from pathlib import Path
 
     from runner.records import Experiment, Json, Row
@@ -74,23 +74,25 @@ def experiment_in(folder: Path) -> Experiment:
     return experiment
 
 
-def rows_in(folder: Path, asked: Collection[str] = ()) -> Iterator[Row]:
-    """The rows of a job's folder, one at a time. `asked`: questions that each must have a score for, or null.
+def rows_in(folder: Path, experiment: Experiment | None = None) -> Iterator[Row]:
+    """The rows of a job's folder, one at a time. `experiment`: each must have a score, or null, for its questions.
 
-    RunnerError with file and line at the first that cannot be read, or was asked other questions than the first; at the
-    end where they are not as many as run.json counts.
+    RunnerError with file and line at the first that cannot be read, or was asked other questions than the first of its
+    prompt; at the end where they are not as many as run.json counts.
     """
-    path, number, first = folder / "results.jsonl", 0, None
-    reasons: Collection[str] = ()
+    path, number = folder / "results.jsonl", 0
+    asked: dict[Json, tuple[Set[str], Set[str]]] = {}
     for number, row in enumerate(files.read_rows(path), 1):
-        held = row.scores.keys() | row.answers.keys() if row.answers else row.scores.keys()
+        prompt = row.factors.get("prompt")
+        held: Set[str] = row.scores.keys() | row.answers.keys() if row.answers else row.scores.keys()
         if row.question is not None:
             _check_questions(path, number, row, {row.question})
-        elif first is None:
-            first, reasons = held, row.reasons.keys()
-            _check_questions(path, number, row, {*asked, *first})
-        elif held != first or row.reasons.keys() != reasons:
-            _check_questions(path, number, row, first)
+        elif (first := asked.get(prompt)) is None:
+            asked[prompt] = held, row.reasons.keys()
+            named = () if experiment is None else experiment.prompt_named(prompt).questions
+            _check_questions(path, number, row, {*(question.name for question in named), *held})
+        elif held != first[0] or row.reasons.keys() != first[1]:
+            _check_questions(path, number, row, first[0])
         yield row
     had = _trials(folder)
     if had is not None and number != had:

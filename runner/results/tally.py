@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from runner import fastjson
+from runner.results.factors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -70,8 +71,12 @@ class Tally:
     """Question that is no plain number -> its answer in each row, as JSON, or "" where there is none. No words."""
     scales: tuple[ItemScale, ...] = ()
     """Scores that are made of several questions' here: rows do not have them."""
-    asked: dict[int, dict[str, None]] = field(default_factory=dict)
-    """Job -> the questions that it asks."""
+    asked: dict[tuple[int, str], dict[str, None]] = field(default_factory=dict)
+    """Job and prompt -> the questions that it asks."""
+    factors: dict[str, Labels] = field(default_factory=dict)
+    """Each row's factors, as text."""
+    prompts: Labels = field(default_factory=Labels)
+    """Each row's job and prompt, as in `asked`."""
     answers: array[int] = field(default_factory=lambda: array("q"))
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
     first: dict[str, Row] = field(default_factory=dict)
@@ -104,23 +109,30 @@ class Tally:
         self.flags.append(_flags_of(row))
         for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
             column.append(nan if number is None else number)
-        if not row.scores.keys() <= self.asked.setdefault(row.job, {}).keys():
-            self.asked[row.job] |= dict.fromkeys(row.scores)
-            for question in row.scores:
-                self.scores.setdefault(question, array("d", [nan]) * self.rows)
-        for question, column in self.scores.items():
-            score = row.scores.get(question)
-            column.append(nan if score is None else score)
+        prompt = _prompt_of(row)
+        self.prompts.append(prompt)
+        if row.factors or self.factors:
+            self._add_factors(row)
+        self._score(row, prompt)
         self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
         self.rows += 1
         if row.answers or self.choices:
             self._choose(row)
         if self.scales:
-            self._add_scales(row.job)
+            self._add_scales(prompt)
+
+    def _score(self, row: Row, prompt: tuple[int, str]) -> None:
+        if not row.scores.keys() <= self.asked.setdefault(prompt, {}).keys():
+            self.asked[prompt] |= dict.fromkeys(row.scores)
+            for question in row.scores:
+                self.scores.setdefault(question, array("d", [nan]) * self.rows)
+        for question, column in self.scores.items():
+            score = row.scores.get(question)
+            column.append(nan if score is None else score)
 
     def _goes_on(self, row: Row) -> bool:
         """Whether a row is another request of the last row's trial."""
-        before, self.last = self.last, (row.job, row.compared_in, row.text, row.repetition)
+        before, self.last = self.last, (*_prompt_of(row), row.compared_in, row.text, row.repetition)
         return before == self.last
 
     def _join(self, row: Row) -> None:
@@ -136,19 +148,19 @@ class Tally:
         for question, score in row.scores.items():
             column = self.scores.setdefault(question, array("d", [nan]) * self.rows)
             column[-1] = nan if score is None else score
-        self.asked[row.job] |= dict.fromkeys(row.scores)
+        self.asked[_prompt_of(row)] |= dict.fromkeys(row.scores)
         self.answers[-1] = hash((self.answers[-1], row.key, *row.scores.values()))
         if row.answers:
             self._choose(row, joined=True)
         if self.scales:
-            self._add_scales(row.job)
+            self._add_scales(_prompt_of(row))
 
     def _choose(self, row: Row, *, joined: bool = False) -> None:
         """Take up the answers that are no plain numbers."""
         for question, given in row.answers.items():
             if given is not None and isinstance(given.value, str) and given.label is None:
                 continue  # words of a model's own, which nobody counts
-            self.asked[row.job].setdefault(question)
+            self.asked[_prompt_of(row)].setdefault(question)
             column = self.choices.get(question)
             if column is None:
                 column = self.choices[question] = Labels({"": 0}, array("i", [0]) * (self.rows - (not joined)))
@@ -159,23 +171,34 @@ class Tally:
             if len(column.codes) < self.rows:
                 column.append("")
 
-    def _add_scales(self, job: int) -> None:
-        """The scales' scores of the last trial: the mean of the items', where all are there."""
+    def _add_scales(self, prompt: tuple[int, str]) -> None:
+        """The scales' scores of the last trial: the mean of the items', where its prompt asks all and all are there."""
         for scale in self.scales:
             if not self.scores.keys() >= {*scale.items}:
                 continue  # asked one by one, and the first trial's have not all come
-            items = [self.scores[item][-1] for item in scale.items]
-            column = self.scores.setdefault(scale.name, array("d", [nan]) * (self.rows - 1))
-            if len(column) == self.rows:
-                column.pop()
-            column.append(sum(items) / len(items))
-            if self.asked[job].keys() >= {*scale.items}:
-                self.asked[job][scale.name] = None
+            column = self.scores.setdefault(scale.name, array("d", [nan]) * self.rows)
+            column.extend([nan] * (self.rows - len(column)))
+            if self.asked[prompt].keys() >= {*scale.items}:
+                self.asked[prompt][scale.name] = None
+                column[-1] = sum(self.scores[item][-1] for item in scale.items) / len(scale.items)
+
+    def _add_factors(self, row: Row) -> None:
+        for name in row.factors:
+            if name not in self.factors:
+                self.factors[name] = Labels({"": 0}, array("i", bytes(4 * self.rows)))
+        for name, labels in self.factors.items():
+            value = row.factors.get(name)
+            labels.append(value if type(value) is str else shown(value))
 
 
 _FIELDS = {"cell": "compared_in", "model": "answered_by"}
 """Columns whose values are not those of the field of their name."""
 _LABELS_OF = attrgetter(*(_FIELDS.get(name, name) for name in OF_CELL[:-1]))
+
+
+def _prompt_of(row: Row) -> tuple[int, str]:
+    """The job and the prompt of a row."""
+    return row.job, str(row.factors.get("prompt", ""))
 
 
 def _labels_of(row: Row) -> tuple[Hashable, ...]:

@@ -51,6 +51,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner import fastjson
@@ -177,13 +178,20 @@ def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
     A key in quotes that also stands as a value counts twice, which only sends the reply the long way round; so does
     any escape in which a key's letters could hide.
     """
+    reasons, wanted = _keys_of(questions)
+    if "\\u00" in text or text.count('"reason"') not in (0, reasons):
+        return False
+    return all(text.count(key) == count for key, count in wanted)
+
+
+@lru_cache(maxsize=64)
+def _keys_of(questions: tuple[Question, ...]) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """How many reasons a reply as it is asked for has, and each of its other keys, in quotes, with how often."""
     wanted = Counter(map(value_key, questions))
-    once = (text.count(f'"{key}"') == 1 for key in reply_keys(questions))
-    values = all(text.count(f'"{key}"') == count for key, count in wanted.items())
-    reasons = text.count('"reason"') in (0, sum(question.has_reason for question in questions))
-    inner = (text.count(f'"{key}"') == 1 for one in questions if one.kind == "distribution" for key in option_keys(one))
-    alone = sum(question.kind == "distribution" for question in questions) < 2
-    return values and reasons and "\\u00" not in text and all(once) and (not alone or all(inner))
+    wanted.update(reply_keys(questions))
+    wanted.update(key for one in questions if one.kind == "distribution" for key in option_keys(one))
+    quoted = tuple((f'"{key}"', count) for key, count in wanted.items())
+    return sum(question.has_reason for question in questions), quoted
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, rescale: bool) -> Answers:

@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
+from runner.plan import capability
 from runner.plan.job import TrialPlan
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Prompts:
         }
 
     def of(self, part: JobFolder, row: Row) -> str:
-        key = (part.folder, row.model, row.persona, row.text, row.question)
+        key = (part.folder, row.model, row.persona, row.text, row.factors.get("prompt"), row.question)
         if key not in self._known:
             self._known[key] = self._made(part, row)
         return self._known[key]
@@ -165,9 +166,11 @@ class _JobPrompts:
             return (("note", f"the prompt cannot be made again: {self._why}"),)
         try:
             model, persona, text = self._models[row.model], self._personas[row.persona], self._texts[row.text]
-            request = self._asker.request_of(model, persona, text, row.question)
+            ready = self._asker.prompt(row.factors.get("prompt"), row.question)
+            prompt = ready.manager.get_prompt(persona, text)
+            adapted = capability.adapt(prompt, model, temperature=0.0, max_tokens=1, seed=None, schema=ready.schema)
         except KeyError as error:
             return (("note", f"experiment.json has no {error}"),)
         except RunnerError as error:
             return (("note", f"the prompt cannot be made again: {error}"),)
-        return [(message["role"], message["content"]) for message in request.messages]
+        return [(message["role"], message["content"]) for message in adapted.request.messages]

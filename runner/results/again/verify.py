@@ -75,7 +75,7 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     found, blame = Checked(), _Blame()
     path = folder / RESULTS
     starts, found.changes = _index(path)
-    reader = Reader("", 0, experiment.prompt)
+    reader = Reader("", 0, experiment.prompts)
     trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
