@@ -34,6 +34,8 @@ from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.scale_reliability import reliabilities
+from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
 from runner.reporting.stats.shown.render import FORMATS, render, to_json
 from runner.reporting.stats.shown.sheets import View, about
@@ -114,6 +116,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
+    counted = shares(distinct(whole), asked.questions) if len(whole) else ()
     frame = distinct(whole)
     together = confounded(frame)
     apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
@@ -148,5 +151,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
         skipped=(*not_made, *skipped, *skipped_too),
+        shares=counted,
+        scales=reliabilities(frame, asked.item_scales),
     )
     return replace(said, findings=findings(said))
