@@ -46,9 +46,9 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
 _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
-_USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
-"""The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
-trials that were asked again."""
+_USUAL = _NAMES - {"stated", "redacted", *_ASKED_AGAIN}
+"""The fields of every line; `stated` is in those alone whose scores were converted, `redacted` in those whose reply had
+a key in it, and the last three in those of trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
 _COUNTED = attrgetter(*_KINDS)
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
@@ -73,6 +73,8 @@ def _row_line(row: Row) -> bytes:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:
         del line["stated"]
+    if not row.redacted:
+        del line["redacted"]
     if row.asked == 1:
         for name in _ASKED_AGAIN:
             del line[name]

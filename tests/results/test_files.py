@@ -62,11 +62,15 @@ CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)}
 
 
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
+    """A line's keys are records.Row's fields in their order; what few rows have stands in those alone."""
     names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
-    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name not in ("stated", *again)]
-    assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name != "stated"]
-    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(name for name in names if name not in again)
+    usual = [name for name in names if name not in ("stated", "redacted", *again)]
+    assert list(json.loads(row_to_json(SCORED))) == usual
+    assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name in (*usual, *again)]
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted([*usual, "stated"])
+    redacted = replace(SCORED, redacted=True)
+    assert sorted(json.loads(row_to_json(redacted))) == sorted([*usual, "redacted"])
+    assert row_from_json(row_to_json(redacted)) == redacted
 
 
 @pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED, ASKED_AGAIN], ids=lambda row: row.outcome)
