@@ -102,7 +102,7 @@ class BatchQueue:
             try:
                 body = self.codec.encode(trial.adapted.request)
             except ProviderError as error:
-                self._fail(trial.key, Problem(error.kind, str(error)), 0)
+                self._fail(trial.key, Problem(error.kind, error.explained), 0)
                 continue
             pack = await self._put(pack, trial.key, body)
             if number % SHARE == 0:
