@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import compose as composing
 from runner.config import retirement
+from runner.config.origin import Origin
 from runner.errors import ConfigError, RunnerError
 from runner.plan.trials import count_of
 from runner.results import manifest
@@ -56,6 +57,11 @@ class ComposedExperiment:
     """The composed config itself, with Hydra's settings; read-only."""
 
     @property
+    def origin(self) -> Origin:
+        """The words and files that set its values, for errors about them."""
+        return Origin.of(self.config.hydra)
+
+    @property
     def trials(self) -> int:
         """How many requests it stands for, before any is found in the ledger or the same as another."""
         return count_of(self.experiment)
@@ -63,7 +69,9 @@ class ComposedExperiment:
     def __repr__(self) -> str:
         asked = self.experiment
         names = (f"{kind}=[{','.join(item.name for item in items)}]" for kind, items in _axes(asked))
-        return f"<experiment {asked.name}: {' '.join(names)} prompt={asked.prompt.name}, {self.trials} trials>"
+        prompts = [one.name for one in asked.prompts]
+        shown = prompts[0] if len(prompts) == 1 else f"[{','.join(prompts)}]"
+        return f"<experiment {asked.name}: {' '.join(names)} prompt={shown}, {self.trials} trials>"
 
 
 def _axes(asked: Experiment) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -92,7 +100,8 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    return ComposedExperiment(load(composing.without_hydra(config)), overrides, place, config)
+    checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    return ComposedExperiment(checked, overrides, place, config)
 
 
 # ---- what it would cost ---------------------------------------------------------------------------------------------
@@ -190,10 +199,11 @@ def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Pla
     True
     """
     from runner import pipeline
+    from runner.plan.job import TrialPlan
 
     asked = _flat(experiments)
     _warn_of_ends(asked, _FROM_PACKAGE)
-    return Plan(pipeline.estimate_of([each.experiment for each in asked]))
+    return Plan(pipeline.estimate_of([TrialPlan(each.experiment, origin=each.origin) for each in asked]))
 
 
 _FROM_PACKAGE, _FROM_CALLER = 4, 3
@@ -386,7 +396,7 @@ def _jobs(asked: Sequence[ComposedExperiment], folder: Path, *, many: bool) -> l
     from runner.plan.job import Job
 
     return [
-        Job(index, each.experiment, folder / str(index) if many else folder, tuple(each.config.hydra.overrides.task))
+        Job(index, each.experiment, folder / str(index) if many else folder, each.origin, many)
         for index, each in enumerate(asked)
     ]
 

@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Literal["attempt", "item", "model", "account"]
 """How far an error reaches: this attempt alone, this trial, every request to this model, every model of this key."""
 
+COMMAND_LINE = "command line"
+"""What a ConfigError calls the place of what was typed."""
+EDIT = "$EDITOR "
+"""What advice to change a file begins with."""
+
 
 class RunnerError(Exception):
     """An error with a message for the user and the next command to type.
@@ -55,17 +60,28 @@ class RunnerError(Exception):
 
 
 class ConfigError(RunnerError):
-    """The user's input is wrong. Says where (file and key) and what to type instead; raised before any request."""
+    """The user's input is wrong. Says where (file and key) and what to type instead; raised before any request.
+
+    `others` are keys of the same file that may be at fault in place of `key`, since they do not go together.
+    """
 
     exit_status = 2
 
     def __init__(
-        self, message: str, *, where: str | None = None, key: str | None = None, advice: str | None = None
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        key: str | None = None,
+        advice: str | None = None,
+        others: tuple[str, ...] = (),
     ) -> None:
         place = ", ".join(part for part in (where, f"key '{key}'" if key else None) if part)
         super().__init__(f"{place}: {message}" if place else message, advice=advice)
+        self.message = message
         self.where = where
         self.key = key
+        self.others = others
 
 
 class BudgetError(RunnerError):

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import yaml
 
 from runner.config import schema
-from runner.config.hydra_errors import COMMAND_LINE, EDIT, own_folders
-from runner.config.selected import files
-from runner.errors import ConfigError
+from runner.config.hydra_errors import own_folders
+from runner.config.selected import files, package_of
+from runner.errors import COMMAND_LINE, EDIT, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)")
 PLAIN = re.compile(r"[-+.:\w]{1,60}")
 """What can be read as a number, a truth value or a time at all."""
 Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -37,13 +36,15 @@ def check(words: Sequence[str], conf: Path) -> None:
     for word in words:
         if "=" in word and not word.startswith("-"):
             _check_override(word, words)
+            _check_choice(word, words, conf)
     for group, name, path in files(words, [*own_folders(words), conf]):
         try:
             text = path.read_text(encoding="utf-8")
             tree = yaml.compose(text, Loader=Loader)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
-        for node, key in _words(tree, _kind(schema.RunnerConf, _package(text, group)), _package(text, group)):
+        root = package_of(text, group)
+        for node, key in _words(tree, _kind(schema.RunnerConf, root), root):
             _check_node(node, key, f"{group}/{name}.yaml".lstrip("/"), path)
 
 
@@ -62,6 +63,15 @@ def _check_override(word: str, words: Sequence[str]) -> None:
             quoted = [f'{key}="{value}"' if one is word else one for one in words]
             message = f"{part} is read as {read}: put it in quotes"
             raise ConfigError(message, where=COMMAND_LINE, key=key, advice=shlex.join(["runner", *quoted]))
+
+
+def _check_choice(word: str, words: Sequence[str], conf: Path) -> None:
+    group, _, value = word.lstrip("+").partition("=")
+    is_group = "." not in group and (group.startswith("hydra/") or (conf / group).is_dir())
+    if is_group and "null" in [part.strip().lower() for part in value.split(",")]:
+        message = "null is no file to choose; without the word, the default is chosen"
+        kept = [one for one in words if one is not word]
+        raise ConfigError(message, where=COMMAND_LINE, key=group, advice=shlex.join(["runner", *kept]))
 
 
 @cache
@@ -88,15 +98,6 @@ def _read_as(written: str) -> str | None:
 
 
 # ---- where words are wanted -----------------------------------------------------------------------------------------
-
-
-def _package(text: str, group: str) -> tuple[str, ...]:
-    """Where a file's keys go: as its first line says, else its group."""
-    stated = PACKAGE.match(text)
-    name = stated[1] if stated else "_group_"
-    if name in ("_group_", "_global_"):
-        return tuple(group.split("/")) if name == "_group_" and group else ()
-    return tuple(name.split("."))
 
 
 def _words(node: yaml.Node | None, kind: object, path: tuple[str, ...]) -> Iterator[tuple[yaml.ScalarNode, str]]:

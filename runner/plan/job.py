@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from runner.config.origin import UNKNOWN
+from runner.errors import ConfigError
 from runner.plan import capability
 from runner.plan.prompt import PromptManager
 from runner.plan.trials import attempt_key, trials_of
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
+    from runner.config.origin import Origin
+    from runner.records import Adapted, Cell, Experiment, Json, Model, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +27,34 @@ class Job:
     index: int
     experiment: Experiment
     folder: Path
-    overrides: tuple[str, ...] = ()
+    origin: Origin = UNKNOWN
+    """What it was composed from."""
+    is_swept: bool = False
+    """Whether it is one of a sweep's, whose other jobs may be asked by other processes."""
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The words that were typed for it."""
+        return self.origin.words
 
 
 class TrialPlan:
-    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered.
+    """An experiment with its prompts ready. ConfigError where one cannot be rendered.
 
-    `rekeyed` gives each trial the key under which it is asked, where that is not its own.
+    `rekeyed` gives each trial the key under which it is asked, where that is not its own. `origin` is what the
+    experiment was composed from: errors name the place where what they refuse was set.
     """
 
-    def __init__(self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None, origin: Origin = UNKNOWN
+    ) -> None:
         self.experiment = experiment
         self.rekeyed = rekeyed
-        self.prompts = PromptManager(experiment.prompt)
-        self.schema = self.prompts.reply_schema()
+        self.origin = origin
+        try:
+            self._prompts = {prompt.name: ReadyPrompt(PromptManager(prompt)) for prompt in experiment.prompts}
+        except ConfigError as error:
+            raise origin.placed(error) from error.__cause__
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
@@ -48,7 +65,7 @@ class TrialPlan:
 
     def attempt(self, number: int) -> TrialPlan:
         """The same trials, asked for the nth time: each under the key of that attempt."""
-        return TrialPlan(self.experiment, lambda key: attempt_key(key, number))
+        return TrialPlan(self.experiment, lambda key: attempt_key(key, number), self.origin)
 
     def answered(self, keys: Sequence[str], lookup: Callable[[Sequence[str]], set[str]]) -> set[str]:
         """Those of some trials' keys for which nothing is to be asked before their answers are read.
@@ -62,16 +79,34 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
+    def prompt(self, name: Json) -> ReadyPrompt:
+        """The prompt of that name, ready; the first where none bears it."""
+        return self._prompts[self.experiment.prompt_named(name).name]
+
     def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
-        return capability.adapt(
-            self.prompts.get_prompt(cell.persona, text),
-            cell.model,
-            temperature=temperature,
-            max_tokens=cell.sampling.max_tokens,
-            seed=seed,
-            schema=self.schema,
-            strict=self.experiment.strict,
-        )
+        ready = self.prompt(cell.prompt)
+        try:
+            return capability.adapt(
+                ready.manager.get_prompt(cell.persona, text),
+                cell.model,
+                temperature=temperature,
+                max_tokens=cell.sampling.max_tokens,
+                seed=seed,
+                schema=ready.schema,
+                strict=self.experiment.strict,
+            )
+        except ConfigError as error:
+            raise self.origin.placed(error) from error.__cause__
+
+
+class ReadyPrompt:
+    """A prompt's manager, with the schema of its replies."""
+
+    __slots__ = ("manager", "schema")
+
+    def __init__(self, manager: PromptManager) -> None:
+        self.manager = manager
+        self.schema = manager.reply_schema()
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_examples import ENGLISH, FAILED, JAPANESE, PRICES, SCORED, UNSCORABLE
 
+from runner.config.origin import Origin
 from runner.dispatch.purchase import Purchase
 from runner.errors import RunnerError
 from runner.plan.job import Job
@@ -39,7 +40,7 @@ GOLDEN = Path(__file__).parent / "golden" / "run"
 
 
 def _write(folder: Path, *rows: Row, prompt: PromptTemplate = JAPANESE, trials: int = 0) -> Path:
-    with RunFolder(folder, prompt, {"gpt-4.1": PRICES}, trials=trials) as run:
+    with RunFolder(folder, (prompt,), {"gpt-4.1": PRICES}, trials=trials) as run:
         for row in rows:
             run.add(row)
     return folder
@@ -64,6 +65,7 @@ CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)}
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
     """A line's keys are records.Row's fields in their order; what few rows have stands in those alone."""
     names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
+    names.remove("factors")
     usual = [name for name in names if name not in ("stated", "redacted", *again)]
     assert list(json.loads(row_to_json(SCORED))) == usual
     assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name in (*usual, *again)]
@@ -203,7 +205,7 @@ def test_run_json_is_the_golden_one(tmp_path: Path) -> None:
     experiment = Experiment(
         "demo", (), (), (), JAPANESE, Sampling(), Batch(), Tracking(enabled=False), "sqlite:///outputs/ledger.db"
     )
-    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), ("persona=[poet]",))
+    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), Origin(("persona=[poet]",)))
     started = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
     purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key}, answers=1)
     launch = Launch("runner persona=[poet]", "5f2c1f3a9d10", started, purchase)
@@ -235,7 +237,7 @@ def test_a_scored_trial_is_not_among_the_errors(tmp_path: Path) -> None:
 
 
 def _interrupted(folder: Path) -> None:
-    with RunFolder(folder, JAPANESE) as run:
+    with RunFolder(folder, (JAPANESE,)) as run:
         run.add(SCORED)
         raise KeyboardInterrupt
 
@@ -256,7 +258,7 @@ from pathlib import Path
 from runner.records import PromptTemplate, Question
 from runner.results.files import RunFolder, row_from_json
 
-folder = RunFolder(Path(sys.argv[1]), PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)))
+folder = RunFolder(Path(sys.argv[1]), (PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)),))
 folder.__enter__()
 for _ in range(3):
     folder.add(row_from_json(sys.argv[2]))

@@ -12,7 +12,7 @@ from runner.cli.verbs.show import UnknownTrialError, show
 from runner.config import retirement
 from runner.errors import ConfigError
 from runner.plan import estimate
-from runner.plan.job import models_of
+from runner.plan.job import TrialPlan, models_of
 from runner.reporting.formatting import NONE, duration, many, money, short_count
 from runner.reporting.terminal import empty_table
 
@@ -97,17 +97,18 @@ class Planner:
         if self.trial is None:
             self._estimate()
         else:
-            from runner.plan.job import TrialPlan
-
-            show([TrialPlan(job.experiment) for job in self.jobs], self.trial)
+            show(self._plans(), self.trial)
         for index, error in self.errors:
             say(f"job {index} cannot be planned: {error}")
         return ConfigError.exit_status if self.errors else 0
 
+    def _plans(self) -> list[TrialPlan]:
+        return [TrialPlan(job.experiment, origin=job.origin) for job in self.jobs]
+
     def _estimate(self) -> None:
         from runner import pipeline
 
-        found = pipeline.estimate_of([job.experiment for job in self.jobs])
+        found = pipeline.estimate_of(self._plans())
         console().print(render_estimate(found))
         for line in retirement.told(models_of(job.experiment for job in self.jobs), self.today):
             say(line)
