@@ -46,10 +46,10 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
 _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
-_USUAL = _NAMES - {"stated", "answers", "question", "factors", *_ASKED_AGAIN}
+_USUAL = _NAMES - {"stated", "answers", "question", "factors", "redacted", *_ASKED_AGAIN}
 """The fields of every line; `stated` is in those alone whose scores were converted, `answers` where a question is no
-plain number, `question` where each has a request of its own, and the last three in those of trials that were asked
-again."""
+plain number, `question` where each has a request of its own, `redacted` in those whose reply had a key in it, and the
+last three in those of trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
 _COUNTED = attrgetter(*_KINDS)
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
@@ -80,6 +80,8 @@ def _row_line(row: Row) -> bytes:
         del line["answers"]
     if row.question is None:
         del line["question"]
+    if not row.redacted:
+        del line["redacted"]
     del line["factors"]
     if row.factors:
         line |= row.factors
