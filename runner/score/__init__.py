@@ -60,7 +60,7 @@ from runner.score.characters import INVISIBLE
 from runner.score.findings import Answers, judged
 from runner.score.names import sheet_of
 from runner.score.reasoning import spoken
-from runner.score.surroundings import is_refusal, refuses_task
+from runner.score.surroundings import is_refusal, refuses_task, scales_in_reason
 
 if TYPE_CHECKING:
     from runner.score.names import Sheet
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+MOST_OF_OTHER_SCALES = 20
+"""A score above it is on no other scale that a reason may name: most are above, and cost no second look."""
 _WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
 _SHOWN = 200
 """Characters that a message shows of words that are in the wrong place."""
@@ -139,6 +141,8 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
             return None
         score, reason = answer["score"], answer["reason"]
         if type(score) not in (int, float) or not question.low <= score <= question.high or type(reason) is not str:
+            return None
+        if score <= MOST_OF_OTHER_SCALES and scales_in_reason(reason, score, question):
             return None
         scores[question.name] = float(score) + 0.0
         reasons[question.name] = reason.strip() or None

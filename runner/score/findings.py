@@ -79,13 +79,16 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
             for each in findings.scores
             if each.at == index
         ]
+        reason = next((reason for at, reason in findings.reasons if at == index), None)
         score = _agreed(own, question, rescale=rescale)
+        if isinstance(score, float) and (said := surroundings.scales_in_reason(reason, score, question)):
+            score = _agreed([each._replace(scales=each.scales or said) for each in own], question, rescale=rescale)
         if isinstance(score, Stated):
             stated[question.name] = score
         scores[question.name] = (
             None if isinstance(score, Problem) else score.rescaled if isinstance(score, Stated) else score
         )
-        reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
+        reasons[question.name] = reason
         if isinstance(score, Problem):
             problems.append(score)
     truncated = findings.cut and not _closed(findings, scores, reasons)
