@@ -218,3 +218,6 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
         if own_trace:
             raise
         raise translate(error, conf_dir(), shlex.split(command)[1:]) from error
+    finally:
+        if not own_trace:
+            del os.environ["HYDRA_FULL_ERROR"]

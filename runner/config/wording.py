@@ -16,7 +16,7 @@ import yaml
 
 from runner.config import schema
 from runner.config.hydra_errors import own_folders
-from runner.config.selected import files, package_of
+from runner.config.selected import LOADER, files, package_of
 from runner.errors import COMMAND_LINE, EDIT, ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PLAIN = re.compile(r"[-+.:\w]{1,60}")
 """What can be read as a number, a truth value or a time at all."""
-Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(words: Sequence[str], conf: Path) -> None:
@@ -40,7 +39,7 @@ def check(words: Sequence[str], conf: Path) -> None:
     for group, name, path in files(words, [*own_folders(words), conf]):
         try:
             text = path.read_text(encoding="utf-8")
-            tree = yaml.compose(text, Loader=Loader)
+            tree = yaml.compose(text, Loader=LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
         root = package_of(text, group)
