@@ -17,7 +17,7 @@ import yaml
 from runner.config import schema
 from runner.config.hydra_errors import own_folders
 from runner.config.selected import LOADER, files, package_of
-from runner.errors import COMMAND_LINE, EDIT, ConfigError
+from runner.errors import COMMAND_LINE, EDIT, ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def check(words: Sequence[str], conf: Path) -> None:
 def _check_node(node: yaml.ScalarNode, key: str, where: str, path: Path) -> None:
     if not node.style and (read := _read_as(node.value)) is not None:
         message = f'line {node.start_mark.line + 1}: {node.value} is read as {read}: put it in quotes, "{node.value}"'
-        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{shlex.quote(str(path))}")
+        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{pasted(path)}")
 
 
 def _check_override(word: str, words: Sequence[str]) -> None:
