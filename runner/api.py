@@ -69,7 +69,9 @@ class ComposedExperiment:
     def __repr__(self) -> str:
         asked = self.experiment
         names = (f"{kind}=[{','.join(item.name for item in items)}]" for kind, items in _axes(asked))
-        return f"<experiment {asked.name}: {' '.join(names)} prompt={asked.prompt.name}, {self.trials} trials>"
+        prompts = [one.name for one in asked.prompts]
+        shown = prompts[0] if len(prompts) == 1 else f"[{','.join(prompts)}]"
+        return f"<experiment {asked.name}: {' '.join(names)} prompt={shown}, {self.trials} trials>"
 
 
 def _axes(asked: Experiment) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -392,7 +394,7 @@ def _jobs(asked: Sequence[ComposedExperiment], folder: Path, *, many: bool) -> l
     from runner.plan.job import Job
 
     return [
-        Job(index, each.experiment, folder / str(index) if many else folder, each.origin)
+        Job(index, each.experiment, folder / str(index) if many else folder, each.origin, many)
         for index, each in enumerate(asked)
     ]
 

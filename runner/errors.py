@@ -95,12 +95,10 @@ class BudgetError(RunnerError):
 class LedgerError(RunnerError):
     """The ledger cannot be opened, read or written.
 
-    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass. `is_lost`
-    says that its file is gone or damaged, `is_kept` that answers which arrive are stored elsewhere, so that what is in
-    flight may still come.
+    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass. `is_kept`
+    says that answers which arrive are stored elsewhere, so that what is in flight may still come.
     """
 
-    is_lost = False
     is_kept = False
 
     def __init__(self, message: str, *, advice: str | None = None, patience_s: float = 0.0) -> None:

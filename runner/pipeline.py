@@ -26,7 +26,7 @@ from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import attempt_key, count_of
 from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
-from runner.results import files, manifest
+from runner.results import factors, files, manifest
 from runner.results.again import earlier
 from runner.results.again.attempts import Attempts
 from runner.results.launch import PENDING, JobResult
@@ -177,7 +177,7 @@ def _estimate(plans: Sequence[TrialPlan], ledger: Ledger | None) -> Estimate:
 
 def _left(ledger: Ledger, plan: TrialPlan, trials: Sequence[Trial]) -> list[int]:
     """How often each of some trials may be asked again, as its answers so far are."""
-    reader = Reader("", 0, plan.experiment.prompt)
+    reader = Reader("", 0, plan.experiment.prompts)
     attempts = Attempts(reader, plan.experiment.ask_again, ledger.answers, lambda _: None, lambda _: False)
     read = attempts.read(trials)
     return [0 if one.wanted is None else attempts.most(one.trial) - one.wanted + 1 for one in read]
@@ -246,7 +246,7 @@ def _wanting(
 ) -> Iterator[tuple[int, AttemptedTrial]]:
     """The trials that want another attempt, each with the index of its model; `only`: those of these keys."""
     for plan in plans:
-        attempts = _attempts_of(this, plan, ledger, Reader(this.id, 0, plan.experiment.prompt))
+        attempts = _attempts_of(this, plan, ledger, Reader(this.id, 0, plan.experiment.prompts))
         for model in plan.experiment.models:
             trials = (trial for trial in plan.trials(model) if only is None or trial.key in only)
             while chunk := list(islice(trials, ROWS_AT_A_TIME)):
@@ -345,10 +345,11 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, TrialPlan]], led
 
 def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
-    reader = Reader(this.id, result.index, plan.experiment.prompt, ledger=ledger.place)
+    reader = Reader(this.id, result.index, plan.experiment.prompts, ledger=ledger.place)
+    reader.factors = factors.of_job(this, result)
     prices = {model.name: model.prices for model in plan.experiment.models}
     trials = count_of(plan.experiment)
-    with files.RunFolder(result.folder, plan.experiment.prompt, prices, trials=trials) as folder:
+    with files.RunFolder(result.folder, plan.experiment.prompts, prices, trials=trials) as folder:
         asks_again = plan.experiment.ask_again.is_on
         rows = (
             _rows_asked_again(this, result, plan, reader, ledger) if asks_again else _rows(this, plan, reader, ledger)

@@ -70,6 +70,11 @@ class Persona:
     """Language code -> how the persona is described to the model. The key "*" serves every language."""
     temperature: float | None = None
     """The persona's own temperature, used where the experiment sets none."""
+    covariates: Mapping[str, Json] = field(default_factory=dict)
+    """Further columns of the table that it is from, such as age: what is known of it, and not sent. Not part of a key,
+    nor of what an experiment is."""
+    weight: float | None = None
+    """How many of a population it stands for, in any unit, above 0; None: as many as any other. Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,10 @@ class Text:
     """Added to the persona's own temperature for this text."""
     origin: str = ""
     """Where the text came from: a path, or the config file's name."""
+    covariates: Mapping[str, Json] = field(default_factory=dict)
+    """As a persona's."""
+    weight: float | None = None
+    """As a persona's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +390,25 @@ class Experiment:
     """Whether report.html is written. Not part of a key."""
     objective: str | None = None
     """The metric that a sweeper is given as the job's result."""
+    further_prompts: tuple[PromptTemplate, ...] = ()
+    """Where several prompts are asked: those after `prompt`, each with a name of its own."""
+
+    @property
+    def prompts(self) -> tuple[PromptTemplate, ...]:
+        """Every prompt that is asked, in order."""
+        return (self.prompt, *self.further_prompts)
+
+    def prompt_named(self, name: Json) -> PromptTemplate:
+        """The prompt of a name; the first one where none bears it, as in rows that do not say theirs."""
+        return next((one for one in self.further_prompts if one.name == name), self.prompt)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Every question of every prompt, once, as the first prompt asks it."""
+        asked: dict[str, Question] = {}
+        for question in (question for one in self.prompts for question in one.questions):
+            asked.setdefault(question.name, question)
+        return tuple(asked.values())
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
@@ -433,13 +461,15 @@ class Adapted:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Model x persona x sampling: the unit that is compared, and one MLflow child run."""
+    """Model x persona x prompt x sampling: the unit that is compared, and one MLflow child run."""
 
     name: str
-    """Unique in its job: `model/persona` as in conf."""
+    """Unique in its job: `model/persona` as in conf, and `model/persona/prompt` where several prompts are asked."""
     model: Model
     persona: Persona
     sampling: Sampling
+    prompt: str = ""
+    """The name of the prompt that it is asked with; "" for the first one of its experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +483,9 @@ class Trial:
     adapted: Adapted
     key: str
     """64 hexadecimal digits; see plan.key_of."""
+    factors: Mapping[str, Json] = field(default_factory=dict)
+    """What the plan gave it beyond its cell's model and persona, its text and repetition: name -> plain value, such as
+    `prompt`. Its row has each as a column, and everything that reads rows knows them as factors."""
 
 
 # ---- what comes back -------------------------------------------------------------------------------------------------
@@ -628,6 +661,11 @@ class Row:
     """Of the price of a row that was bought, what an earlier launch had paid for the trial's earlier attempts."""
     served: str | None = field(default=None, kw_only=True)
     """The model that answered, where its name is none that the model's file declares; else None."""
+    factors: Mapping[str, Json] = field(default_factory=dict, kw_only=True)
+    """What tells the row apart beyond the fields above, and what is known of its persona and text: name -> text,
+    number, true, false or null. The trial's (`prompt`), the settings of a sweep's job under their names on the command
+    line (`sampling.temperature`), and covariates (`persona.age`). A line of results.jsonl has each as a key of its own.
+    {} in rows of earlier versions."""
 
     @property
     def answered_by(self) -> str:
@@ -645,3 +683,11 @@ class Row:
 def whole_pairs(text: str) -> str:
     """Text without halves of surrogate pairs, which no table can hold: they are written as their escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_factor(name: str) -> bool:
+    """Whether a name is a factor's by itself: a setting's, a covariate's, or that of the prompt.
+
+    No field of Row has such a name. Factors of other names are listed where they stand.
+    """
+    return "." in name or name == "prompt" or "/" in name

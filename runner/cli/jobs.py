@@ -33,7 +33,8 @@ def job_of(cfg: DictConfig) -> Job:
     hydra = HydraConfig.get()
     place = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
     origin = Origin.of(cast("DictConfig", hydra))
-    return Job(place, load(cfg, origin), Path(hydra.runtime.output_dir), origin)
+    is_swept = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    return Job(place, load(cfg, origin), Path(hydra.runtime.output_dir), origin, is_swept)
 
 
 def objective_of(result: JobResult) -> float | None:

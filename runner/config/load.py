@@ -65,7 +65,7 @@ def load(cfg: DictConfig, origin: Origin = UNKNOWN) -> Experiment:
 def _load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
-    prompt = _the_one_prompt(conf)
+    prompt, *further = (_prompt(name, one) for name, one in _selected(conf.prompt, "prompt"))
     _choice(conf.ledger.missing, ("refuse", "buy"), "config.yaml", "ledger.missing")
     models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
@@ -85,6 +85,7 @@ def _load(cfg: DictConfig) -> Experiment:
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
+        further_prompts=tuple(further),
     )
 
 
@@ -386,13 +387,7 @@ def _path(path: str | None, where: str, full_key: str) -> str:
 # ---- prompt and sampling --------------------------------------------------------------------------------------------
 
 
-def _the_one_prompt(conf: schema.RunnerConf) -> PromptTemplate:
-    selected = _selected(conf.prompt, "prompt")
-    if len(selected) > 1:
-        names = ",".join(name for name, _ in selected)
-        message = "one experiment asks one prompt; sweep over several"
-        raise ConfigError(message, where="config.yaml", key="prompt", advice=f"runner -m prompt={names}")
-    name, prompt = selected[0]
+def _prompt(name: str, prompt: schema.PromptConf) -> PromptTemplate:
     where = f"prompt/{name}.yaml"
     if not prompt.questions:
         raise ConfigError("asks no question", where=where, key="questions")

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner.errors import ConfigError
-from runner.records import Experiment, Json, Prices
+from runner.records import Experiment, Json, Prices, PromptTemplate
 
 Path = tuple[str, ...]
 
@@ -32,6 +32,8 @@ RUNTIME = ("tracking", "batch", "ledger_url", "ledger_missing", "budget_usd", "o
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
 RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
+OF_ITEMS = ("covariates", "weight")
+"""Likewise, fields of a persona or a text: what is known of it, and not sent."""
 RUNTIME_OF_PRICES = (
     "cache_write_usd_per_mtok", "cache_write_1h_usd_per_mtok", "reasoning_usd_per_mtok", "request_usd", "tiers",
 )  # fmt: skip
@@ -78,6 +80,8 @@ class Difference:
 
 def is_runtime(path: Path) -> bool:
     """Whether a setting is without effect on requests, their keys, and how replies are read."""
+    if path[0] in {GROUPS["personas"], GROUPS["texts"]}:
+        return path[2:3] != () and path[2] in OF_ITEMS
     if path[0] == GROUPS["models"]:
         return path[2:3] != () and (path[2] in RUNTIME_OF_A_MODEL or path[2:3] + path[3:4] in _OF_PRICES)
     return path[0] in {PLACES.get(name, (name,))[0] for name in RUNTIME}
@@ -93,9 +97,16 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [_identity_of_a_model(model) for model in whole["models"]]
     if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
         identity.pop("ask_again", None)
-    prompt = whole["prompt"].items()
-    identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
+    identity["prompt"] = _identity_of_a_prompt(whole["prompt"])
+    further = [_identity_of_a_prompt(prompt) for prompt in identity.pop("further_prompts", ())]
+    identity |= {"further_prompts": further} if further else {}
+    for items in ("personas", "texts"):
+        identity[items] = [{name: one[name] for name in one if name not in OF_ITEMS} for one in whole[items]]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of_a_prompt(prompt: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in prompt.items() if name not in LATER or value != LATER[name]}
 
 
 def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:
@@ -131,6 +142,12 @@ def prices_from(saved: Mapping[str, Json]) -> Prices:
     """The prices of one of its models, as experiment_from reads them."""
     prices: Prices = _value(Prices, saved, "")
     return prices
+
+
+def prompt_from(saved: Mapping[str, Json]) -> PromptTemplate:
+    """One of its prompts likewise. TypeError where it has another shape."""
+    prompt: PromptTemplate = _value(PromptTemplate, saved, "")
+    return prompt
 
 
 def _value(kind: Any, value: Json, place: str) -> Any:
@@ -199,6 +216,9 @@ def settings_of(experiment: Experiment) -> dict[Path, Json]:
                 found |= dict(_leaves((GROUPS[name], item["name"]), _unnamed(item)))
         elif name == "prompt":
             found |= _prompt(value)
+        elif name == "further_prompts":
+            for prompt in value:
+                found |= _prompt(prompt)
         else:
             found |= dict(_leaves(PLACES.get(name, (name,)), value))
     return found

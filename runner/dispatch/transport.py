@@ -12,6 +12,7 @@ from runner.dispatch.unreachable import connection_error
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers.body import ENCODINGS, body_of, first_of
 from runner.providers.codec import Codec, Fallback, error_of
+from runner.providers.fallback import lost_connection
 from runner.providers.network import trouble_with, way_to
 from runner.providers.received import NOT_A_REPLY, redirected
 from runner.providers.refusals import short
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 """Most seconds until a connection stands."""
+HTTPS = 443
 BYTES_A_TOKEN = 4
 """Of a request's body: as roughly as providers count before they have read it."""
 
@@ -64,7 +66,10 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
 
         async def complete(wire: Wire) -> tuple[bytes, Mapping[str, str]]:
             with _whatever_it_holds(), _placed(yarl.URL(model.api_base) if model.api_base else None, model):
-                return await codec.complete(wire.adapted.request, limits.timeout_s), {}
+                try:
+                    return await codec.complete(wire.adapted.request, limits.timeout_s), {}
+                except TransientError as error:
+                    raise _explained(error, model) from error
 
         return complete
     url, headers = yarl.URL(codec.url), {"Accept-Encoding": ENCODINGS, **codec.headers}
@@ -98,6 +103,18 @@ def sender(codec: Codec | Fallback, session: aiohttp.ClientSession, model: Model
         return raw, response.headers
 
     return post
+
+
+def _explained(error: TransientError, model: Model) -> TransientError:
+    """A connection that LiteLLM lost, in the words in which one of ours is told."""
+    import aiohttp
+    from yarl import URL
+
+    lost = lost_connection(error)
+    if error.kind != "connection" or error.advice or not isinstance(lost, aiohttp.ClientConnectorError):
+        return error
+    place = URL.build(scheme="https" if lost.port == HTTPS else "http", host=lost.host, port=lost.port)
+    return connection_error(lost, place, f"model.{model.name}.api_base")
 
 
 def new_session() -> aiohttp.ClientSession:

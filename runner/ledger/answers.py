@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sqlite3
 import threading
 import time
 from concurrent.futures import Future
@@ -224,19 +223,15 @@ class Ledger:
 
     def _keep_elsewhere(self, answers: list[Answer], error: LedgerError) -> LedgerError | None:
         """Put answers into a ledger beside this one; the error that says where, None where that cannot be either."""
-        if not error.is_lost:
-            return None
         with self._rescuing:
-            rescued = self._rescue
-            try:
-                rescued = rescued or rescue.begin(self._database, error)
-                _add(rescued.path, answers)
-            except (OSError, LedgerError, sqlite3.Error):
-                if rescued is not None and rescued is not self._rescue:
-                    rescued.path.unlink(missing_ok=True)  # as where the disk is full: it holds nothing
-                return None
-            self._rescue = rescued
-            return rescued.error
+            if self._rescue is None:
+                self._rescue = rescue.begin(self._database, error, lambda path: _add(path, answers))
+            else:
+                try:
+                    _add(self._rescue.path, answers)
+                except LedgerError:
+                    return None
+            return None if self._rescue is None else self._rescue.error
 
     def _store(self, answers: list[Answer]) -> None:
         """Commit one group."""

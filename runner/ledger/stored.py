@@ -33,7 +33,7 @@ _MOST = 2**53
 def read(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Stored]:
     """The rows of some keys, a few hundred at most."""
     query = sa.select(*_AS_IT_IS).select_from(ANSWER).where(ANSWER.c.key.in_(keys))
-    return {row[0]: tuple(row) for row in connection.execute(query)}
+    return {row[0]: row for row in connection.execute(query).all()}
 
 
 def damage(row: Stored) -> str | None:

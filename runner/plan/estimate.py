@@ -242,8 +242,8 @@ class _Ledgered:
 def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup) -> None:
     """Add one model of one job to its line."""
     line = book.line(model)
-    line.cells += len(plan.experiment.personas)
-    reply = book.tokens(line.tokenizer, longest_reply(plan.experiment.prompt))
+    line.cells += len(plan.experiment.personas) * len(plan.experiment.prompts)
+    replies = {prompt.name: book.tokens(line.tokenizer, longest_reply(prompt)) for prompt in plan.experiment.prompts}
     asked: Counter[tuple[int, int]] = Counter()
     again: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
@@ -252,7 +252,7 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        size = (last[1], most if line.reasons else min(reply, most))
+        size = (last[1], most if line.reasons else min(replies[trial.cell.prompt], most))
         if further is None:
             asked[size] += 1
         else:

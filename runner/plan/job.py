@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config.origin import Origin
-    from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
+    from runner.records import Adapted, Cell, Experiment, Json, Model, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Job:
     folder: Path
     origin: Origin = UNKNOWN
     """What it was composed from."""
+    is_swept: bool = False
+    """Whether it is one of a sweep's, whose other jobs may be asked by other processes."""
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -37,7 +39,7 @@ class Job:
 
 
 class TrialPlan:
-    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered.
+    """An experiment with its prompts ready. ConfigError where one cannot be rendered.
 
     `rekeyed` gives each trial the key under which it is asked, where that is not its own. `origin` is what the
     experiment was composed from: errors name the place where what they refuse was set.
@@ -50,10 +52,9 @@ class TrialPlan:
         self.rekeyed = rekeyed
         self.origin = origin
         try:
-            self.prompts = PromptManager(experiment.prompt)
+            self._prompts = {prompt.name: ReadyPrompt(PromptManager(prompt)) for prompt in experiment.prompts}
         except ConfigError as error:
             raise origin.placed(error) from error.__cause__
-        self.schema = self.prompts.reply_schema()
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
@@ -78,19 +79,34 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
+    def prompt(self, name: Json) -> ReadyPrompt:
+        """The prompt of that name, ready; the first where none bears it."""
+        return self._prompts[self.experiment.prompt_named(name).name]
+
     def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
+        ready = self.prompt(cell.prompt)
         try:
             return capability.adapt(
-                self.prompts.get_prompt(cell.persona, text),
+                ready.manager.get_prompt(cell.persona, text),
                 cell.model,
                 temperature=temperature,
                 max_tokens=cell.sampling.max_tokens,
                 seed=seed,
-                schema=self.schema,
+                schema=ready.schema,
                 strict=self.experiment.strict,
             )
         except ConfigError as error:
             raise self.origin.placed(error) from error.__cause__
+
+
+class ReadyPrompt:
+    """A prompt's manager, with the schema of its replies."""
+
+    __slots__ = ("manager", "schema")
+
+    def __init__(self, manager: PromptManager) -> None:
+        self.manager = manager
+        self.schema = manager.reply_schema()
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

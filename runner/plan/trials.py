@@ -96,10 +96,17 @@ def temperature_of(sampling: Sampling, persona: Persona, text: Text, model: Mode
 
 
 def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
-    """Every model with every persona, models outermost."""
+    """Every model with every persona and every prompt, models outermost."""
+    several = bool(experiment.further_prompts)
     return tuple(
-        Cell(name=f"{model.name}/{persona.name}", model=model, persona=persona, sampling=experiment.sampling)
-        for model, persona in product(experiment.models, experiment.personas)
+        Cell(
+            name=f"{model.name}/{persona.name}" + (f"/{prompt.name}" if several else ""),
+            model=model,
+            persona=persona,
+            sampling=experiment.sampling,
+            prompt=prompt.name,
+        )
+        for model, persona, prompt in product(experiment.models, experiment.personas, experiment.prompts)
     )
 
 
@@ -118,10 +125,11 @@ def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
     for cell, text in product(cells_of(experiment), experiment.texts):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
+        factors = {"prompt": cell.prompt}
         keys: Keys | None = None
         for repetition in range(1, cell.sampling.trials + 1):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
             if keys is None or seed is not None:
                 adapted = adapt(cell, text, temperature, seed)
                 keys = Keys(adapted.request, endpoint)
-            yield Trial(cell, text, repetition, adapted, keys.of(repetition))
+            yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ def weights_of(model: Model) -> Path:
     raise ConfigError(message, where=f"model/{model.name}.yaml", key="id", advice=WEIGHTS_ADVICE)
 
 
+@lru_cache(maxsize=1024)
 def served_name(stated: str) -> str:
     """A model's name for people elsewhere: of weights on a disk, their file's name without `.gguf`; else as it stands.
 

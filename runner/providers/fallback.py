@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from runner import fastjson
 from runner.errors import FatalError, ProviderError, TransientError
 from runner.providers import identity, usage
 from runner.providers.body import REFUSAL_BYTES, too_large
+from runner.providers.network import Way, trouble_with, way_to
 from runner.providers.received import accept, accept_any, parsed, spoken_in
 from runner.providers.received import redirected as redirected_to
 from runner.providers.reply import error_of, object_in, read_chat
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from runner.records import Json, Model, Request, Rung
 
+MOST_CAUSES = 10
 RECEIVED = "received"
 """Field of a stored reply that holds the provider's body as it came; beside it stands what LiteLLM made of it."""
 
@@ -45,7 +47,8 @@ class Exchange:
     status: int | None = None
     headers: dict[str, str] | None = None
     error: ProviderError | None = None
-    """Why the answer was not taken."""
+    """Why the answer was not taken, or the request not sent."""
+    way: Way = field(default_factory=Way)
 
 
 _EXCHANGE: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
@@ -172,6 +175,7 @@ def _take_over() -> None:
         if exchange is None:
             return await plain(self, request, **options)
         exchange.began, exchange.raw, exchange.status = True, None, None
+        _lead(self, request.url, exchange)
         response = await plain(self, request, **{**options, "stream": True, "follow_redirects": False})
         try:
             return await _taken(response, request, exchange)
@@ -179,6 +183,24 @@ def _take_over() -> None:
             await response.aclose()
 
     httpx.AsyncClient.send = send  # type: ignore[method-assign]
+
+
+def _lead(client: Any, url: Any, exchange: Exchange) -> None:
+    """Have LiteLLM's transport take the way that every other request of ours takes.
+
+    By its own rules it asks loopback through a proxy too, takes no port and no CIDR in NO_PROXY, and of certificates
+    SSL_CERT_FILE alone.
+    """
+    try:
+        exchange.way = way_to(str(url))
+    except ProviderError as error:
+        exchange.error = error
+        raise
+    transport = client._transport  # noqa: SLF001  its only name
+    if hasattr(transport, "proxy_cache"):
+        transport.proxy_cache[url.host] = None if exchange.way.entered is None else str(exchange.way.entered)
+        if exchange.way.trusted is not None:
+            transport._ssl_verify = exchange.way.trusted  # noqa: SLF001
 
 
 async def _taken(response: Any, request: Any, exchange: Exchange) -> Any:
@@ -211,6 +233,8 @@ def _failure(litellm: Any, error: Exception | None, exchange: Exchange) -> Provi
         return exchange.error
     if exchange.status is not None and exchange.raw is not None and exchange.status >= 300:
         return error_of(exchange.status, exchange.headers or {}, exchange.raw)
+    if (lost := lost_connection(error)) is not None and (trouble := trouble_with(exchange.way, lost)) is not None:
+        return trouble
     if isinstance(error, litellm.Timeout):
         return TransientError("timeout", str(error))
     if exchange.began or _is_of_the_network(error):
@@ -227,12 +251,22 @@ def _lacks_credentials(litellm: Any, error: Exception | None) -> bool:
     )
 
 
+def lost_connection(error: BaseException | None) -> Exception | None:
+    """What the connection broke or never stood for, among an exception's causes; None of any other exception."""
+    import aiohttp
+
+    return next((cause for cause in _causes(error) if isinstance(cause, aiohttp.ClientError)), None)
+
+
 def _is_of_the_network(error: BaseException | None) -> bool:
     """Whether a lost or refused connection is among an exception's causes: of a token's exchange, say."""
-    for _ in range(10):
+    files = FileNotFoundError | PermissionError
+    return any(isinstance(cause, OSError | TimeoutError) and not isinstance(cause, files) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(MOST_CAUSES):
         if error is None:
-            return False
-        if isinstance(error, OSError | TimeoutError) and not isinstance(error, FileNotFoundError | PermissionError):
-            return True
+            return
+        yield error
         error = error.__cause__ or error.__context__
-    return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name the certificates to trust in place of the system's; the first that is set counts."""
 FOLDER = "SSL_CERT_DIR"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SPOKEN = ("http", "https")
 """How a proxy can be spoken to."""
 
@@ -94,7 +96,10 @@ def _proxy_of(url: str) -> tuple[URL | None, URL | None]:
     from yarl import URL
 
     asked = URL(url)
-    if is_loopback(asked.host or "") or should_bypass_proxies(url, no_proxy=None):
+    # With its port written out, as NO_PROXY may name it.
+    if is_loopback(asked.host or "") or should_bypass_proxies(_with_port(asked), no_proxy=None):
+        return None, None
+    if _is_in_a_network(asked.host or "", proxies_left_out()):
         return None, None
     found = select_proxy(url, proxies)
     if not found:
@@ -109,6 +114,27 @@ def _proxy_of(url: str) -> tuple[URL | None, URL | None]:
     return bare, proxy
 
 
+def _with_port(url: URL) -> str:
+    return f"{url.scheme}://{url.host_subcomponent}:{url.port}/"
+
+
+def proxies_left_out() -> list[str]:
+    """The entries of NO_PROXY."""
+    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return [entry for entry in said.replace(" ", "").split(",") if entry]
+
+
+def _is_in_a_network(host: str, entries: list[str]) -> bool:
+    """Whether a number is in one of these networks: requests takes those of IPv4 alone."""
+    with suppress(ValueError):
+        number = ipaddress.ip_address(host.partition("%")[0])
+        for entry in entries:
+            with suppress(ValueError):
+                if number in ipaddress.ip_network(entry.strip("[]"), strict=False):
+                    return True
+    return False
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name or number alone."""
     name = host.rstrip(".").lower()
@@ -118,6 +144,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def for_libraries() -> dict[str, str]:
+    """What to add to the environment of this process, so that libraries with sessions of their own go the same way.
+
+    LiteLLM's token exchanges, MLflow's client and Google's and Amazon's sign-in read one variable of certificates or
+    the other, and would ask loopback through a proxy.
+    """
+    named = next((os.environ[name] for name in FILES if os.environ.get(name)), "")
+    readers = FILES[1:2] if Path(named).is_dir() else FILES[:2]
+    added = {name: named for name in readers if named and not os.environ.get(name)}
+    if any(scheme != "no" for scheme in getproxies()):
+        missing = [host for host in LOOPBACK if host not in (known := proxies_left_out())]
+        if missing:
+            added |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join([*known, *missing]))
+    return added
 
 
 # ---- certificates ----------------------------------------------------------------------------------------------------

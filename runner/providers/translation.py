@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.errors import FatalError, ProviderError
+from runner.providers.network import for_libraries
 from runner.providers.received import accept
 from runner.providers.reply import object_in, string
 from runner.providers.usage import count, searched_in
@@ -73,6 +74,7 @@ class Translation(Protocol):
 def prepare() -> Any:
     """LiteLLM, imported on first use (seconds) and made to keep to itself: no downloads, retries, banners or logs."""
     os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS="True")
+    os.environ.update(for_libraries())  # what it signs in with does not pass through runner.providers.fallback
     # Otherwise the import reads a .env file of the working folder into this process.
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     # Its decoders write replies anew, and pydantic then warns on the terminal about every odd part.

@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Union, get_args, get_o
 
 from runner import fastjson
 from runner.errors import RunnerError, pasted
-from runner.records import Dropped, Outcome, Problem, Route, Row, Source, Stated, Tokens
+from runner.records import Dropped, Outcome, Problem, Route, Row, Source, Stated, Tokens, is_factor
 from runner.results.reply_files import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -45,7 +45,7 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
 _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
-_USUAL = _NAMES - {"stated", *_ASKED_AGAIN}
+_USUAL = _NAMES - {"stated", "factors", *_ASKED_AGAIN}
 """The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
 trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
@@ -72,6 +72,11 @@ def _row_line(row: Row) -> bytes:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:
         del line["stated"]
+    del line["factors"]
+    if row.factors:
+        line |= row.factors
+        if unmarked := [name for name in row.factors if not is_factor(name)]:
+            line["factors"] = unmarked
     if row.asked == 1:
         for name in _ASKED_AGAIN:
             del line[name]
@@ -172,7 +177,7 @@ def _row(found: Any) -> Row:
     if "stated" in found:
         found["stated"] = {name: Stated(**stated) for name, stated in found["stated"].items()}
     if found.keys() != _USUAL:
-        found = {name: value for name, value in found.items() if name in _NAMES}
+        found = _with_factors(found)
     scores = found["scores"]
     if not _NUMBER.issuperset(map(type, scores.values())):
         raise TypeError("a score is no number")
@@ -191,6 +196,23 @@ def _row(found: Any) -> Row:
     if row.dropped or row.problem is not None or row.stated:
         _check_rare(row)
     return row
+
+
+def _with_factors(found: dict[str, Any]) -> dict[str, Any]:
+    """A line's fields, with those of its keys that are factors together."""
+    listed = found.pop("factors", ())
+    if listed and not (isinstance(listed, list) and all(isinstance(name, str) for name in listed)):
+        raise TypeError("'factors' is no list of names")
+    others = [name for name in found if name not in _NAMES]
+    factors = {name: found[name] for name in others if is_factor(name) or name in listed}
+    for name, value in factors.items():
+        if type(value) not in _PLAIN or (type(value) is int and abs(value) >= _MOST):
+            raise TypeError(f"'{name}' is {_shown(value)}")
+    for name in others:
+        del found[name]
+    if factors:
+        found["factors"] = factors
+    return found
 
 
 def _check(row: Row) -> None:
@@ -262,13 +284,20 @@ class RunFolder:
     At its end results.jsonl and errors.jsonl get their names; after an error they stay beside them, as `.part`. The
     same rows in the same order get the same file names. `prices` are by the model's name in conf; a model without one
     has no `pricing` in its replies. `trials` is how many rows will come, where that is known: see reply_files.store.
+    `prompts` are those that are asked; a row that does not say its own is of the first.
     """
 
     def __init__(
-        self, path: Path, prompt: PromptTemplate, prices: Mapping[str, Prices] | None = None, *, trials: int = 0
+        self,
+        path: Path,
+        prompts: Sequence[PromptTemplate],
+        prices: Mapping[str, Prices] | None = None,
+        *,
+        trials: int = 0,
     ) -> None:
         self.path = path
-        self.prompt = prompt
+        self._first = prompts[0]
+        self._prompts: dict[Json, PromptTemplate] = {prompt.name: prompt for prompt in prompts}
         self.prices = prices or {}
         self.trials = trials
         self._open = ExitStack()
@@ -297,7 +326,8 @@ class RunFolder:
         if row.outcome != "scored":
             self._errors.write(_error_line(row) + b"\n")
         if row.reply is not None:
-            text = reply_text(row, self.prompt, self.prices.get(row.model))
+            prompt = self._prompts.get(row.factors.get("prompt"), self._first)
+            text = reply_text(row, prompt, self.prices.get(row.model))
             self._replies.add(row, text.encode("utf-8", "backslashreplace"))
 
     def _begin(self, name: str) -> BinaryIO:

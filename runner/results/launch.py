@@ -87,12 +87,14 @@ class JobResult:
     """Kinds of failure of further attempts at trials that have a reply, and how many of each."""
     no_replies: int = 0
     """Trials whose answer in the ledger is no reply: nothing is asked for them before it is forgotten."""
+    is_swept: bool = False
+    """Whether it is one of a sweep's."""
     _summary: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
-        return cls(job.index, job.folder, job.overrides, job.experiment)
+        return cls(job.index, job.folder, job.overrides, job.experiment, is_swept=job.is_swept)
 
     def note(self, row: Row) -> None:
         """Take up a row, but for `counts`."""

@@ -94,7 +94,8 @@ def job_in(folder: Path) -> Job:
     """The job whose folder it is, as it was asked."""
     run = manifest.load(folder, "run.json")
     experiment = saved.experiment_in(folder)
-    return Job(run["job"], experiment, folder.resolve(), Origin(tuple(run["overrides"])))
+    is_swept = manifest.launch_folder(folder) != folder
+    return Job(run["job"], experiment, folder.resolve(), Origin(tuple(run["overrides"])), is_swept)
 
 
 def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from runner.plan.trials import count_of
 from runner.results import files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, KeysView, Mapping
     from pathlib import Path
 
     from runner.records import Experiment, Json, Row
@@ -74,17 +74,21 @@ def experiment_in(folder: Path) -> Experiment:
     return experiment
 
 
-def rows_in(folder: Path, asked: Collection[str] = ()) -> Iterator[Row]:
-    """The rows of a job's folder, one at a time. `asked`: questions that each must have a score for, or null.
+def rows_in(folder: Path, experiment: Experiment | None = None) -> Iterator[Row]:
+    """The rows of a job's folder, one at a time. `experiment`: each must have a score, or null, for its questions.
 
-    RunnerError with file and line at the first that cannot be read, or was asked other questions than the first; at the
-    end where they are not as many as run.json counts.
+    RunnerError with file and line at the first that cannot be read, or was asked other questions than the first of its
+    prompt; at the end where they are not as many as run.json counts.
     """
-    path, number, first = folder / "results.jsonl", 0, None
+    path, number = folder / "results.jsonl", 0
+    asked: dict[Json, KeysView[str]] = {}
     for number, row in enumerate(files.read_rows(path), 1):
+        prompt = row.factors.get("prompt")
+        first = asked.get(prompt)
         if first is None:
-            first = row.scores.keys()
-            _check_questions(path, number, row, {*asked, *first})
+            first = asked[prompt] = row.scores.keys()
+            named = () if experiment is None else experiment.prompt_named(prompt).questions
+            _check_questions(path, number, row, {*(question.name for question in named), *first})
         elif row.scores.keys() != first or row.reasons.keys() != first:
             _check_questions(path, number, row, first)
         yield row

@@ -15,6 +15,8 @@ from math import nan
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from runner.results.factors import shown
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
@@ -63,8 +65,12 @@ class Tally:
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question -> its score in each row, NaN where there is none."""
-    asked: dict[int, dict[str, None]] = field(default_factory=dict)
-    """Job -> the questions that it asks."""
+    asked: dict[tuple[int, str], dict[str, None]] = field(default_factory=dict)
+    """Job and prompt -> the questions that it asks."""
+    factors: dict[str, _Labels] = field(default_factory=dict)
+    """Each row's factors, as text."""
+    prompts: _Labels = field(default_factory=_Labels)
+    """Each row's job and prompt, as in `asked`."""
     answers: array[int] = field(default_factory=lambda: array("q"))
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
     first: dict[str, Row] = field(default_factory=dict)
@@ -91,8 +97,12 @@ class Tally:
         self.flags.append(_flags_of(row))
         for column, number in zip(self.numbers.values(), _numbers_of(row), strict=True):
             column.append(nan if number is None else number)
-        if not row.scores.keys() <= self.asked.setdefault(row.job, {}).keys():
-            self.asked[row.job] |= dict.fromkeys(row.scores)
+        prompt = row.job, str(row.factors.get("prompt", ""))
+        self.prompts.append(prompt)
+        if row.factors or self.factors:
+            self._add_factors(row)
+        if not row.scores.keys() <= self.asked.setdefault(prompt, {}).keys():
+            self.asked[prompt] |= dict.fromkeys(row.scores)
             for question in row.scores:
                 self.scores.setdefault(question, array("d", [nan]) * self.rows)
         for question, column in self.scores.items():
@@ -100,6 +110,14 @@ class Tally:
             column.append(nan if score is None else score)
         self.answers.append(hash((row.key, row.model, row.persona, row.text, row.repetition, *row.scores.values())))
         self.rows += 1
+
+    def _add_factors(self, row: Row) -> None:
+        for name in row.factors:
+            if name not in self.factors:
+                self.factors[name] = _Labels({"": 0}, array("i", bytes(4 * self.rows)))
+        for name, labels in self.factors.items():
+            value = row.factors.get(name)
+            labels.append(value if type(value) is str else shown(value))
 
 
 _FIELDS = {"cell": "compared_in", "model": "answered_by"}

@@ -129,11 +129,12 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
         found = fastjson.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, questions):
+    keys = reply_keys(questions)
+    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, keys):
         return None
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
-    for key, question in zip(reply_keys(questions), questions, strict=True):
+    for key, question in zip(keys, questions, strict=True):
         answer = found.get(key)
         if not isinstance(answer, dict) or answer.keys() != {"score", "reason"}:
             return None
@@ -142,19 +143,21 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
             return None
         scores[question.name] = float(score) + 0.0
         reasons[question.name] = reason.strip() or None
-    same = len({*scores.values()}) == 1 and all(reason and refuses_task(reason) for reason in reasons.values())
-    return None if same else Scored(scores, reasons)
+    if len({*scores.values()}) == 1 and all(reason and refuses_task(reason) for reason in reasons.values()):
+        return None
+    return Scored(scores, reasons)
 
 
-def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
+def _is_plain(text: str, keys: tuple[str, ...]) -> bool:
     """Whether every key of a reply stands in it once: of a key that comes twice JSON's readers keep the last value.
 
     A key in quotes that also stands as a value counts twice, which only sends the reply the long way round; so does
     any escape in which a key's letters could hide.
     """
-    count = len(questions)
-    once = (text.count(f'"{key}"') == 1 for key in reply_keys(questions))
-    return text.count('"score"') == count == text.count('"reason"') and "\\u00" not in text and all(once)
+    count = len(keys)
+    if not text.count('"score"') == count == text.count('"reason"') or "\\u00" in text:
+        return False
+    return all(text.count(f'"{key}"') == 1 for key in keys)
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, rescale: bool) -> Answers:

@@ -186,6 +186,8 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "name": Field(RECORD, "other"),
         "description": Field(REQUEST, {"*": "You are a robot."}),
         "temperature": Field(REQUEST, 0.2),
+        "covariates": Field(AS_STATED, {"age": 34}),
+        "weight": Field(AS_STATED, 1.5),
     },
     Text: {
         "name": Field(REQUEST, "other"),
@@ -195,6 +197,8 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "language": Field(REQUEST, "fr"),
         "temperature_shift": Field(REQUEST, 0.1),
         "origin": Field(RECORD, "elsewhere"),
+        "covariates": Field(AS_STATED, {"genre": "tale"}),
+        "weight": Field(AS_STATED, 1.5),
     },
     PromptTemplate: {
         "name": Field(RECORD, "other"),
@@ -323,7 +327,7 @@ def test_every_config_field_becomes_a_classified_one(conf: type) -> None:
 def test_every_group_becomes_a_part_of_the_experiment() -> None:
     """The config's top level is the experiment's, and every class of the schema is in the table."""
     top = {RENAMED.get(item.name, item.name) for item in fields(schema.RunnerConf)}
-    assert top == {item.name for item in fields(Experiment)} - {"ledger_missing"}
+    assert top == {item.name for item in fields(Experiment)} - {"ledger_missing", "further_prompts"}
     classes = {kind for kind in vars(schema).values() if isinstance(kind, type) and is_dataclass(kind)}
     assert classes == {*CONFIG, schema.RunnerConf, schema.LedgerConf, schema.BudgetConf}
 

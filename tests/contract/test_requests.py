@@ -65,14 +65,11 @@ CLAUDE_SCHEMA = {
     "body.output_config": "Anthropic's current form, also in batches",
 }
 DEVELOPER = {"body.messages.0.role": "LiteLLM turns the developer message into a system message"}
-NO_TEMPERATURE = {"body.generationConfig.temperature": "LiteLLM sends 1.0 where none is asked for"}
 DIFFERENCES: dict[str, dict[str, str]] = {
     "claude-haiku-4-5": CLAUDE_SCHEMA,
     "claude-haiku-5-5": CLAUDE_SCHEMA,
     "claude-opus-5-5": CLAUDE_SCHEMA,
     "claude-sonnet-5-5": CLAUDE_SCHEMA,
-    "gemini-3-5-flash-lite": NO_TEMPERATURE,
-    "gemini-3-8-flash": NO_TEMPERATURE,
     "gpt-5": DEVELOPER,
     "gpt-5-mini": DEVELOPER,
     "gpt-5-6": DEVELOPER,

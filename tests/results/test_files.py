@@ -40,7 +40,7 @@ GOLDEN = Path(__file__).parent / "golden" / "run"
 
 
 def _write(folder: Path, *rows: Row, prompt: PromptTemplate = JAPANESE, trials: int = 0) -> Path:
-    with RunFolder(folder, prompt, {"gpt-4.1": PRICES}, trials=trials) as run:
+    with RunFolder(folder, (prompt,), {"gpt-4.1": PRICES}, trials=trials) as run:
         for row in rows:
             run.add(row)
     return folder
@@ -65,6 +65,7 @@ CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)}
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
     """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
     names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
+    names.remove("factors")
     assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name not in ("stated", *again)]
     assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name != "stated"]
     assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(name for name in names if name not in again)
@@ -232,7 +233,7 @@ def test_a_scored_trial_is_not_among_the_errors(tmp_path: Path) -> None:
 
 
 def _interrupted(folder: Path) -> None:
-    with RunFolder(folder, JAPANESE) as run:
+    with RunFolder(folder, (JAPANESE,)) as run:
         run.add(SCORED)
         raise KeyboardInterrupt
 
@@ -253,7 +254,7 @@ from pathlib import Path
 from runner.records import PromptTemplate, Question
 from runner.results.files import RunFolder, row_from_json
 
-folder = RunFolder(Path(sys.argv[1]), PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)))
+folder = RunFolder(Path(sys.argv[1]), (PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)),))
 folder.__enter__()
 for _ in range(3):
     folder.add(row_from_json(sys.argv[2]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
@@ -54,6 +55,8 @@ class StandIn:
     answer: Callable[[Asked], Told]
     keep: bool = True
     """False: bodies are read and thrown away."""
+    tls: ssl.SSLContext | None = None
+    """What it shows of itself where it speaks https."""
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -69,8 +72,14 @@ class StandIn:
     async def _start(self) -> None:
         self._runner = web.ServerRunner(web.Server(self._handle), access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls).start()
+        self.url = f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._runner is not None
+        return int(self._runner.addresses[0][1])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

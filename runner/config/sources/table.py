@@ -67,7 +67,7 @@ def texts_from_table(
     for cells in _rows(Path(path), columns, TEXT_FIELDS, TableReading(limit, where, delimiter, skip_empty)):
         shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
         content = cells.filled("content")
-        rest = {field: cells.string(field) for field in ("title", "author", "language")}
+        rest: dict[str, Any] = {field: cells.string(field) for field in ("title", "author", "language")}
         texts.append(Text(name=cells.name, content=content, temperature_shift=shift or 0.0, origin=str(path), **rest))
     return tuple(texts)
 

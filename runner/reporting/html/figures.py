@@ -34,7 +34,6 @@ MAX_MATRIX = 12
 """Most models that are compared in a square; above it the largest differences are listed."""
 MOST_DIFFERENCES = 20
 """Lines of a table of differences."""
-COMPARED = ("model", "persona", "temperature")
 SURE = 0.05
 """A difference counts as one where p, corrected, is below this."""
 
@@ -139,7 +138,10 @@ def figures(found: Gathered) -> Figures:
         sheets={each.key: _shown(sheets.cut(each)) for each in sheets.sheets(described, stats.View(everything=True))},
         by_job=tuple(_by_job(found, questions, asked.scales)) if found.is_sweep else (),
         matrices=tuple(_matrices(described, questions, names.models)),
-        differences={axis: _listed(described.differences.get(axis, ()), questions) for axis in COMPARED},
+        differences={
+            axis: _listed(described.differences.get(axis, ()), questions)
+            for axis in (*stats.COMPARED, *described.factors)
+        },
         verification=verified,
         charts=_charts(found, questions, names, looked_up, verified),
     )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from runner.records import PromptTemplate, Question
 from runner.reporting import stats
+from runner.reporting.stats.of_run import with_design
 from runner.results import manifest, saved
+from runner.results.factors import JobSettings
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -94,9 +96,15 @@ class Gathered:
         return [part.experiment for part in self.parts if part.experiment is not None]
 
     @property
+    def jobs(self) -> list[JobSettings]:
+        """What each job was asked, as far as it could be read."""
+        asked = ((part.run, part.experiment) for part in self.parts)
+        return [JobSettings(run["job"], one, run.get("overrides", ())) for run, one in asked if one is not None]
+
+    @property
     def prompts(self) -> list[PromptTemplate]:
         """Those of the jobs, each once."""
-        return list(dict.fromkeys(one.prompt for one in self.experiments))
+        return list(dict.fromkeys(prompt for one in self.experiments for prompt in one.prompts))
 
     @property
     def questions(self) -> list[Question]:
@@ -118,8 +126,7 @@ def gather(folder: Path) -> Gathered:
     found = Gathered(folder, launch.facts, parts, total)
     for row in _seen(found, files, chosen):
         found.tally.add(row)
-    experiments = {part.run["job"]: part.experiment for part in parts if part.experiment is not None}
-    found.frame = stats.with_absent(stats.table([found.tally]), experiments)
+    found.frame = with_design(stats.table([found.tally]), found.jobs)
     return found
 
 

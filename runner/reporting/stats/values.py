@@ -342,6 +342,9 @@ class Statistics:
     """Of each question as a whole, then of each text and model that lack scores, the worst first."""
     confounded: tuple[Confounded, ...]
     """Factors that go together, so that an effect of one may be the other's."""
+    factors: Mapping[str, tuple[str, ...]]
+    """What parts the cells of one model, persona and text, beside these: each with its levels. Means that are not given
+    by it are over all of them."""
     scope: Scope
     """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
     margin: float

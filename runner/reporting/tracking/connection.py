@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runner.config.database_urls import file_of, url_of
 from runner.errors import TrackingError
+from runner.providers.network import for_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,6 +153,7 @@ _CAUSES: tuple[tuple[str, str, str | None], ...] = (
 def reported(launch_id: str, uri: str = "") -> Iterator[None]:
     """Turn whatever MLflow, its HTTP client or its database raises into a TrackingError of one line."""
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+    os.environ.update(for_libraries())
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -293,7 +293,7 @@ def _pairs(drift: Drift, run: Original, ledger: Ledger, purchase: Purchase) -> I
     for job in run.jobs:
         wanted = chosen.get(job.index, set())
         old = {row.key: row for row in saved.rows_in(job.folder) if row.key in wanted}
-        reader = Reader(drift.id, job.index, job.experiment.prompt)
+        reader = Reader(drift.id, job.index, job.experiment.prompts)
         trials = {trial.key: trial for trial in TrialPlan(job.experiment).trials() if trial.key in old}
         answers = {answer.key: answer for answer in ledger.answers([*map(drift.key_of, trials)])}
         for key, trial in trials.items():

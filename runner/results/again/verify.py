@@ -76,7 +76,7 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     found, blame = Checked(), _Blame()
     path = folder / RESULTS
     starts, found.changes = _index(path)
-    reader = Reader("", 0, experiment.prompt)
+    reader = Reader("", 0, experiment.prompts)
     trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
@@ -144,7 +144,7 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
         found.missing += 1
         if row.outcome != "scored":
             return
-        prompt = reader.prompt
+        prompt = reader.prompt_of(trial)
         reply = Reply(text=row.reply, finish="stop")
         reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
         differing = _differing(row, reading, ("scores", "reasons"))
