@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config import compose as composing
 from runner.config import retirement
 from runner.config.origin import Origin
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import manifest
 
@@ -308,9 +308,7 @@ class Run:
         goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
         advice = search.advise(base, goal, contrast)
         if advice is None:
-            raise ConfigError(
-                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
-            )
+            raise ConfigError(render.unmet(goal), where="design", advice=f"runner design {pasted(self.folder)}")
         return advice
 
     def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> DriftReport:

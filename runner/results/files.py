@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -27,7 +26,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner import fastjson
-from runner.errors import RunnerError
+from runner.errors import RunnerError, pasted
 from runner.records import Dropped, Given, Outcome, Problem, Route, Row, Source, Stated, Tokens, is_factor
 from runner.results.reply_files import store
 
@@ -130,7 +129,7 @@ def _unopened(path: Path, error: OSError) -> RunnerError:
     from runner.results.saved import advice_of  # which reads rows itself
 
     lost = isinstance(error, FileNotFoundError | NotADirectoryError)
-    advice = advice_of(path.parent) if lost else f"ls -l {shlex.quote(str(path))}"
+    advice = advice_of(path.parent) if lost else f"ls -l {pasted(path)}"
     return RunnerError(f"{path}: {error.strerror or error}; {_AGAIN}", advice=advice)
 
 

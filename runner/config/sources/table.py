@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from runner.config.sources.encoding import decoded
 from runner.config.sources.files import check_limit, plain_lines
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Persona, Text
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _rows(
     path = path.expanduser()
     table = _opened(path, reading)
     if not path.stat().st_size:
-        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {pasted(path)}")
     chosen = _chosen(columns, fields, table.names, path, where)
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
@@ -234,9 +234,7 @@ def _opened(path: Path, reading: TableReading) -> Table:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(
-            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
-        )
+        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {pasted(path.parent)}")
     return read(path)
 
 
