@@ -114,7 +114,7 @@ __all__ = [
 def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None = None) -> Statistics:
     """Everything there is to say about a run, or about the rows of several.
 
-    `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
+    `asked` says the scope, the margin of equivalence in hundredths of a scale, and the ends of each question's scale.
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
@@ -140,6 +140,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         factors=apart,
         scope=asked.scope,
         margin=asked.margin,
+        margins={question: asked.margin_of(question) for question in questions_of(frame)},
         summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
         if len(whole)
         else (),

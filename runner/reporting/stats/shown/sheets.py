@@ -277,7 +277,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     )  # fmt: skip
     scopes = [one.interval.scope for one in found if one.pairs]
     unit, df = _units(scopes)
-    margin = f"TOST within ±{said.margin:g} points"
+    margin = f"TOST within {said.within}"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
     title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
