@@ -144,7 +144,7 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
         message = f"'{unread[1]}' cannot be read: is a bracket or a quote open, or does a value need quotes?"
         return ConfigError(message, where=COMMAND_LINE, advice=QUOTED)
     if "config directory" in said:
-        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d */")
+        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d ./*/")
     return ConfigError(said, where=_file(error), advice="runner --help")
 
 

@@ -16,8 +16,8 @@ import yaml
 
 from runner.config import schema
 from runner.config.hydra_errors import own_folders
-from runner.config.selected import files, package_of
-from runner.errors import COMMAND_LINE, EDIT, ConfigError
+from runner.config.selected import LOADER, files, package_of
+from runner.errors import COMMAND_LINE, EDIT, ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PLAIN = re.compile(r"[-+.:\w]{1,60}")
 """What can be read as a number, a truth value or a time at all."""
-Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(words: Sequence[str], conf: Path) -> None:
@@ -40,7 +39,7 @@ def check(words: Sequence[str], conf: Path) -> None:
     for group, name, path in files(words, [*own_folders(words), conf]):
         try:
             text = path.read_text(encoding="utf-8")
-            tree = yaml.compose(text, Loader=Loader)
+            tree = yaml.compose(text, Loader=LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
         root = package_of(text, group)
@@ -51,7 +50,7 @@ def check(words: Sequence[str], conf: Path) -> None:
 def _check_node(node: yaml.ScalarNode, key: str, where: str, path: Path) -> None:
     if not node.style and (read := _read_as(node.value)) is not None:
         message = f'line {node.start_mark.line + 1}: {node.value} is read as {read}: put it in quotes, "{node.value}"'
-        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{shlex.quote(str(path))}")
+        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{pasted(path)}")
 
 
 def _check_override(word: str, words: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import LedgerError
+from runner.errors import LedgerError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -147,9 +147,9 @@ def _places(database: Database) -> Iterator[Path]:
 
 
 def _advice(database: Database, error: LedgerError, path: Path) -> str:
-    rescued = shlex.quote(str(path))
+    rescued = pasted(path)
     if database.file is not None and not database.file.path.exists():
-        place = shlex.quote(str(database.file.path))
+        place = pasted(database.file.path)
         return f"rm -f {place}-wal {place}-shm; mv {rescued} {place}"
     if error.advice is not None and error.advice.startswith("sqlite3 "):
         return error.advice

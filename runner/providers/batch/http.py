@@ -73,6 +73,8 @@ async def opened(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """An answer whose body is still to be read. ProviderError for any other than 2xx, as for live calls.
 
+    `total_s`: seconds for the whole exchange, body and all; None for no limit.
+
     No redirect is followed, since the key would go along. With `signed` one is, without headers: what is stored
     elsewhere is often handed out by a signed address.
     """
