@@ -75,11 +75,17 @@ class Redactor:
         raw = said.encode("utf-8", "surrogatepass")
         found = self(raw)
         said = said if found is raw else found.decode("utf-8", "surrogatepass")
-        if said.endswith("…"):  # a message that was cut short may end within the key
-            for form, part in self._starts:
-                for length in range(min(len(form), part), SHORT - 1, -1):
-                    if said.endswith(f"{form[:length]}…"):
-                        return f"{said[: -length - 1]}{self._instead.decode()}…"
+        if "…" not in said:
+            return said
+        *cut, rest = said.split("…")  # a message that was cut short, with or without advice behind it
+        return "…".join([*map(self._without_start, cut), rest])
+
+    def _without_start(self, said: str) -> str:
+        """A text that was cut short, and may end within the key."""
+        for form, part in self._starts:
+            for length in range(min(len(form), part), SHORT - 1, -1):
+                if said.endswith(form[:length]):
+                    return f"{said[:-length]}{self._instead.decode()}"
         return said
 
     def _cut(self, said: bytes, part: bytes, forms: list[bytes], *, forwards: bool) -> bytes:

@@ -81,6 +81,8 @@ def test_a_short_key_is_found_as_a_word() -> None:
 def test_a_message_that_was_cut_ends_in_no_part_of_it() -> None:
     """A part of the key at the end of a shortened message goes too."""
     assert without_key("you sent sk-proj-Ab…", KEYS[0], "K") == "you sent <K>…"
+    assert without_key("you sent sk-proj-Ab… [check the key]", KEYS[0], "K") == "you sent <K>… [check the key]"
+    assert without_key("one… two… three", KEYS[0], "K") == "one… two… three"
 
 
 @pytest.mark.parametrize("form", ["as it is", "percent-encoded", "base64", "hexadecimal", "HTML, every letter"])

@@ -43,7 +43,7 @@ from runner.ledger.schema import ANSWER, CLAIM, VERSION, answered, prepare
 from runner.records import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -167,6 +167,10 @@ class Ledger:
                 return False
             those = (_TRASHED.where(_TRASHED.selected_columns.key.in_(part)).limit(1) for part in parts(keys))
             return any(connection.execute(query).first() is not None for query in those)
+
+    def rescued(self, keys: Collection[str]) -> list[str]:
+        """What ledgers beside this one hold of `keys`, a line each: answers that it could not take at the time."""
+        return rescue.left_over(self._database, keys)
 
     def check_whole(self) -> None:
         """LedgerError where the file is damaged: what is there is read before anything is bought."""
