@@ -88,11 +88,16 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     ...
     runner.errors.ConfigError: command line, key 'persona': there is no persona 'poett'; did you mean 'poet'?
     """
+    from runner.config.hydra_errors import FOREIGN, translate
     from runner.config.load import load
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    return ComposedExperiment(load(composing.without_hydra(config)), overrides, place, config)
+    try:
+        loaded = load(composing.without_hydra(config))
+    except FOREIGN as error:
+        raise translate(error, composing.conf_dir(), overrides) from error
+    return ComposedExperiment(loaded, overrides, place, config)
 
 
 # ---- what it would cost ---------------------------------------------------------------------------------------------

@@ -110,6 +110,8 @@ class Cells(NamedTuple):
         value = self.cells.get(field)
         if _is_missing(value):
             return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # data frames write a column of whole numbers so where one is missing
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             self.refuse(field, f"holds no text but {value!r}")
         try:
@@ -118,11 +120,11 @@ class Cells(NamedTuple):
             self.refuse(field, f"holds half a character (U+{ord(error.object[error.start]):04X})")
         return plain_lines(str(value))
 
-    def filled(self, field: str) -> str:
-        """A cell that must hold words."""
+    def filled(self, field: str, advice: str | None = None) -> str:
+        """A cell that must hold words; `advice` is what to type where it does not."""
         value = self.string(field)
         if not value.strip():
-            self.refuse(field, "is empty")
+            self.refuse(field, "is empty", advice)
         return value
 
     def number(self, field: str, low: float, high: float) -> float | None:
@@ -161,17 +163,18 @@ def _rows(
     if not path.stat().st_size:
         raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
     chosen = _chosen(columns, fields, table.names, path, where)
+    group = where.removesuffix(".yaml").replace("/", ".")
+    numbered = shlex.join(["runner", f'{group}.columns.name=""'])
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
         cells = Cells({field: row.get(column) for field, column in chosen.items()}, f"row-{number}", path, number)
         if skip_empty and not cells.string(fields[1]).strip():
             continue
+        cells.filled(fields[1], f"runner {group}.skip_empty=true")
         if "name" in chosen:
-            cells = cells._replace(name=cells.filled("name"))
+            cells = cells._replace(name=cells.filled("name", numbered))
         first = seen.setdefault(cells.name, number)
         if first != number:
-            key = f"{where.removesuffix('.yaml').replace('/', '.')}.columns.name"
-            numbered = shlex.join(["runner", f'{key}=""'])
             cells.refuse(
                 "name", f"'{cells.name}' is taken by row {first}; columns.name=\"\" numbers the rows", numbered
             )
