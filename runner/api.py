@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import compose as composing
 from runner.config import retirement
-from runner.errors import ConfigError, RunnerError
+from runner.config.origin import Origin
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import manifest
 
@@ -56,6 +57,11 @@ class ComposedExperiment:
     """The composed config itself, with Hydra's settings; read-only."""
 
     @property
+    def origin(self) -> Origin:
+        """The words and files that set its values, for errors about them."""
+        return Origin.of(self.config.hydra)
+
+    @property
     def trials(self) -> int:
         """How many requests it stands for, before any is found in the ledger or the same as another."""
         return count_of(self.experiment)
@@ -63,7 +69,9 @@ class ComposedExperiment:
     def __repr__(self) -> str:
         asked = self.experiment
         names = (f"{kind}=[{','.join(item.name for item in items)}]" for kind, items in _axes(asked))
-        return f"<experiment {asked.name}: {' '.join(names)} prompt={asked.prompt.name}, {self.trials} trials>"
+        prompts = [one.name for one in asked.prompts]
+        shown = prompts[0] if len(prompts) == 1 else f"[{','.join(prompts)}]"
+        return f"<experiment {asked.name}: {' '.join(names)} prompt={shown}, {self.trials} trials>"
 
 
 def _axes(asked: Experiment) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -94,10 +102,10 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
     try:
-        loaded = load(composing.without_hydra(config))
+        checked = load(composing.without_hydra(config), Origin.of(config.hydra))
     except FOREIGN as error:
         raise translate(error, composing.conf_dir(), overrides) from error
-    return ComposedExperiment(loaded, overrides, place, config)
+    return ComposedExperiment(checked, overrides, place, config)
 
 
 # ---- what it would cost ---------------------------------------------------------------------------------------------
@@ -195,10 +203,11 @@ def plan(*experiments: ComposedExperiment | Iterable[ComposedExperiment]) -> Pla
     True
     """
     from runner import pipeline
+    from runner.plan.job import TrialPlan
 
     asked = _flat(experiments)
     _warn_of_ends(asked, _FROM_PACKAGE)
-    return Plan(pipeline.estimate_of([each.experiment for each in asked]))
+    return Plan(pipeline.estimate_of([TrialPlan(each.experiment, origin=each.origin) for each in asked]))
 
 
 _FROM_PACKAGE, _FROM_CALLER = 4, 3
@@ -259,8 +268,9 @@ class Run:
           line, such as `sampling.temperature` (float64) or `prompt`;
         - what texts and personas say of themselves, where any does: `text.title`, `text.author`, `text.language`,
           `persona.temperature` (float64) and the like;
-        - the score: question, score (float64, in the question's own range), reason, outcome (scored, unscorable,
-          failed), problem (its kind), message;
+        - the score: question (or scale), score (float64, in the question's own range; none for an option or for words),
+          value (the answer as stated, as text), label (of the option or point), sd and entropy (float64, of
+          probabilities), reason, outcome (scored, unscorable, failed), problem (its kind), message;
         - the reply: route (live, batch), source (bought, ledger), rung, requested_temperature, sent_temperature,
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.
@@ -302,9 +312,7 @@ class Run:
         goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
         advice = search.advise(base, goal, contrast)
         if advice is None:
-            raise ConfigError(
-                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
-            )
+            raise ConfigError(render.unmet(goal), where="design", advice=f"runner design {pasted(self.folder)}")
         return advice
 
     def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> DriftReport:
@@ -391,7 +399,7 @@ def _jobs(asked: Sequence[ComposedExperiment], folder: Path, *, many: bool) -> l
     from runner.plan.job import Job
 
     return [
-        Job(index, each.experiment, folder / str(index) if many else folder, tuple(each.config.hydra.overrides.task))
+        Job(index, each.experiment, folder / str(index) if many else folder, each.origin, many)
         for index, each in enumerate(asked)
     ]
 

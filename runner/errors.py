@@ -30,15 +30,22 @@ RunnerError                    exit 1
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
 Scope: TypeAlias = Literal["attempt", "item", "model", "account"]
 """How far an error reaches: this attempt alone, this trial, every request to this model, every model of this key."""
+
+COMMAND_LINE = "command line"
+"""What a ConfigError calls the place of what was typed."""
+EDIT = "$EDITOR "
+"""What advice to change a file begins with."""
 
 
 class RunnerError(Exception):
@@ -55,17 +62,28 @@ class RunnerError(Exception):
 
 
 class ConfigError(RunnerError):
-    """The user's input is wrong. Says where (file and key) and what to type instead; raised before any request."""
+    """The user's input is wrong. Says where (file and key) and what to type instead; raised before any request.
+
+    `others` are keys of the same file that may be at fault in place of `key`, since they do not go together.
+    """
 
     exit_status = 2
 
     def __init__(
-        self, message: str, *, where: str | None = None, key: str | None = None, advice: str | None = None
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        key: str | None = None,
+        advice: str | None = None,
+        others: tuple[str, ...] = (),
     ) -> None:
         place = ", ".join(part for part in (where, f"key '{key}'" if key else None) if part)
         super().__init__(f"{place}: {message}" if place else message, advice=advice)
+        self.message = message
         self.where = where
         self.key = key
+        self.others = others
 
 
 class BudgetError(RunnerError):
@@ -77,12 +95,10 @@ class BudgetError(RunnerError):
 class LedgerError(RunnerError):
     """The ledger cannot be opened, read or written.
 
-    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass. `is_lost`
-    says that its file is gone or damaged, `is_kept` that answers which arrive are stored elsewhere, so that what is in
-    flight may still come.
+    `patience_s` is for how many seconds what is in hand is held and tried again, since the reason may pass. `is_kept`
+    says that answers which arrive are stored elsewhere, so that what is in flight may still come.
     """
 
-    is_lost = False
     is_kept = False
 
     def __init__(self, message: str, *, advice: str | None = None, patience_s: float = 0.0) -> None:
@@ -196,6 +212,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if (meant := close(name, names)) is not None:
         return f"did you mean '{meant}'?"
     return f"valid names: {', '.join(names)}" if names else "nothing is defined here"
+
+
+def pasted(path: Path | str) -> str:
+    """A path as a shell takes it, and a command for a path: in quotes where it needs them, and never for an option."""
+    word = str(path)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -26,7 +26,7 @@ from runner.plan.job import TrialPlan, models_of
 from runner.plan.trials import attempt_key, count_of
 from runner.providers.accounts import check_key
 from runner.records import Failure, Problem
-from runner.results import files, manifest
+from runner.results import factors, files, manifest
 from runner.results.again import earlier
 from runner.results.again.attempts import Attempts
 from runner.results.launch import PENDING, JobResult
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from runner.ledger.answers import Ledger
     from runner.plan.estimate import Estimate
     from runner.plan.job import Job
-    from runner.records import Answer, Experiment, Model, Row, Trial
+    from runner.records import Answer, Model, Row, Trial
     from runner.results.again.attempts import AttemptedTrial
     from runner.results.launch import Launch
 
@@ -102,13 +102,12 @@ def _launch(
         _write_all(this, planned, ledger)
 
 
-def estimate_of(experiments: Sequence[Experiment]) -> Estimate:
-    """What a launch of the experiments would buy. Sends nothing, writes nothing, and makes no ledger.
+def estimate_of(plans: Sequence[TrialPlan]) -> Estimate:
+    """What a launch of the plans' experiments would buy. Sends nothing, writes nothing, and makes no ledger.
 
     ConfigError where a prompt cannot be rendered; LedgerError where the ledger cannot be read.
     """
-    plans = [TrialPlan(experiment) for experiment in experiments]
-    url = experiments[0].ledger_url
+    url = plans[0].experiment.ledger_url
     with ExitStack() as stack:
         return _estimate(plans, stack.enter_context(open_ledger(url)) if is_there(url) else None)
 
@@ -117,7 +116,9 @@ def rewrite(this: Launch, jobs: Sequence[Job]) -> list[JobResult]:
     """Write the results of jobs again from what the ledger has now. Sends nothing."""
     results = [JobResult.of(job) for job in jobs]
     this.results += results
-    planned = [(result, TrialPlan(job.experiment)) for result, job in zip(results, jobs, strict=True)]
+    planned = [
+        (result, TrialPlan(job.experiment, origin=job.origin)) for result, job in zip(results, jobs, strict=True)
+    ]
     url = jobs[0].experiment.ledger_url
     if not is_there(url):
         raise _would_lose(this, f"{url} is gone")
@@ -146,10 +147,10 @@ def _plan(
     missing: dict[int, set[str]] = {}
     for result, job in zip(results, jobs, strict=True):
         try:
-            plan = TrialPlan(job.experiment)
+            plan = TrialPlan(job.experiment, origin=job.origin)
             lacking = _lacking_of(plan, models, lookup)
         except ConfigError as error:
-            result.error = error
+            result.error = job.origin.placed(error)
             continue
         planned.append((result, plan))
         for index, keys in lacking.items():
@@ -176,7 +177,7 @@ def _estimate(plans: Sequence[TrialPlan], ledger: Ledger | None) -> Estimate:
 
 def _left(ledger: Ledger, plan: TrialPlan, trials: Sequence[Trial]) -> list[int]:
     """How often each of some trials may be asked again, as its answers so far are."""
-    reader = Reader("", 0, plan.experiment.prompt)
+    reader = Reader("", 0, plan.experiment.prompts)
     attempts = Attempts(reader, plan.experiment.ask_again, ledger.answers, lambda _: None, lambda _: False)
     read = attempts.read(trials)
     return [0 if one.wanted is None else attempts.most(one.trial) - one.wanted + 1 for one in read]
@@ -245,7 +246,7 @@ def _wanting(
 ) -> Iterator[tuple[int, AttemptedTrial]]:
     """The trials that want another attempt, each with the index of its model; `only`: those of these keys."""
     for plan in plans:
-        attempts = _attempts_of(this, plan, ledger, Reader(this.id, 0, plan.experiment.prompt))
+        attempts = _attempts_of(this, plan, ledger, Reader(this.id, 0, plan.experiment.prompts))
         for model in plan.experiment.models:
             trials = (trial for trial in plan.trials(model) if only is None or trial.key in only)
             while chunk := list(islice(trials, ROWS_AT_A_TIME)):
@@ -344,10 +345,11 @@ def _write_all(this: Launch, planned: Sequence[tuple[JobResult, TrialPlan]], led
 
 def _write(this: Launch, result: JobResult, plan: TrialPlan, ledger: Ledger) -> None:
     """Score a job's answers and write its rows and replies."""
-    reader = Reader(this.id, result.index, plan.experiment.prompt, ledger=ledger.place)
+    reader = Reader(this.id, result.index, plan.experiment.prompts, ledger=ledger.place)
+    reader.factors = factors.of_job(this, result)
     prices = {model.name: model.prices for model in plan.experiment.models}
     trials = count_of(plan.experiment)
-    with files.RunFolder(result.folder, plan.experiment.prompt, prices, trials=trials) as folder:
+    with files.RunFolder(result.folder, plan.experiment.prompts, prices, trials=trials) as folder:
         asks_again = plan.experiment.ask_again.is_on
         rows = (
             _rows_asked_again(this, result, plan, reader, ledger) if asks_again else _rows(this, plan, reader, ledger)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runner.cli.session import Session
 from runner.config.load import load
+from runner.config.origin import Origin
 from runner.errors import ConfigError, RunnerError, nearest
 from runner.plan.job import Job
 from runner.results import reload
@@ -31,7 +32,9 @@ def job_of(cfg: DictConfig) -> Job:
 
     hydra = HydraConfig.get()
     place = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
-    return Job(place, load(cfg), Path(hydra.runtime.output_dir), tuple(hydra.overrides.task))
+    origin = Origin.of(cast("DictConfig", hydra))
+    is_swept = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    return Job(place, load(cfg, origin), Path(hydra.runtime.output_dir), origin, is_swept)
 
 
 def objective_of(result: JobResult) -> float | None:

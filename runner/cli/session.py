@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runner.plan.job import Job
     from runner.reporting.progress import Loudness
     from runner.results.launch import Ending
+    from runner.results.tally import Tally
 
 EXIT_OK, EXIT_FAILED_TRIALS, EXIT_BUDGET, EXIT_DETACHED, EXIT_INTERRUPTED = 0, 3, 4, 5, 130
 EXITS: Mapping[Ending, int] = {
@@ -174,7 +175,7 @@ class Session:
         done = [result for result in self.launch.results if result.error is None]
         if counted := [result.tally for result in done if result.tally.rows]:
             self.console.print(tables.render_verification(summary.verification(*counted)))
-            self.console.print(tables.render_scores(summary.scores_by_model_persona(*counted)))
+            self.console.print(tables.render_scores(summary.scores_by_model_persona(*counted), _over(counted)))
         if sweep is not None:
             axes = manifest.axes_of([result.overrides for result in self.launch.results])
             lines = [manifest.job_line(self.launch, result, sweep) for result in self.launch.results]
@@ -302,3 +303,8 @@ def _asks_refusals(job: Job) -> bool:
 
 def _kinds(counted: Counter[str]) -> str:
     return f" ({', '.join(f'{kind} {count}' for kind, count in counted.most_common())})" if counted else ""
+
+
+def _over(counted: Sequence[Tally]) -> dict[str, int]:
+    """What the means of all jobs are over, beside what their table shows."""
+    return {name: size for name, size in summary.varied(*counted).items() if name != "sampling.temperature"}

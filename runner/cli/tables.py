@@ -36,15 +36,22 @@ def render_verification(table: pd.DataFrame) -> Table:
     return shown
 
 
-def render_scores(table: pd.DataFrame) -> Table:
-    """Mean scores for a terminal: a line for each model, its personas below it.
+def render_scores(table: pd.DataFrame, over: Mapping[str, int] | None = None) -> Table:
+    """Mean scores for a terminal: a line for each model, its personas below it, each with its prompts if several.
+
+    `over`: what else the means are over, such as a swept setting, and how many levels it has.
 
     Standard deviations are shown for up to four questions, which is what 80 columns hold. `scores` are the fewest and
     the most of any question, of the trials. A mean over fewer texts than others in its column are over is marked.
     """
     questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
     spread = len(questions) <= 4
-    shown = empty_table("Mean score by model and persona", ["model\n  persona"], ("temp.", "scores", *questions))
+    prompts = "prompt" in table.columns
+    title = "Mean score by model, persona and prompt" if prompts else "Mean score by model and persona"
+    name = "model\n  persona, prompt" if prompts else "model\n  persona"
+    shown = empty_table(title, [name], ("temp.", "scores", *questions))
+    if prompts:
+        table = table.assign(persona=table["persona"] + ", " + table["prompt"])
     most = {name: table[f"{name}_texts"].max() for name in questions}
     fewer = False
     for row in _below(shown, table, "model", "persona"):
@@ -53,6 +60,8 @@ def render_scores(table: pd.DataFrame) -> Table:
         shown.add_row(row["name"], row["temperature"] or NONE, _counts(row, questions), *means)
         fewer = fewer or any(marked.values())
     said = "Mean of the texts' means" + (", ± standard deviation of single scores" if spread else "")
+    also = [f"{levels} levels of {name}" for name, levels in (over or {}).items() if name != "prompt"]
+    said += f". Over {' and '.join(also)}" if also else ""
     shown.caption = f"{said}.{' * over fewer texts than its neighbours.' if fewer else ''}" if len(table) else None
     shown.caption_justify = "left"
     return shown
@@ -60,7 +69,7 @@ def render_scores(table: pd.DataFrame) -> Table:
 
 def _counts(row: Mapping[str, Any], questions: Sequence[str]) -> str:
     """The fewest and the most scores of a question, of the trials: "30/30", "20-30/30"."""
-    counts = [int(row[f"{name}_n"]) for name in questions]
+    counts = [int(row[f"{name}_n"]) for name in questions if isfinite(row[f"{name}_missing"])]
     ends = dict.fromkeys((min(counts, default=0), max(counts, default=0)))
     return f"{'-'.join(map(short_count, ends))}/{short_count(row['trials'])}"
 

@@ -29,3 +29,8 @@ def is_there(url: str) -> bool:
     """Whether a database may be there: looking must not make a file."""
     file = file_of(url)
     return file is None or file.exists()
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be written down and shown."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

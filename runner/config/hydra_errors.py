@@ -24,20 +24,15 @@ from yaml import MarkedYAMLError, YAMLError
 
 from runner.config import schema
 from runner.config.selected import choices
-from runner.errors import ConfigError, close, nearest
+from runner.errors import COMMAND_LINE, EDIT, ConfigError, close, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omegaconf import DictConfig
 
-COMMAND_LINE = "command line"
-
-
 FOREIGN = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 """What `translate` takes."""
-EDIT = "$EDITOR "
-"""What advice to change a file begins with."""
 QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
 """What values look like that hold more than a word."""
 UNREAD = (
@@ -141,9 +136,9 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
     if "requires --multirun" in said or said.startswith("Ambiguous value"):
         message = "several values are a sweep, which -m asks for; a list is written as [a,b]"
         return ConfigError(message, where=COMMAND_LINE, advice=shlex.join(["runner", *words, "-m"]))
-    if again := re.search(r"Multiple values for ([\w/@]+)", said):
+    if again := re.search(r"(?:Multiple values for|An item is already at) '?([\w/@.-]+\w)", said):
         advice = corrected(words, again[1], again[1], plain=True)
-        message = "a choice stands there already, which is set without a +"
+        message = "is there already, and is set without a +"
         return ConfigError(message, where=_file(error), key=again[1], advice=advice or "runner --help")
     unread = next((found for pattern in UNREAD if (found := re.search(pattern, said))), None)
     if unread and unread[1] == "<EOF>":
@@ -155,7 +150,7 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
         message = f"'{unread[1]}' cannot be read: is a bracket or a quote open, or does a value need quotes?"
         return ConfigError(message, where=COMMAND_LINE, advice=QUOTED)
     if "config directory" in said:
-        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d */")
+        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d ./*/")
     return ConfigError(said, where=_file(error), advice="runner --help")
 
 

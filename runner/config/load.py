@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from runner import records
 from runner.config import catalog, retirement, schema, sources
+from runner.config.origin import UNKNOWN
+from runner.config.questions import read, scales_of
 from runner.errors import ConfigError, close, nearest
 from runner.records import (
     Batch,
@@ -24,7 +26,6 @@ from runner.records import (
     Prices,
     PriceTier,
     PromptTemplate,
-    Question,
     Sampling,
     Text,
 )
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from omegaconf import DictConfig
+
+    from runner.config.origin import Origin
+    from runner.records import Question
 
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
@@ -48,11 +52,21 @@ Named = TypeVar("Named", Persona, Text)
 LENGTH_PARAMETERS = ("max_tokens", "max_completion_tokens")
 
 
-def load(cfg: DictConfig) -> Experiment:
-    """Check a composed config and read what it names. ConfigError on the first thing that is wrong."""
+def load(cfg: DictConfig, origin: Origin = UNKNOWN) -> Experiment:
+    """Check a composed config and read what it names. ConfigError on the first thing that is wrong.
+
+    `origin`: what it was composed from, so that the error names the place where its value was set.
+    """
+    try:
+        return _load(cfg)
+    except ConfigError as error:
+        raise origin.placed(error) from error.__cause__
+
+
+def _load(cfg: DictConfig) -> Experiment:
     _refuse_unknown(cfg)
     conf = _typed(cfg)
-    prompt = _the_one_prompt(conf)
+    prompt, *further = (_prompt(name, one) for name, one in _selected(conf.prompt, "prompt"))
     _choice(conf.ledger.missing, ("refuse", "buy"), "config.yaml", "ledger.missing")
     models = tuple(_model(name, model, conf.identity) for name, model in _selected(conf.model, "model"))
     return Experiment(
@@ -72,6 +86,7 @@ def load(cfg: DictConfig) -> Experiment:
         budget_usd=_budget(conf.budget.max_usd),
         report=conf.report,
         objective=conf.objective,
+        further_prompts=tuple(further),
     )
 
 
@@ -86,7 +101,7 @@ def model_of(cfg: DictConfig, name: str) -> Model:
 
 
 def _tracking(conf: schema.TrackingConf) -> records.Tracking:
-    _choice(conf.traces, ("off", "failed", "sample", "all"), "tracking", "traces")
+    _choice(conf.traces, ("off", "failed", "sample", "all"), "group tracking", "traces")
     return records.Tracking(**asdict(conf))
 
 
@@ -373,43 +388,36 @@ def _path(path: str | None, where: str, full_key: str) -> str:
 # ---- prompt and sampling --------------------------------------------------------------------------------------------
 
 
-def _the_one_prompt(conf: schema.RunnerConf) -> PromptTemplate:
-    selected = _selected(conf.prompt, "prompt")
-    if len(selected) > 1:
-        names = ",".join(name for name, _ in selected)
-        message = "one experiment asks one prompt; sweep over several"
-        raise ConfigError(message, where="config.yaml", key="prompt", advice=f"runner -m prompt={names}")
-    name, prompt = selected[0]
+def _prompt(name: str, prompt: schema.PromptConf) -> PromptTemplate:
     where = f"prompt/{name}.yaml"
     if not prompt.questions:
         raise ConfigError("asks no question", where=where, key="questions")
     _at_least(prompt.reason_max_chars, 1, where, "reason_max_chars")
-    questions = tuple(_question(key, question, where) for key, question in prompt.questions.items())
-    labels = Counter(question.label for question in questions)
-    for label, count in labels.items():
-        if count > 1:
-            raise ConfigError(f"two questions have the label '{label}'", where=where, key="questions")
+    language = _filled(prompt.language, where, "language")
+    questions = tuple(read(key, question, language, where) for key, question in prompt.questions.items())
+    _refuse_same_labels(questions, where)
     return PromptTemplate(
         name=name,
-        language=_filled(prompt.language, where, "language"),
+        language=language,
         system=prompt.system,
         user=_filled(prompt.user, where, "user"),
         questions=questions,
         reply=_choice(prompt.reply, get_args(records.ReplyFormat), where, "reply"),
         reason_max_chars=prompt.reason_max_chars,
         rescale=prompt.rescale,
+        ask=_choice(prompt.ask, get_args(records.Asking), where, "ask"),
+        reasons=_choice(prompt.reasons, get_args(records.ReasonPlace), where, "reasons"),
+        scales=scales_of(prompt.scales, questions, where),
     )
 
 
-def _question(name: str, conf: schema.QuestionConf, where: str) -> Question:
-    key = f"questions.{name}"
-    if not name.isidentifier():
-        raise ConfigError("a question's name is letters, digits and underscores", where=where, key=key)
-    if not conf.low < conf.high:
-        message = f"the range is upside down: low {conf.low:g} is not below high {conf.high:g}"
-        raise ConfigError(message, where=where, key=f"{key}.low")
-    wording = _filled(conf.wording, where, f"{key}.wording")
-    return Question(name=name, label=conf.label or name, wording=wording, low=conf.low, high=conf.high)
+def _refuse_same_labels(questions: Iterable[Question], where: str) -> None:
+    named: dict[str, str] = {}
+    for question in questions:
+        if (other := named.setdefault(question.label, question.name)) != question.name:
+            message = f"two questions have the label '{question.label}'"
+            keys = [f"questions.{name}.label" for name in (question.name, other)]
+            raise ConfigError(message, where=where, key=keys[0], others=(keys[1],))
 
 
 def _sampling(conf: schema.SamplingConf) -> Sampling:

@@ -6,6 +6,7 @@ not find. So the files are read again, as YAML alone, and in the order in which 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one, where PyYAML was built with it."""
+PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ def choices(words: Sequence[str], folders: Sequence[Path]) -> Iterator[DefaultsE
             continue
         seen.add((group, name))
         file = f"{group}/{name}.yaml".lstrip("/")
-        for entry in _defaults(_content(file, folders).get("defaults"), file, group):
+        for entry in _defaults(_first(file, folders).get("defaults"), file, group):
             yield entry
             if entry.name is not None:
                 waiting.append((entry.group, entry.name))
@@ -53,14 +58,43 @@ def _typed(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield from ((group, name.strip(" '\"")) for name in value.strip("[]").split(",") if name.strip())
 
 
-def _content(file: str, folders: Sequence[Path]) -> dict[str, Any]:
-    for folder in folders:
-        try:
-            found = yaml.safe_load((folder / file).read_bytes())
-        except (OSError, ValueError, RecursionError, yaml.YAMLError):
-            continue
-        return found if isinstance(found, dict) else {}
-    return {}
+def _first(file: str, folders: Sequence[Path]) -> dict[str, Any]:
+    place = next((folder / file for folder in folders if (folder / file).is_file()), None)
+    return {} if place is None else content(place)
+
+
+def content(place: Path) -> dict[str, Any]:
+    """What a config file holds; nothing where it cannot be read."""
+    try:
+        found = yaml.load(place.read_bytes(), Loader=LOADER)  # noqa: S506  one of the two safe loaders
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def package(place: Path, group: str) -> tuple[str, ...]:
+    """Where a config file's keys go, in parts: as its first line says, else its group; () at the root."""
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        text = ""
+    return package_of(text, group)
+
+
+def package_of(text: str, group: str) -> tuple[str, ...]:
+    """`package` of a file's text."""
+    stated = PACKAGE.match(text)
+    name = stated[1] if stated else "_group_"
+    if name in ("_group_", "_global_"):
+        return tuple(group.split("/")) if name == "_group_" and group else ()
+    return tuple(name.split("."))
+
+
+def chosen_by(inner: dict[str, Any]) -> set[str]:
+    """The groups of which a file's defaults list chooses, or chooses none."""
+    listed = inner.get("defaults")
+    items = (item for item in listed if isinstance(item, dict)) if isinstance(listed, list) else ()
+    return {_group(str(key).split()[-1].partition("@")[0], "") for item in items for key in item}
 
 
 def _defaults(listed: Any, file: str, here: str) -> Iterator[DefaultsEntry]:

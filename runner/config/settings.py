@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner.errors import ConfigError
-from runner.records import Experiment, Json, Prices
+from runner.records import Experiment, Json, Prices, PromptTemplate
 
 Path = tuple[str, ...]
 
@@ -32,12 +32,18 @@ RUNTIME = ("tracking", "batch", "ledger_url", "ledger_missing", "budget_usd", "o
 """Experiment's fields that change where and how it runs, never what is asked. All else is its identity."""
 RUNTIME_OF_A_MODEL = ("limits", "served_as", "identity", "retirement")
 """Likewise, fields of a model."""
+OF_ITEMS = ("covariates", "weight")
+"""Likewise, fields of a persona or a text: what is known of it, and not sent."""
 RUNTIME_OF_PRICES = (
     "cache_write_usd_per_mtok", "cache_write_1h_usd_per_mtok", "reasoning_usd_per_mtok", "request_usd", "tiers",
 )  # fmt: skip
 """Likewise, fields of a model's prices. The older ones are part of it, and stay so for the hashes of old runs."""
-LATER: Mapping[str, Json] = {"rescale": False}
+LATER: Mapping[str, Json] = {"rescale": False, "ask": "together", "reasons": "after", "scales": []}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
+LATER_OF_A_QUESTION: Mapping[str, Json] = {
+    "kind": "number", "step": None, "options": [], "least": 1, "most": None, "max_chars": 400, "reverse": False,
+}  # fmt: skip
+"""Likewise, fields of a question."""
 _OF_PRICES = frozenset(("prices", name) for name in RUNTIME_OF_PRICES)
 ASKS_AGAIN = ("unscorable", "keys")
 """Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
@@ -78,6 +84,8 @@ class Difference:
 
 def is_runtime(path: Path) -> bool:
     """Whether a setting is without effect on requests, their keys, and how replies are read."""
+    if path[0] in {GROUPS["personas"], GROUPS["texts"]}:
+        return path[2:3] != () and path[2] in OF_ITEMS
     if path[0] == GROUPS["models"]:
         return path[2:3] != () and (path[2] in RUNTIME_OF_A_MODEL or path[2:3] + path[3:4] in _OF_PRICES)
     return path[0] in {PLACES.get(name, (name,))[0] for name in RUNTIME}
@@ -93,9 +101,23 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [_identity_of_a_model(model) for model in whole["models"]]
     if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
         identity.pop("ask_again", None)
-    prompt = whole["prompt"].items()
-    identity["prompt"] = {name: value for name, value in prompt if name not in LATER or value != LATER[name]}
+    identity["prompt"] = _identity_of_a_prompt(whole["prompt"])
+    further = [_identity_of_a_prompt(prompt) for prompt in identity.pop("further_prompts", ())]
+    identity |= {"further_prompts": further} if further else {}
+    for items in ("personas", "texts"):
+        identity[items] = [{name: one[name] for name in one if name not in OF_ITEMS} for one in whole[items]]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of_a_prompt(prompt: Mapping[str, Json]) -> dict[str, Json]:
+    found = _without(LATER, prompt)
+    return found | {"questions": [_without(LATER_OF_A_QUESTION, one) for one in found["questions"]]}
+
+
+def _without(later: Mapping[str, Json], record: Mapping[str, Json]) -> dict[str, Json]:
+    """A record without the later fields that have their defaults. A list is a tuple before it is saved."""
+    plain = ((name, list(value) if isinstance(value, tuple) else value) for name, value in record.items())
+    return {name: value for name, value in plain if name not in later or value != later[name]}
 
 
 def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:
@@ -131,6 +153,12 @@ def prices_from(saved: Mapping[str, Json]) -> Prices:
     """The prices of one of its models, as experiment_from reads them."""
     prices: Prices = _value(Prices, saved, "")
     return prices
+
+
+def prompt_from(saved: Mapping[str, Json]) -> PromptTemplate:
+    """One of its prompts likewise. TypeError where it has another shape."""
+    prompt: PromptTemplate = _value(PromptTemplate, saved, "")
+    return prompt
 
 
 def _value(kind: Any, value: Json, place: str) -> Any:
@@ -199,6 +227,9 @@ def settings_of(experiment: Experiment) -> dict[Path, Json]:
                 found |= dict(_leaves((GROUPS[name], item["name"]), _unnamed(item)))
         elif name == "prompt":
             found |= _prompt(value)
+        elif name == "further_prompts":
+            for prompt in value:
+                found |= _prompt(prompt)
         else:
             found |= dict(_leaves(PLACES.get(name, (name,)), value))
     return found

@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import yaml
 
 from runner.config import schema
-from runner.config.hydra_errors import COMMAND_LINE, EDIT, own_folders
-from runner.config.selected import files
-from runner.errors import ConfigError
+from runner.config.hydra_errors import own_folders
+from runner.config.selected import LOADER, files, package_of
+from runner.errors import COMMAND_LINE, EDIT, ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)")
 PLAIN = re.compile(r"[-+.:\w]{1,60}")
 """What can be read as a number, a truth value or a time at all."""
 NOTHING = ("", "~", "null", "Null", "NULL")
 WORDS = (str, str | None)
 """What the schema says where words are wanted."""
-Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(words: Sequence[str], conf: Path) -> None:
@@ -40,13 +38,15 @@ def check(words: Sequence[str], conf: Path) -> None:
     for word in words:
         if "=" in word and not word.startswith("-"):
             _check_override(word, words)
+            _check_choice(word, words, conf)
     for group, name, path in files(words, [*own_folders(words), conf]):
         try:
             text = path.read_text(encoding="utf-8")
-            tree = yaml.compose(text, Loader=Loader)
+            tree = yaml.compose(text, Loader=LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
-        for node, key in _words(tree, _kind(schema.RunnerConf, _package(text, group)), _package(text, group)):
+        root = package_of(text, group)
+        for node, key in _words(tree, _kind(schema.RunnerConf, root), root):
             _check_node(node, key, f"{group}/{name}.yaml".lstrip("/"), path)
 
 
@@ -54,7 +54,7 @@ def _check_node(node: yaml.ScalarNode, key: str, where: str, path: Path) -> None
     if not node.style and (read := _read_as(node.value)) is not None:
         said = f'put it in quotes, "{node.value}"' if node.value else 'write "", or leave the key out'
         message = f"line {node.start_mark.line + 1}: {node.value or 'what is not there'} is read as {read}: {said}"
-        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{shlex.quote(str(path))}")
+        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{pasted(path)}")
 
 
 def _check_override(word: str, words: Sequence[str]) -> None:
@@ -89,6 +89,15 @@ def _stands_in(written: str, word: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", written) is not None
 
 
+def _check_choice(word: str, words: Sequence[str], conf: Path) -> None:
+    group, _, value = word.lstrip("+").partition("=")
+    is_group = "." not in group and (group.startswith("hydra/") or (conf / group).is_dir())
+    if is_group and "null" in [part.strip().lower() for part in value.split(",")]:
+        message = "null is no file to choose; without the word, the default is chosen"
+        kept = [one for one in words if one is not word]
+        raise ConfigError(message, where=COMMAND_LINE, key=group, advice=shlex.join(["runner", *kept]))
+
+
 @cache
 def _parsed(value: str) -> object:
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -120,15 +129,6 @@ def _read_as(written: str) -> str | None:
 
 
 # ---- where words are wanted -----------------------------------------------------------------------------------------
-
-
-def _package(text: str, group: str) -> tuple[str, ...]:
-    """Where a file's keys go: as its first line says, else its group."""
-    stated = PACKAGE.match(text)
-    name = stated[1] if stated else "_group_"
-    if name in ("_group_", "_global_"):
-        return tuple(group.split("/")) if name == "_group_" and group else ()
-    return tuple(name.split("."))
 
 
 def _words(node: yaml.Node | None, kind: object, path: tuple[str, ...]) -> Iterator[tuple[yaml.ScalarNode, str]]:

@@ -176,11 +176,16 @@ class Limiter:
 
     @classmethod
     def of(
-        cls, limits: Iterable[Limits], clock: Callable[[], float] = time.monotonic, *, ceiling: int | None = None
+        cls,
+        limits: Iterable[Limits],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        ceiling: int | None = None,
+        breaker: Breaker | None = None,
     ) -> Limiter:
         """For models with these limits. Of what several state of one account the smallest counts.
 
-        `ceiling` None: as many at once as all of them allow.
+        `ceiling` None: as many at once as all of them allow; `breaker` None: one of its own.
         """
         known = list(limits)
         per_minute: dict[Kind, list[float]] = {
@@ -189,7 +194,7 @@ class Limiter:
         }
         stated = [(kind, TokenBucket.stated(min(values), clock())) for kind, values in per_minute.items() if values]
         at_once = sum(one.concurrency for one in known) if ceiling is None else ceiling
-        return cls(ceiling=at_once, clock=clock, stated=stated)
+        return cls(ceiling=at_once, clock=clock, stated=stated, breaker=breaker or Breaker())
 
     # ---- going in
 

@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
-from runner.dispatch.observer import NOT_SENT, STOPPED
+from runner.dispatch.observer import NOT_SENT, STOPPED, repeats_key
 from runner.dispatch.resources import explained
-from runner.dispatch.retry import Breaker, attempt
+from runner.dispatch.retry import AccountBreakers, Breaker, attempt
 from runner.dispatch.transport import Wire, new_session, sender
 from runner.errors import FatalError, LedgerError, ProviderError, TransientError, first_of
 from runner.plan.trials import endpoint_of
-from runner.providers.accounts import api_key_of, known_key
+from runner.providers.accounts import api_key_of, known_key, shared_account
 from runner.providers.codec import codec_for
 from runner.records import Answer, Failure, Problem
 from runner.redaction import raw_without_key, without_key
@@ -58,17 +58,21 @@ WATCH_S = 0.1
 
 
 async def dispatch(
-    model_queues: Sequence[tuple[Model, Iterator[Trial]]], ledger: Keep, observer: Observer, stop: Stop
+    model_queues: Sequence[tuple[Model, Iterator[Trial]]],
+    ledger: Keep,
+    observer: Observer,
+    stop: Stop,
+    accounts: AccountBreakers | None = None,
 ) -> dict[str, Failure]:
     """Send every model's trials, models side by side; returns the failures by key. Answers went to the ledger.
 
-    LedgerError passes through at once: an answer that cannot be kept must not be bought. Where it is kept beside the
-    ledger, what is in flight may arrive before.
+    `accounts` are shared with what goes by batch meanwhile. LedgerError passes through at once: an answer that cannot
+    be kept must not be bought. Where it is kept beside the ledger, what is in flight may arrive before.
     """
     failures: dict[str, Failure] = {}
     faults: list[Exception] = []
     keeping = _Keeping(ledger)
-    limiters = _limiters([model for model, _ in model_queues])
+    limiters = _limiters([model for model, _ in model_queues], accounts or AccountBreakers())
     async with new_session() as session:
         ended = asyncio.Event()
         watch = asyncio.create_task(_watch(lambda: stop.asked or bool(faults), ended, limiters, keeping, observer))
@@ -119,20 +123,19 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _limiters(models: Sequence[Model]) -> list[Limiter]:
+def _limiters(models: Sequence[Model], accounts: AccountBreakers) -> list[Limiter]:
     """The limiter of each model: one for all that ask one provider at one address with one key."""
-    accounts = [(model.provider, model.api_base, known_key(model.key_env)) for model in models]
-    sharing: dict[tuple[str, str | None, str | None], list[Model]] = {}
-    for account, model in zip(accounts, models, strict=True):
-        sharing.setdefault(account, []).append(model)
-    shared = {account: _gate(its) for account, its in sharing.items()}
-    return [shared[account] for account in accounts]
+    sharing: dict[tuple[str, str | None, str], list[Model]] = {}
+    for model in models:
+        sharing.setdefault(shared_account(model), []).append(model)
+    shared = {account: _gate(its, accounts.of(its[0])) for account, its in sharing.items()}
+    return [shared[shared_account(model)] for model in models]
 
 
-def _gate(models: Sequence[Model]) -> Limiter:
+def _gate(models: Sequence[Model], breaker: Breaker) -> Limiter:
     """One account's. A sweep over a model's settings has it several times, and yet it is one model."""
     at_once = {model.name: model.limits.concurrency for model in models}
-    return Limiter.of((model.limits for model in models), ceiling=sum(at_once.values()))
+    return Limiter.of((model.limits for model in models), ceiling=sum(at_once.values()), breaker=breaker)
 
 
 async def _watch(
@@ -142,12 +145,18 @@ async def _watch(
     keeping: _Keeping,
     observer: Observer,
 ) -> None:
-    """Say when the ledger takes nothing. Once nothing more is to be sent: close every limiter, and wake who waits."""
+    """Say when the ledger takes nothing, and send away who waits for an account that its batches found stopped.
+
+    Once nothing more is to be sent: close every limiter, and wake who waits.
+    """
     said = False
     while not is_over():  # signal handlers have a part in it, which can set no Event
         await asyncio.sleep(WATCH_S)
         if said is not (said := keeping.waits_s() > HELD_UP_S):
             observer.notice(HELD_UP if said else "the ledger takes answers again")
+        for limiter in limiters:
+            if limiter.breaker.open is not None:
+                limiter.turn_everyone_away()
     ended.set()
     for limiter in limiters:
         limiter.close()
@@ -283,11 +292,9 @@ class _ModelQueue:
         """A reply as it is kept: should it repeat the key, then without that, which is said once."""
         key_env = self.model.key_env
         kept = raw_without_key(raw, known_key(key_env), key_env)
-        if kept is not raw and kept != raw and not self._repeated:
+        if kept is not raw and not self._repeated:
             self._repeated = True
-            self.observer.notice(
-                f"{self.model.name}: replies repeat the API key; they are kept with <{key_env}> instead"
-            )
+            self.observer.notice(repeats_key(self.model))
         return kept
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
@@ -364,15 +371,17 @@ class _ModelQueue:
             self._fail(trial, Problem(error.kind, error.explained), attempts, error)
             return
         self.breaker.record_success()
+        kept = self._kept(raw)
         answer = Answer(
             key=trial.key,
-            raw=self._kept(raw),
+            raw=kept,
             route="live",
             model_id=self.model.id,
             endpoint=endpoint_of(self.model),
             attempts=attempts,
             latency_s=latency_s,
             time=_now(),
+            redacted=kept is not raw,
         )
         stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)

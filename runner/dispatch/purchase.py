@@ -19,6 +19,7 @@ from runner.dispatch import live
 from runner.dispatch.interrupts import interrupts
 from runner.dispatch.observer import NOT_SENT, Stop, Wanted
 from runner.dispatch.resources import within_open_files
+from runner.dispatch.retry import AccountBreakers
 from runner.errors import LedgerError
 from runner.providers import embedded
 from runner.providers.codec import Decoders
@@ -92,6 +93,7 @@ class _Order:
     """By a model's index: it, at the address where it answers."""
     ledger: Ledger
     counting: _Counting
+    accounts: AccountBreakers = field(default_factory=AccountBreakers)
 
     @property
     def batch(self) -> Batch:
@@ -237,7 +239,8 @@ def _for_batches(order: _Order, mine: Mapping[int, set[str]]) -> dict[int, set[s
 async def _live(order: _Order, keys: Mapping[int, set[str]]) -> None:
     lanes = [(order.reached[index], order.trials(index, some)) for index, some in keys.items() if some]
     if lanes:
-        await live.dispatch(lanes, order.ledger, order.counting, order.counting.purchase.stop)
+        stop = order.counting.purchase.stop
+        await live.dispatch(lanes, order.ledger, order.counting, stop, order.accounts)
 
 
 async def _by_batches(order: _Order, keys: Mapping[int, set[str]]) -> set[str]:
@@ -251,7 +254,9 @@ async def _by_batches(order: _Order, keys: Mapping[int, set[str]]) -> set[str]:
     context = BatchContext(
         store=ledger.batches, ledger=ledger, folder=BATCHES, settings=order.batch, news=order.counting.batch
     )
-    outcome = await dispatch(wanted, context, order.counting, purchase.stop, run=purchase.run_id)
+    outcome = await dispatch(
+        wanted, context, order.counting, purchase.stop, run=purchase.run_id, accounts=order.accounts
+    )
     purchase.pending.update(outcome.pending)
     purchase.others |= outcome.others
     return outcome.live

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from runner.errors import FatalError, ProviderError, TransientError
+from runner.providers.accounts import shared_account
 from runner.records import Limits, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runner.errors import Scope
+    from runner.records import Model
 
 T = TypeVar("T")
 
@@ -160,8 +162,8 @@ def _wait_s(error: TransientError, state: RetryCallState) -> float:
 class Breaker:
     """Opens when a model fails `after` times in a row with one of the STOPPING_KINDS, and then stays open.
 
-    One of STOPPING_AT_ONCE opens it by itself, and that of the whole `account` where the error reaches so far. What is
-    wrong with one trial's text says that the model is well.
+    One of STOPPING_AT_ONCE opens it by itself. Either opens that of the whole `account` too, where the error reaches so
+    far. What is wrong with one trial's text says that the model is well.
     """
 
     def __init__(self, after: int = 3, account: Breaker | None = None) -> None:
@@ -200,10 +202,21 @@ class Breaker:
         self._in_a_row = self._in_a_row + 1 if kind == self._kind else 1
         self._kind = kind
         if self._in_a_row >= self._after and kind in STOPPING_KINDS:
-            self._stop(Problem(kind, message), "model")
+            self._stop(Problem(kind, message), scope)
 
     def _stop(self, problem: Problem, scope: Scope) -> None:
         if self._open is None:
             self._open = problem
         if scope == "account" and self._account is not None:
             self._account._stop(problem, "model")  # noqa: SLF001  another of this class
+
+
+class AccountBreakers:
+    """The breaker of each account: what is said of its money or its key live holds for its batches too, and back."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str | None, str], Breaker] = {}
+
+    def of(self, model: Model) -> Breaker:
+        """That of the account which a model's requests are sent from."""
+        return self._of.setdefault(shared_account(model), Breaker())

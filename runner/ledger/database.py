@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from runner.config.database_urls import file_of, url_of
-from runner.errors import LedgerError
+from runner.errors import LedgerError, pasted
 from runner.ledger.rescue import LedgerFile
 
 if TYPE_CHECKING:
@@ -101,10 +101,13 @@ class Database:
             yield one
 
     def check_whole(self) -> None:
-        """LedgerError where SQLite finds its file damaged. Of a large file the size alone is looked at."""
+        """LedgerError where SQLite finds its file damaged. Of a large file the size alone is looked at.
+
+        A file whose log was not copied into it may be shorter than its head says, as a disk that was full leaves it.
+        """
         if self.file is None:
             return
-        wrong = "it is cut" if self.file.is_cut else None
+        wrong = "it is cut" if self.file.is_cut and not self.file.has_log else None
         if wrong is None and self.file.path.stat().st_size <= _CHECKED_BYTES:
             with self.reading() as connection:
                 found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
@@ -120,7 +123,7 @@ class Database:
         """LedgerError in a forked child, and where the file is not in its place any more."""
         self.check_process()
         if self.file is not None and (loss := self.file.loss) is not None:
-            raise _lost(f"{self.place} {loss}", f"ls -la {shlex.quote(str(self.file.path.parent))}")
+            raise LedgerError(f"{self.place} {loss}", advice=f"ls -la {pasted(self.file.path.parent)}")
 
     @property
     def is_in_place(self) -> bool:
@@ -164,16 +167,9 @@ def parts(values: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[list[T]
         yield part
 
 
-def _lost(message: str, advice: str) -> LedgerError:
-    """That the ledger's file itself is gone or damaged: what arrives now is kept elsewhere."""
-    error = LedgerError(message, advice=advice)
-    error.is_lost = True
-    return error
-
-
 def recover(file: Path) -> str:
     """What to type to save what is left of a damaged ledger, beside it."""
-    return f"sqlite3 {shlex.quote(str(file))} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
+    return f"sqlite3 {pasted(file)} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
 
 
 def _check_address(address: sa.URL) -> None:
@@ -244,9 +240,6 @@ def explained(place: str, busy_s: float) -> Iterator[None]:
         for part, meaning, advice, patience in _CAUSES:
             if part in words:
                 message = f"{place} {meaning} ({words})"
-                if part == "malformed":
-                    raise _lost(message, recover(file_of(place) or Path(place))) from error
-                if part == "not a database":
-                    raise _lost(message, advice) from error
-                raise LedgerError(message, advice=advice, patience_s=patience * busy_s) from error
+                mend = recover(file_of(place) or Path(place)) if part == "malformed" else advice
+                raise LedgerError(message, advice=mend, patience_s=patience * busy_s) from error
         raise LedgerError(f"{place}: {words}", advice=ELSEWHERE) from error

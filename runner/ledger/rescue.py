@@ -1,7 +1,9 @@
 """Where answers go that were paid for while the ledger stopped taking any: a new ledger beside it.
 
 A ledger's file may be deleted, moved, replaced or cut under a run. SQLite writes on into a file that has no name any
-more, and what is stored there is lost at the end; so its place is looked at before each commit.
+more, and what is stored there is lost at the end; so its place is looked at before each commit. It may also be locked,
+or its server away, for longer than anybody waits; or its disk may be full, and the system's folder for passing files
+not.
 """
 
 from __future__ import annotations
@@ -9,14 +11,18 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import LedgerError
+from runner.errors import LedgerError, pasted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from runner.ledger.database import Database
 
 OF_A_SERVER = Path("outputs/ledger.db")
@@ -59,6 +65,14 @@ class LedgerFile:
         return size < int.from_bytes(head[28:32], "big") * (65_536 if page == 1 else page)
 
     @property
+    def has_log(self) -> bool:
+        """Whether pages of it may stand in SQLite's write-ahead log alone."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size > 0  # noqa: PTH116  as above
+        except OSError:
+            return False
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether what was opened has lost its name, and is whole for whoever has it open."""
         try:
@@ -77,27 +91,44 @@ class Rescue:
     """Why, where the answers are, and what to type to have them in the ledger again."""
 
 
-def begin(database: Database, why: LedgerError) -> Rescue:
-    """Make the file of a new ledger beside one that takes no more, with all that can be copied of it.
+def begin(database: Database, why: LedgerError, store: Callable[[Path], None]) -> Rescue | None:
+    """Make a new ledger for what one does not take any more; None where no place has room for it.
 
-    That is what a connection still holds open of a file that has lost its name. OSError or sqlite3.Error where it
-    cannot be made.
+    `store` puts the answers in hand into the new file. With them goes all that can be copied of the ledger: what a
+    connection still holds open of a file that has lost its name.
     """
-    file = database.file
-    beside = OF_A_SERVER if file is None else file.path
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    path = beside.with_name(f"{beside.stem}.rescued-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}{beside.suffix}")
-    is_whole = file is not None and file.is_elsewhere and _copy_of_open_file(database, path)
-    whole = "all that it held, and " if is_whole else ""
-    error = LedgerError(f"{why}; {whole}what arrived since is in {path}", advice=_advice(database, why, path))
-    error.is_lost = error.is_kept = True
-    return Rescue(path, error)
+    for path in _places(database):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            is_whole = _copy_of_open_file(database, path)
+            store(path)
+        except (OSError, LedgerError, sqlite3.Error):  # as where the disk is full
+            for left in ("", "-wal", "-shm", "-journal"):
+                with suppress(OSError):
+                    Path(f"{path}{left}").unlink(missing_ok=True)
+            with suppress(OSError):
+                path.parent.rmdir()
+            continue
+        whole = "all that it held, and " if is_whole else ""
+        error = LedgerError(f"{why}; {whole}what arrived since is in {path}", advice=_advice(database, why, path))
+        error.is_kept = True
+        return Rescue(path, error)
+    return None
+
+
+def _places(database: Database) -> Iterator[Path]:
+    """Files to begin a ledger in: beside the one there is, and where the system keeps what is passing."""
+    beside = OF_A_SERVER if database.file is None else database.file.path
+    name = f"{beside.stem}.rescued-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}{beside.suffix}"
+    yield beside.with_name(name)
+    with suppress(OSError):
+        yield Path(tempfile.mkdtemp(prefix="persona-runner-")) / name
 
 
 def _advice(database: Database, error: LedgerError, path: Path) -> str:
-    rescued = shlex.quote(str(path))
+    rescued = pasted(path)
     if database.file is not None and not database.file.path.exists():
-        place = shlex.quote(str(database.file.path))
+        place = pasted(database.file.path)
         return f"rm -f {place}-wal {place}-shm; mv {rescued} {place}"
     if error.advice is not None and error.advice.startswith("sqlite3 "):
         return error.advice
@@ -105,8 +136,8 @@ def _advice(database: Database, error: LedgerError, path: Path) -> str:
 
 
 def _copy_of_open_file(database: Database, path: Path) -> bool:
-    """Whether a connection was at hand that was opened before the file lost its name: a new one would open another."""
-    if not getattr(database.engine.pool, "checkedin", int)():
+    """Whether a file that has lost its name was copied, by a connection from before: a new one would open another."""
+    if database.file is None or not database.file.is_elsewhere or not getattr(database.engine.pool, "checkedin", int)():
         return False
     raw = database.engine.raw_connection()
     target = sqlite3.connect(path)

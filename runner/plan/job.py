@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from runner.config.origin import UNKNOWN
+from runner.errors import ConfigError
 from runner.plan import capability
 from runner.plan.prompt import PromptManager
 from runner.plan.trials import attempt_key, trials_of
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runner.records import Adapted, Cell, Experiment, Model, Text, Trial
+    from runner.config.origin import Origin
+    from runner.records import Adapted, Cell, Experiment, Json, Model, PromptTemplate, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +28,49 @@ class Job:
     index: int
     experiment: Experiment
     folder: Path
-    overrides: tuple[str, ...] = ()
+    origin: Origin = UNKNOWN
+    """What it was composed from."""
+    is_swept: bool = False
+    """Whether it is one of a sweep's, whose other jobs may be asked by other processes."""
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The words that were typed for it."""
+        return self.origin.words
 
 
 class TrialPlan:
-    """An experiment with its prompt ready. ConfigError where the prompt cannot be rendered.
+    """An experiment with its prompts ready. ConfigError where one cannot be rendered.
 
-    `rekeyed` gives each trial the key under which it is asked, where that is not its own.
+    `rekeyed` gives each trial the key under which it is asked, where that is not its own. `origin` is what the
+    experiment was composed from: errors name the place where what they refuse was set.
     """
 
-    def __init__(self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, rekeyed: Callable[[str], str] | None = None, origin: Origin = UNKNOWN
+    ) -> None:
         self.experiment = experiment
         self.rekeyed = rekeyed
-        self.prompts = PromptManager(experiment.prompt)
-        self.schema = self.prompts.reply_schema()
+        self.origin = origin
+        try:
+            self._prompts = {
+                (prompt.name, question): ReadyPrompt(PromptManager(asking))
+                for prompt in experiment.prompts
+                for question, asking in _askings(prompt)
+            }
+        except ConfigError as error:
+            raise origin.placed(error) from error.__cause__
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
         experiment = self.experiment if model is None else replace(self.experiment, models=(model,))
-        own = trials_of(experiment, self._adapt)
+        own = trials_of(experiment, self._adapt, lambda question: partial(self._adapt, question=question))
         rekeyed = self.rekeyed
         return own if rekeyed is None else (replace(trial, key=rekeyed(trial.key)) for trial in own)
 
     def attempt(self, number: int) -> TrialPlan:
         """The same trials, asked for the nth time: each under the key of that attempt."""
-        return TrialPlan(self.experiment, lambda key: attempt_key(key, number))
+        return TrialPlan(self.experiment, lambda key: attempt_key(key, number), self.origin)
 
     def answered(self, keys: Sequence[str], lookup: Callable[[Sequence[str]], set[str]]) -> set[str]:
         """Those of some trials' keys for which nothing is to be asked before their answers are read.
@@ -62,16 +84,49 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
-    def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
-        return capability.adapt(
-            self.prompts.get_prompt(cell.persona, text),
-            cell.model,
-            temperature=temperature,
-            max_tokens=cell.sampling.max_tokens,
-            seed=seed,
-            schema=self.schema,
-            strict=self.experiment.strict,
-        )
+    def prompt(self, name: Json, question: str | None = None) -> ReadyPrompt:
+        """The prompt of that name, ready; the first where none bears it. `question`: the one that is asked alone."""
+        return self._prompts[self.experiment.prompt_named(name).name, question]
+
+    def untold(self) -> dict[str, str]:
+        """The sentence that a prompt lacks -> that prompt: of each question whose range or options no request tells."""
+        return {sentence: name for (name, _), ready in self._prompts.items() for sentence in ready.manager.untold()}
+
+    def _adapt(
+        self, cell: Cell, text: Text, temperature: float, seed: int | None, question: str | None = None
+    ) -> Adapted:
+        ready = self.prompt(cell.prompt, question)
+        try:
+            return capability.adapt(
+                ready.manager.get_prompt(cell.persona, text),
+                cell.model,
+                temperature=temperature,
+                max_tokens=cell.sampling.max_tokens,
+                seed=seed,
+                schema=ready.schema,
+                strict=self.experiment.strict,
+            )
+        except ConfigError as error:
+            raise self.origin.placed(error) from error.__cause__
+
+
+class ReadyPrompt:
+    """A prompt's manager, with the schema of its replies."""
+
+    __slots__ = ("manager", "schema")
+
+    def __init__(self, manager: PromptManager) -> None:
+        self.manager = manager
+        self.schema = manager.reply_schema()
+
+
+def _askings(prompt: PromptTemplate) -> Iterator[tuple[str | None, PromptTemplate]]:
+    """The prompt as it asks all questions, or by its question each that has a request of its own."""
+    if prompt.ask == "together":
+        yield None, prompt
+        return
+    for question in prompt.questions:
+        yield question.name, replace(prompt, questions=(question,))
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

@@ -84,6 +84,11 @@ def api_key_of(model: Model, environment: Mapping[str, str] = os.environ) -> str
     return key
 
 
+def shared_account(model: Model) -> tuple[str, str | None, str]:
+    """What tells accounts apart: models of one provider, at one address, with one key share theirs."""
+    return model.provider, model.api_base, known_key(model.key_env)
+
+
 def check_key(model: Model) -> None:
     """ConfigError where the model's API key is not set or cannot be one: nothing has been sent yet."""
     try:

@@ -13,6 +13,7 @@ OpenRouter (usage accounting), DeepInfra and Ollama.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,10 @@ REASONING: Sequence[Path] = (
     ("completion_tokens_details", "reasoning_tokens"), ("output_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "thinking_tokens"), ("thoughtsTokenCount",), ("reasoning_tokens",),
 )  # fmt: skip
+TOOLS: Sequence[Path] = (("toolUsePromptTokenCount",),)
+COUNTS = (INPUT, OUTPUT, TOTAL, CACHED, WRITTEN, WRITTEN_1H, REASONING, TOOLS)
+USUAL_KEYS = 32
+"""Keys of a usage object; one that has more is somebody's joke, and is not remembered."""
 BESIDE_INPUT = frozenset(
     {"cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens",
      "cacheReadInputTokenCount", "cacheWriteInputTokenCount"}
@@ -68,6 +73,11 @@ WEB_SEARCH = "web_search"
 """How a reply is billed for which the model searched."""
 ORDINARY = frozenset({"default", "standard", "auto", "on_demand", "batch", "standard_only"})
 """Tiers of service at the prices of the price list."""
+SAID_BESIDE = frozenset(
+    {"cost", "cost_in_usd_ticks", "estimated_cost", "server_tool_use", "num_sources_used", "service_tier",
+     "trafficType"}
+)  # fmt: skip
+"""Keys of a usage object that say what a reply cost, or how it was served."""
 TRAFFIC: Mapping[str, str] = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 """Google's names for tiers."""
 
@@ -87,7 +97,10 @@ def read(usage: Mapping[str, Json], service_tier: Json = None, *, searched: bool
 
     `service_tier` is the reply's own field, for vendors that say it beside the usage; `searched` as searched_in.
     """
-    return Usage(tokens_in(usage), cost_in(usage), WEB_SEARCH if searched else _billed_as(usage, service_tier))
+    tokens = tokens_in(usage)
+    if not searched and service_tier in (None, "default") and SAID_BESIDE.isdisjoint(usage):
+        return Usage(tokens)  # it counts, and says no more
+    return Usage(tokens, cost_in(usage), WEB_SEARCH if searched else _billed_as(usage, service_tier))
 
 
 def searched_in(reply: Mapping[str, Json]) -> bool:
@@ -95,25 +108,28 @@ def searched_in(reply: Mapping[str, Json]) -> bool:
 
     OpenAI cites what it found, or lists the call; Google gives its queries. Anthropic and xAI count; see read.
     """
-    choice, candidate = _item(reply.get("choices")), _item(reply.get("candidates"))
-    message, grounding = choice.get("message"), candidate.get("groundingMetadata")
-    cited = _item(message.get("annotations")).get("type") == "url_citation" if isinstance(message, dict) else False
-    asked = bool(grounding.get("webSearchQueries")) if isinstance(grounding, dict) else False
+    message = _item(reply.get("choices")).get("message")
+    if isinstance(message, dict) and _item(message.get("annotations")).get("type") == "url_citation":
+        return True
+    grounding = _item(reply.get("candidates")).get("groundingMetadata") if "candidates" in reply else None
+    if isinstance(grounding, dict) and grounding.get("webSearchQueries"):
+        return True
     output = reply.get("output")
-    items = output if isinstance(output, list) else []
-    called = any(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
-    return cited or asked or called
+    items = output if isinstance(output, list) else ()
+    return any(isinstance(item, dict) and item.get("type") == "web_search_call" for item in items)
 
 
 def tokens_in(usage: Mapping[str, Json]) -> Tokens:
     """Token counts, each a whole number or None; `cached` and `reasoning` within input and output."""
-    (into, input_name), (out, _), (total, _) = _first(usage, INPUT), _first(usage, OUTPUT), _first(usage, TOTAL)
-    (cached, cached_name), (written, written_name) = _first(usage, CACHED), _first(usage, WRITTEN)
-    written_1h, (thought, thought_name) = _first(usage, WRITTEN_1H)[0], _first(usage, REASONING)
+    named = _named_alike(tuple(usage)) if len(usage) <= USUAL_KEYS else _named(usage)
+    (into, input_name), (out, _), (total, _), (cached, cached_name), *others = [
+        _first(usage, names) if names else (None, ()) for names in named
+    ]
+    (written, written_name), (written_1h, _), (thought, thought_name), (tools, _) = others
     if "billed_units" in input_name:
         # Cohere bills fewer tokens than it counts, and counts what was cached among all of them.
         cached = cached if cached is None or into is None or cached <= into else None
-    extra = _first(usage, (("toolUsePromptTokenCount",),))[0] or 0
+    extra = tools or 0
     is_whole = input_name == ("prompt_tokens",)
     into_parts = _Parts(
         None if into is None else into + extra,
@@ -202,6 +218,8 @@ def _settled(into: _Parts, out: _Parts, total: int | None) -> tuple[int | None, 
     if out.stated is None:
         whole = next(iter(into.readings))
         return whole, total - whole if total - whole >= out.part else None
+    if not into.part and not out.part and into.stated + out.stated == total:
+        return into.stated, out.stated  # nothing is counted apart: the usual reply
     fits = [(one, other) for one in into.readings for other in out.readings if one + other == total]
     documented = (into.documented, out.documented)
     if documented in fits or len(fits) == 1:
@@ -229,7 +247,7 @@ def _unexplained(into: _Parts, out: _Parts, total: int) -> tuple[int | None, int
 def _first(usage: Mapping[str, Json], names: Sequence[Path]) -> tuple[int | None, Path]:
     """The first of these counts that is one, and its name."""
     for name in names:
-        if name[0] not in usage:  # nearly always: a vendor has few of them
+        if name[0] not in usage:
             continue
         found = usage[name[0]]
         for step in name[1:]:
@@ -237,6 +255,16 @@ def _first(usage: Mapping[str, Json], names: Sequence[Path]) -> tuple[int | None
         if (number := count(found)) is not None:
             return number, name
     return None, ()
+
+
+def _named(keys: Iterable[str]) -> tuple[Sequence[Path], ...]:
+    """Of each of COUNTS, the names that a usage object with these keys may have."""
+    there = frozenset(keys)
+    return tuple([name for name in names if name[0] in there] for names in COUNTS)
+
+
+_named_alike = lru_cache(maxsize=256)(_named)
+"""Replies of one API have the same few keys."""
 
 
 def _item(value: Json) -> Mapping[str, Json]:

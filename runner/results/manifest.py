@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
-import shlex
 import subprocess
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,21 +17,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner.config.database_urls import without_password
 from runner.config.settings import identity_of
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 from runner.records import READING_VERSION, RECORD_VERSION
 from runner.results import served, summary
+from runner.results.factors import axes_of
 from runner.results.saved import advice_of, load, missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from runner.results.launch import JobResult, Launch
 
 __all__ = [
     "COUNTED", "PACKAGES", "SavedLaunch", "Status", "asked_folders", "axes_of", "check", "dump", "has_begun",
     "is_rehearsal", "job_folders", "job_line", "launch_folder", "ledger_of", "load", "missing", "open_run",
-    "result_folders", "status_of", "write", "write_sweep",
+    "result_folders", "status_of", "without_password", "write", "write_sweep",
+    "write_sweep_summary",
 ]  # fmt: skip
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
@@ -76,11 +79,6 @@ def write(this: Launch, result: JobResult) -> None:
     )
 
 
-def without_password(url: str) -> str:
-    """A ledger's URL as it may be written down and shown."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
 def write_sweep(this: Launch, folder: Path) -> None:
     """Write sweep.json and the summary of all jobs, with a column for every axis that was swept."""
     counts = [result.counts for result in this.results]
@@ -117,19 +115,6 @@ def status_of(this: Launch, results: Sequence[JobResult], *, is_whole: bool = Fa
         return "KILLED"
     unanswered = all(result.counts.failed == result.counts.trials for result in results)
     return "FAILED" if unanswered or any(result.error is not None for result in results) else "FINISHED"
-
-
-def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    """Override -> its value in each job, for those that are not the same in all: "" where a job has none."""
-    values = [dict(_split(word) for word in words) for words in overrides]
-    names = dict.fromkeys(name for job in values for name in job)
-    columns = {name: [job.get(name, "") for job in values] for name in names}
-    return {name: column for name, column in columns.items() if len(set(column)) > 1}
-
-
-def _split(override: str) -> tuple[str, str]:
-    name, _, value = override.partition("=")
-    return name.lstrip("+~"), value
 
 
 def _common(this: Launch) -> dict[str, Any]:
@@ -173,18 +158,24 @@ def job_line(this: Launch, result: JobResult, folder: Path) -> dict[str, Any]:
 
 
 def _write_summary(this: Launch, path: Path) -> None:
+    axes = axes_of([result.overrides for result in this.results])
+    there = [place for place, result in enumerate(this.results) if result.error is None]
+    values = {name: [column[place] for place in there] for name, column in axes.items()}
+    write_sweep_summary(values, [this.results[place].summary() for place in there], path)
+
+
+def write_sweep_summary(axes: Mapping[str, Sequence[str]], tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """Write the tables of jobs below each other, with a column for each axis; nothing where there is none."""
     import pandas as pd
 
-    axes = axes_of([result.overrides for result in this.results])
-    tables = []
-    for place, result in enumerate(this.results):
-        if result.error is None:
-            table = result.summary().copy()
-            for at, (name, values) in enumerate(axes.items()):
-                table.insert(at + 1, f"sweep.{name}", values[place])
-            tables.append(table)
-    if tables:
-        summary.write_summary(pd.concat(tables), path)
+    whole = []
+    for place, table in enumerate(tables):
+        own = table.copy()
+        for at, (name, values) in enumerate(axes.items()):
+            own.insert(at + 1, f"sweep.{name}", values[place])
+        whole.append(own)
+    if whole:
+        summary.write_summary(pd.concat(whole), path)
 
 
 def dump(path: Path, value: Mapping[str, Any]) -> None:
@@ -297,7 +288,7 @@ def asked_folders(folder: Path) -> list[Path]:
     failed = {job: why for job in jobs if (why := load(job, "run.json").get("error")) is not None}
     if len(failed) == len(jobs):
         message = f"no job of it has results: {failed[jobs[0]]}"
-        raise ConfigError(message, where=str(folder), advice=f"cat {shlex.quote(str(jobs[0] / 'run.json'))}")
+        raise ConfigError(message, where=str(folder), advice=f"cat {pasted(jobs[0] / 'run.json')}")
     return [job for job in jobs if job not in failed]
 
 

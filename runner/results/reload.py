@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from runner.config.origin import Origin
 from runner.errors import RunnerError
 from runner.plan.job import Job
 from runner.plan.trials import attempt_key
@@ -73,6 +74,7 @@ def _result_in(folder: Path) -> JobResult:
     run = manifest.load(folder, "run.json")
     result = JobResult(run["job"], folder, tuple(run["overrides"]), None, counts=_counts(run))
     result.experiment = saved.experiment_in(folder)
+    result.tally.scales = result.experiment.scales
     for row in saved.rows_in(folder):
         result.note(row)
     return result
@@ -93,7 +95,8 @@ def job_in(folder: Path) -> Job:
     """The job whose folder it is, as it was asked."""
     run = manifest.load(folder, "run.json")
     experiment = saved.experiment_in(folder)
-    return Job(run["job"], experiment, folder.resolve(), tuple(run["overrides"]))
+    is_swept = manifest.launch_folder(folder) != folder
+    return Job(run["job"], experiment, folder.resolve(), Origin(tuple(run["overrides"])), is_swept)
 
 
 def recall(purchase: Purchase, job: Job, batches: Iterable[str]) -> None:

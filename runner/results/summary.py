@@ -20,7 +20,7 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from runner.results.frame import SCORE, SENT_TO_CELL, columns_of, frame
+from runner.results.frame import SCORE, SENT_TO_CELL, asks, columns_of, frame
 from runner.results.tally import FLAGS, NUMBERS, OF_CELL
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def summary(counted: Tally, planned: int | None = None) -> pd.DataFrame:
     one), then the columns of `_shares`. `planned`: trials of a cell in the design, where rows may be fewer.
     """
     of_cell = [SENT_TO_CELL if name == "temperature" else name for name in OF_CELL]
-    table, cell = frame((counted,), *of_cell, "text", *FLAGS, *NUMBERS, *columns_of((counted,))), ["job", "cell"]
+    table, cell = (
+        frame((counted,), *of_cell, "text", "asked", *FLAGS, *NUMBERS, *columns_of((counted,))),
+        ["job", "cell"],
+    )
     table = table.rename(columns={SENT_TO_CELL: "temperature"})
     names = table.groupby(cell, sort=False, observed=True)[list(OF_CELL[2:])].first()
     return _plain(names.join(_scores(table, cell, planned)).join(_shares(table, cell)))
@@ -64,13 +67,27 @@ def verification(*counted: Tally) -> pd.DataFrame:
 
 
 def scores_by_model_persona(*counted: Tally) -> pd.DataFrame:
-    """One row a model, persona and temperature: `trials`, and each question's n, mean, sd, min, max, texts, missing."""
-    by = ["model", "persona", "temperature"]
+    """One row a model, persona and temperature: `trials`, and each question's n, mean, sd, min, max, texts, missing.
+
+    Index: model, persona, temperature (as sent); where several prompts were asked, the prompt too. Means and ranges in
+    the question's own range; `summary` says which.
+    """
+    by = ["model", "persona", *(["prompt"] if "prompt" in varied(*counted) else []), "temperature"]
     of_cell = [SENT_TO_CELL if name == "temperature" else name for name in by]
-    table = _once(frame(counted, *of_cell, "text", "again", *columns_of(counted)))
+    table = _once(frame(counted, *of_cell, "text", "asked", "again", *columns_of(counted)))
     table = table.rename(columns={SENT_TO_CELL: "temperature"})
     trials = table.groupby(by, sort=False, observed=True).size().to_frame("trials")
     return _plain(trials.join(_scores(table, by)))
+
+
+def varied(*counted: Tally) -> dict[str, int]:
+    """The factors of which rows have several levels, and how many: not what is known of personas and texts."""
+    levels = {name: set[object]() for one in counted for name in one.factors}
+    for one in counted:
+        for name, found in levels.items():
+            found.update(one.factors[name].index if name in one.factors else ())
+    said = {name: len({label for label in found if label != ""}) for name, found in levels.items()}
+    return {name: size for name, size in said.items() if size > 1 and not name.startswith(("persona.", "text."))}
 
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +154,9 @@ def _scores(table: pd.DataFrame, by: list[str], planned: int | None = None) -> p
     for column, question in _scored(table).items():
         found = groups[column].agg(["count", "std", "min", "max"])
         of_texts = texts[column].groupby(by, sort=False, observed=True)
-        whole = trials if planned is None else trials.clip(lower=planned)
+        asked = pd.Series(asks(table, question), index=table.index).groupby([table[name] for name in by], sort=False,
+                                                                            observed=True).sum()  # fmt: skip
+        whole = (asked if planned is None else asked.clip(lower=planned)).where(asked > 0)
         made = (found["count"], of_texts.mean(), found["std"], found["min"], found["max"], of_texts.count(),
                 1 - found["count"] / whole)  # fmt: skip
         columns |= {f"{question}_{name}": value for name, value in zip(STATISTICS, made, strict=True)}
@@ -184,7 +203,8 @@ def _digest(text: str) -> str:
 def total_metrics(*counted: Tally, unknown: bool = False) -> dict[str, float]:
     """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows.
 
-    What is unknown is left out, unless `unknown` asks for it: as NaN.
+    Names and units as in `cell_metrics`, without those of single texts: rates from 0 to 1, scores in the questions' own
+    range, seconds, US dollars. What is unknown is left out, unless `unknown` asks for it: as NaN.
     """
     if not any(one.rows for one in counted):
         return {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from runner.config import settings
 from runner.records import whole_pairs
-from runner.results import manifest, saved
+from runner.results import factors, manifest, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Experiment, Json, Row
+    from runner.records import Experiment, ItemScale, Json, Row
 
 TRIAL = {
     "run": "str", "job": "int64", "cell": "str", "model": "str", "model_id": "str", "provider": "str", "vendor": "str",
     "persona": "str", "text": "str", "repetition": "int64",
 }  # fmt: skip
 """Columns that say which trial a line is of, and their types."""
-SCORE = {"question": "str", "score": "float64", "reason": "str", "outcome": "str", "problem": "str", "message": "str"}
+SCORE = {
+    "question": "str", "score": "float64", "value": "str", "label": "str", "sd": "float64", "entropy": "float64",
+    "reason": "str", "outcome": "str", "problem": "str", "message": "str",
+}  # fmt: skip
 """Columns of what came of one question."""
 REPLY = {
     "route": "str", "source": "str", "rung": "str", "requested_temperature": "float64", "sent_temperature": "float64",
@@ -37,29 +40,40 @@ OF_TEXT, OF_PERSONA = ("content", "name", "origin"), ("description", "name")
 def table(folder: Path) -> pd.DataFrame:
     """The scores of a run, or of all jobs of a sweep: one line a trial and question, in the order of results.jsonl.
 
-    Columns: those of TRIAL; one for each axis; those that a text or persona has of its own, as `text.author` or
-    `persona.temperature`, where any has one; then those of SCORE and of REPLY. An axis is what was swept, or a setting
-    that is not the same in all jobs, under its name on the command line (`sampling.temperature`, `prompt`); model,
-    persona and text have their columns in any case.
+    Columns: those of TRIAL; one for each factor; those that a text or persona has of its own, as `text.author`,
+    `persona.temperature` or `persona.age`, where any has one; then those of SCORE and of REPLY. A factor is what was
+    swept or selected, or a setting that is not the same in all jobs, under its name on the command line
+    (`sampling.temperature`, `prompt`); model, persona and text have their columns in any case.
 
     `score` counts as in all tables: wherever it was read, whatever else the reply lacks. A trial that failed has its
-    lines too, with `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens
-    and prices are those of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no
-    results.
+    lines too, with `problem` and `message`. `value` is the answer as stated, as text: a number, an option's name (its
+    `label` beside it), words, or JSON of several names or of probabilities; `sd` and `entropy` (bits) are those of
+    probabilities, whose mean is the score where they are of points. A scale has lines of its own behind those of its
+    trial's questions: its score is the mean of its items'.
+
+    A text that is missing is None, a number that is missing NaN. Tokens and prices are those of the whole reply: count
+    them once a `key` and repetition. ConfigError where the folder has no results.
     """
     import pandas as pd
 
     jobs = [_ReadJob(path) for path in manifest.result_folders(folder)]
-    axes = _axes(jobs)
+    axes = factors.axes([factors.JobSettings(job.number, job.experiment, job.overrides) for job in jobs])
     of_items = _of_items(jobs)
-    columns: dict[str, list[Json]] = {name: [] for name in (*TRIAL, *axes, *of_items, *SCORE, *REPLY)}
+    columns: dict[str, list[Json]] = {name: [] for name in (*TRIAL, "prompt", *axes, *of_items, *SCORE, *REPLY)}
+    count = 0
     for place, job in enumerate(jobs):
         own = {name: values[place] for name, values in axes.items()}
-        for line in _lines(job, own, of_items):
+        for line, row in _lines(job, own):
+            for name in row.factors:
+                if name not in columns:
+                    columns[name] = [None] * count
             for name, column in columns.items():
                 column.append(line.get(name))
+            count += 1
     kinds = {**TRIAL, **SCORE, **REPLY}
-    return pd.DataFrame({name: _column(column, kinds.get(name)) for name, column in columns.items()})
+    said = [name for name in columns if name not in kinds]
+    ordered = (*TRIAL, *said, *SCORE, *REPLY)
+    return pd.DataFrame({name: _column(columns[name], kinds.get(name)) for name in ordered})
 
 
 class _ReadJob:
@@ -69,7 +83,9 @@ class _ReadJob:
         self.folder = folder
         self.experiment: Experiment = saved.experiment_in(folder)
         whole = saved.load(folder, "experiment.json")
-        self.overrides: Sequence[str] = saved.load(folder, "run.json")["overrides"]
+        run = saved.load(folder, "run.json")
+        self.number: int = run["job"]
+        self.overrides: Sequence[str] = run["overrides"]
         self.texts = {item["name"]: _own("text", item, OF_TEXT) for item in whole["texts"]}
         self.personas = {item["name"]: _own("persona", item, OF_PERSONA) for item in whole["personas"]}
 
@@ -90,41 +106,41 @@ def _of_items(jobs: Sequence[_ReadJob]) -> list[str]:
     return list(dict.fromkeys(name for item in items for name, value in item.items() if value not in (None, "", 0.0)))
 
 
-def _axes(jobs: Sequence[_ReadJob]) -> dict[str, list[Json]]:
-    """What tells the jobs apart -> its value in each; {} for a single job."""
-    every = [_settings(job) for job in jobs]
-    swept = manifest.axes_of([job.overrides for job in jobs])
-    names = [name for name in (*swept, *dict.fromkeys(name for each in every for name in each)) if name not in TRIAL]
-    columns = {name: [each.get(name) for each in every] for name in dict.fromkeys(names)}
-    for name, words in swept.items():  # a choice such as `experiment=a`, which is no setting itself
-        if name in columns and not any(name in each for each in every):
-            columns[name] = [word or None for word in words]
-    return {name: values for name, values in columns.items() if name in swept or _differ(values)}
-
-
-def _settings(job: _ReadJob) -> dict[str, Json]:
-    """The settings that may be axes, by their names on the command line; which prompt was asked is one."""
-    found: dict[str, Json] = {"prompt": job.experiment.prompt.name}
-    swept = {word.lstrip("+~").partition("=")[0] for word in job.overrides}
-    for path, value in settings.settings_of(job.experiment).items():
-        name, is_item = ".".join(path), path[0] in (*settings.GROUPS.values(), "prompt")
-        if name in swept or not (is_item or settings.is_runtime(path)):
-            found[name] = value
-    return found
-
-
-def _differ(values: Sequence[Json]) -> bool:
-    return any(value != values[0] for value in values[1:])
-
-
-def _lines(job: _ReadJob, axes: Mapping[str, Json], of_items: Sequence[str]) -> Iterator[dict[str, Json]]:
-    asked = [question.name for question in job.experiment.prompt.questions]
+def _lines(job: _ReadJob, axes: Mapping[str, Json]) -> Iterator[tuple[dict[str, Json], Row]]:
+    """A line for each trial and question of its prompt, and for each scale of these, with its row."""
+    prompts = job.experiment.prompts
+    scores: dict[str, float | None] = {}
     for row in saved.rows_in(job.folder):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
-        trial = {**_trial(row), **axes, **{name: own.get(name) for name in of_items}}
-        for question in dict.fromkeys((*asked, *row.scores)):
-            own_score = {"score": row.scores.get(question), "reason": row.reasons.get(question)}
-            yield {**trial, "question": question, **own_score}
+        name = row.factors.get("prompt", prompts[0].name)
+        prompt = job.experiment.prompt_named(name)
+        # Where prompts were swept, the column has the one of the row, not all that a job asks.
+        trial = {**_trial(row), **own, **axes, **row.factors, "prompt": name}
+        asked = [question.name for question in prompt.questions]
+        own_part = asked if row.question is None else [row.question]
+        for question in dict.fromkeys((*own_part, *row.scores, *row.answers)):
+            yield {**trial, "question": question, **_answer(row, question)}, row
+        scores = {**row.scores} if row.question in (None, asked[0]) else {**scores, **row.scores}
+        if row.question in (None, asked[-1]):
+            for scale in prompt.scales:
+                yield {**trial, "question": scale.name, "score": _mean(scale, scores)}, row
+
+
+def _mean(scale: ItemScale, scores: Mapping[str, float | None]) -> float | None:
+    """A scale's score: the mean of its items', where all are there."""
+    whole = [score for item in scale.items if (score := scores.get(item)) is not None]
+    return sum(whole) / len(whole) if len(whole) == len(scale.items) else None
+
+
+def _answer(row: Row, question: str) -> dict[str, Json]:
+    """What a row says of one question."""
+    score, given = row.scores.get(question), row.answers.get(question)
+    found = {"score": score, "reason": row.reasons.get(question)}
+    if given is None:
+        return found if score is None else {**found, "value": f"{score:g}"}
+    value = given.value if isinstance(given.value, str) else json.dumps(given.value, ensure_ascii=False)
+    moments = given.moments or {}
+    return {**found, "value": value, "label": given.label, "sd": moments.get("sd"), "entropy": moments.get("entropy")}
 
 
 def _trial(row: Row) -> dict[str, Json]:

@@ -112,14 +112,14 @@ def number(
         return None
     read = _read(words, question)
     if isinstance(read, _Unread):
-        return Problem(read.kind, f"{question.name}: {_shown(value)} {read.why}")
+        return Problem(read.kind, f"{question.name}: {shown(value)} {read.why}")
     score, own = read
     foreign = {scale for scale in own or scales if not scale.is_of(question)}
     if foreign:
         return _converted(score, foreign, question, value) if rescale else _elsewhere(question, value, foreign)
     if question.low <= score <= question.high:
         return score
-    return Problem("out_of_range", f"{question.name}: {_shown(value)} is outside {question.low:g} to {question.high:g}")
+    return Problem("out_of_range", f"{question.name}: {shown(value)} is outside {question.low:g} to {question.high:g}")
 
 
 class _Unread(NamedTuple):
@@ -137,7 +137,7 @@ _IS_SEVERAL = _Unread("ambiguous", "names more than one number")
 def _no_words(value: Json, question: Question) -> Problem:
     if value is UNCLEAR:
         return Problem("ambiguous", f"{question.name}: it cannot be told which number, if any, is the answer")
-    return Problem("not_a_number", f"{question.name}: {_shown(value)} is not a number")
+    return Problem("not_a_number", f"{question.name}: {shown(value)} is not a number")
 
 
 def _read(words: str, question: Question) -> tuple[float, list[Scale]] | _Unread:
@@ -254,9 +254,7 @@ def _is_scale(span: re.Match[str] | None, question: Question) -> bool:
 
 def _elsewhere(question: Question, value: Json, scales: set[Scale]) -> Problem:
     said = ", ".join(sorted("{:g} to {:g}".format(*scale.ends) if scale.ends else "unclear" for scale in scales))
-    message = (
-        f"{question.name}: {_shown(value)} is on another scale than {question.low:g} to {question.high:g} ({said})"
-    )
+    message = f"{question.name}: {shown(value)} is on another scale than {question.low:g} to {question.high:g} ({said})"
     return Problem("other_scale", message)
 
 
@@ -268,12 +266,12 @@ def _converted(score: float, scales: set[Scale], question: Question, value: Json
         return _elsewhere(question, value, scales)
     low, high = only
     if not low <= score <= high:
-        return Problem("out_of_range", f"{question.name}: {_shown(value)} is outside {low:g} to {high:g}")
+        return Problem("out_of_range", f"{question.name}: {shown(value)} is outside {low:g} to {high:g}")
     share = (score - low) / (high - low)
     return Stated(score, low, high, round(question.low + share * (question.high - question.low), 9))
 
 
-def _shown(value: Json) -> str:
+def shown(value: Json) -> str:
     """`value` for a message: on one line, not long, and in JSON's words where they are short."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

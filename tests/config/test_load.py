@@ -165,8 +165,8 @@ def test_two_texts_of_one_name(tmp_path: Path) -> None:
         experiment("text=[rain,folder]", f"text.folder.path={tmp_path}")
 
 
-def test_two_prompts_are_a_sweep() -> None:
-    """Two prompts in one experiment are refused, with the sweep to type instead."""
-    with pytest.raises(ConfigError) as caught:
-        experiment("prompt=[affect,interest]")
-    assert caught.value.advice == "runner -m prompt=affect,interest"
+def test_several_prompts_are_selected_as_models_are() -> None:
+    """An experiment asks each prompt that it selects, in order, and every question once."""
+    asked = experiment("prompt=[affect,interest]")
+    assert [prompt.name for prompt in asked.prompts] == ["affect", "interest"]
+    assert [question.name for question in asked.questions] == ["interesting", "surprise", "sadness", "anger"]

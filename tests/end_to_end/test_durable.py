@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commandline import UNTRACKED, came_to, configs, ended, runner, start, wait_for
-from loopback import Provider, Turn
+from loopback import Provider, Turn, scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +42,11 @@ def words(folder: Path, provider: Provider, in_flight: int, requests: int) -> tu
 
 def kept(folder: Path) -> int:
     """Answers in the ledger of a folder."""
-    with closing(sqlite3.connect(folder / "outputs" / "ledger.db", timeout=30)) as database:
+    return kept_in(folder / "outputs" / "ledger.db")
+
+
+def kept_in(ledger: Path) -> int:
+    with closing(sqlite3.connect(ledger, timeout=30)) as database:
         count: int = database.execute("select count(*) from ledger_answer").fetchone()[0]
     return count
 
@@ -133,3 +139,42 @@ def test_a_full_disk_costs_no_more_than_what_is_in_flight(tmp_path: Path) -> Non
         assert "Traceback" not in out.stderr
         runner(tmp_path, *asked)
         assert provider.count - requests <= in_flight
+
+
+SMALL = """
+mount -t tmpfs -o size=1m tmpfs "$1" && cd "$1" && shift || exit 77
+"$@"
+status=$?
+cp -r outputs "$OUT"
+exit $status
+"""
+"""A shell script that runs a command in a folder on a disk of 1 MB, and copies what it wrote to $OUT."""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no program here gives a process a disk of its own")
+def test_a_disk_that_fills_up_costs_nothing(tmp_path: Path) -> None:
+    """On a real disk that fills up the run stops, what is in hand goes elsewhere, and merged it is not bought again."""
+    in_flight, requests = 20, 240
+    small, passing = tmp_path / "small", tmp_path / "passing"
+    for folder in (small, passing):
+        folder.mkdir()
+    reply = Turn(content=scores(reason="because " * 1_000), delay_s=0.01)
+    with Provider(answer=lambda _: reply) as provider:
+        asked = words(tmp_path, provider, in_flight, requests)
+        done = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", SMALL, "sh", small, sys.executable, "-m", "runner", *asked],
+            env={**os.environ, "TMPDIR": str(passing), "OUT": str(tmp_path / "outputs")},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode in {1, 77} and "error:" not in done.stderr:
+            pytest.skip(f"no disk of its own can be had here: {done.stderr}")
+        assert done.returncode == 1, done.stderr
+        assert "has no room: the disk is full" in done.stderr
+        sent = provider.count
+        assert in_flight < sent < requests
+        (rescued,) = passing.glob("*/ledger.rescued-*.db")
+        assert kept(tmp_path) + kept_in(rescued) == sent
+        assert f"try:   runner ledger merge {rescued} --ledger sqlite:///outputs/ledger.db" in done.stderr
+        runner(tmp_path, "ledger", "merge", str(rescued), "--ledger", "sqlite:///outputs/ledger.db")
+        runner(tmp_path, *asked)
+        assert provider.count == requests

@@ -71,9 +71,10 @@ def test_a_server_keeps_what_a_file_keeps(url: str) -> None:
     """Every test of the ledger that needs no file passes on the server."""
     room = Path(__file__).parents[1] / "ledger"
     tests = [str(room / name) for name in ("test_answers.py", "test_claims.py", "test_contents.py")]
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "server", *tests],
-        env={**os.environ, "RUNNER_TEST_SERVER_URL": url},
+        env={**variables, "RUNNER_TEST_SERVER_URL": url},
         cwd=room.parent,
         capture_output=True,
         text=True,
@@ -133,21 +134,25 @@ def test_a_vanished_machine_is_taken_over_when_its_claims_end(tmp_path: Path, ur
     assert f"{REQUESTS} of {REQUESTS} scored" in said
 
 
-def test_a_server_that_goes_away_costs_no_stored_answer(tmp_path: Path, server: Postgres, url: str) -> None:
-    """A run whose server goes away says so and what to type; the same command afterwards buys only what is missing."""
+def test_a_server_that_goes_away_costs_no_answer(tmp_path: Path, server: Postgres, url: str) -> None:
+    """A run whose server goes away keeps what is in hand, and says what to type; nothing is bought twice afterwards."""
     with Provider(answer=partial(by_temperature, delay_s=0.1)) as provider:
         words = (configs(tmp_path, provider), *ONE, f"ledger.url={url}")
         process = start(tmp_path, *words)
         wait_for(lambda: provider.count >= 9)
         with server.down():
             _, complaint = process.communicate(timeout=60)
-        sent, kept = provider.count, scalar(url, "select count(*) from ledger_answer")
-        assert sent - kept <= 4  # in flight
+        (rescued,) = tmp_path.glob("outputs/ledger.rescued-*.db")
+        kept = [scalar(place, "select count(*) from ledger_answer") for place in (url, f"sqlite:///{rescued}")]
+        assert sum(kept) == provider.count
+        assert kept[1] <= 4  # in flight
+        merge = ("ledger", "merge", str(rescued.relative_to(tmp_path)), "--ledger", url)
+        runner(tmp_path, *merge)
         said = runner(tmp_path, *words).stdout
-        assert provider.count == sent + REQUESTS - kept
+        assert provider.count == REQUESTS
     assert process.returncode == 1, complaint
     assert "error: postgresql+psycopg://runner@127.0.0.1" in complaint
-    assert "try:   run the same command again when the server answers" in complaint
+    assert f"try:   runner {' '.join(merge)}" in complaint
     assert "Traceback" not in complaint
     assert f"{REQUESTS} of {REQUESTS} scored" in said
 

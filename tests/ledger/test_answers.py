@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -379,13 +380,12 @@ def test_a_ledger_being_made_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_failed_commit_is_told_to_everyone(tmp_path: Path) -> None:
-    """A commit that fails fails its group, the group that waits behind it, and each later call; reads still work."""
-    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", busy_s=0.5)
+    """Answers that can be kept nowhere fail, so does the group behind them, and each later call; reads still work."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", busy_s=0.1)
     ledger.put(answer("before"))
     ledger.flush()
-    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as database:
-        database.execute("begin immediate")
-        one = ledger.put(answer("a"))
+    with locked(tmp_path / "ledger.db"):
+        one = ledger.put(replace(answer("a"), model_id="\ud800"))
         while (two := ledger.put(answer("b"))) is one:
             time.sleep(0.01)
         for future in (one, two):
@@ -397,6 +397,37 @@ def test_a_failed_commit_is_told_to_everyone(tmp_path: Path) -> None:
     assert ledger.lookup(["before", "a", "b", "c"]) == {"before"}
     with pytest.raises(LedgerError, match="locked"):
         ledger.close()
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"ledger.db"}
+
+
+def test_a_lock_that_does_not_end_costs_nothing_either(tmp_path: Path) -> None:
+    """What a ledger does not take in time is kept beside it, with what comes later; the command given merges both."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", busy_s=0.1)
+    with locked(tmp_path / "ledger.db"):
+        for key in ("a", "b"):
+            with pytest.raises(LedgerError, match=r"locked by another process.*what arrived since is in") as caught:
+                ledger.put(answer(key)).result(timeout=10)
+    with pytest.raises(LedgerError, match="locked"):
+        ledger.close()
+    assert caught.value.is_kept
+    (beside,) = tmp_path.glob("ledger.rescued-*.db")
+    assert caught.value.advice == f"runner ledger merge {beside} --ledger sqlite:///{tmp_path}/ledger.db"
+    with open_ledger(f"sqlite:///{beside}") as kept:
+        assert kept.lookup("ab") == {"a", "b"}
+
+
+def test_a_file_that_is_shorter_than_its_head_says_is_whole_with_its_log(tmp_path: Path) -> None:
+    """A checkpoint that a full disk cut off leaves every answer in SQLite's log: nothing is called damaged."""
+    keys = [f"{number}" for number in range(100)]
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        for key in keys:
+            ledger.put(answer(key)).result(timeout=10)
+        shutil.copy(tmp_path / "ledger.db-wal", tmp_path / "cut.db-wal")
+    head = (tmp_path / "ledger.db").read_bytes()[:16_384]
+    (tmp_path / "cut.db").write_bytes(head)
+    with open_ledger(f"sqlite:///{tmp_path}/cut.db") as ledger:
+        ledger.check_whole()
+        assert ledger.lookup(keys) == set(keys)
 
 
 def test_a_lock_that_ends_in_time_costs_nothing(tmp_path: Path) -> None:

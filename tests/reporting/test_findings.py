@@ -55,6 +55,23 @@ def test_findings_come_first_and_can_be_printed() -> None:
     assert "no score is missing" in covered
 
 
+@pytest.mark.parametrize("apart", [0.0, 5.0])
+def test_what_does_not_vary_is_not_said_to_be_sure(apart: float) -> None:
+    """Models that differ by the same at every text have a difference, and no interval, p, F or equivalence of it."""
+    rows = rows_of(small(), lambda each: {"scores": dict.fromkeys(each.scores, 50 + apart * (each.model == LONG.name))})
+    found = stats.describe(rows)
+    (one,) = (each for each in found.differences["model"] if each.question == "sadness")
+    assert abs(known(one.difference) or 0.0) == apart
+    assert [known(each) for each in (one.interval.low, one.interval.high, one.p, one.p_holm, one.p_equivalent)] == [
+        None
+    ] * 5
+    assert all(known(each.p) is None for each in found.omnibus)
+    assert all(known(each.interval.low) is None for each in found.summaries if each.axis == "model")
+    assert any("no interval: it is the same for every text" in line for line in found.findings)
+    assert any("can be tested" in line for line in found.findings) == bool(apart)
+    assert not any("of all variation" in line for line in found.findings) or apart
+
+
 @dataclass(frozen=True)
 class Asked:
     """A scope that is asked for, of an experiment, and the one that is given."""
@@ -152,6 +169,21 @@ def test_names_are_never_broken(width: int) -> None:
     assert all(len(line) <= width or LONG.name in line for line in lines)
     fragments = [line for line in lines if "anthropic.claude" in line and LONG.name not in line]
     assert not fragments
+
+
+def test_what_is_shown_first_fits_a_screen() -> None:
+    """Below the findings the tables take a screen, and every number of the short ones stands in the whole ones."""
+    found = stats.describe(rows_of(experiment(MODELS, PERSONAS, TEXTS, trials=2, temperature=0.5)))
+    tables = stats.render(found, width=120).split("\n\n")[1:]
+    assert sum(len(table.splitlines()) + 1 for table in tables) <= 60
+    whole = {(one.axis, one.question): one.p for one in found.omnibus}
+    (short,) = (sheet for sheet in sheets.sheets(found) if sheet.key == "omnibus")
+    _, _, *questions = [name for name, _ in short.columns]
+    assert questions == list(found.questions)
+    shown = {
+        (axis, question): p for axis, _, *values in short.rows for question, p in zip(questions, values, strict=True)
+    }
+    assert shown == {key: whole[key] for key in shown}
 
 
 def test_what_is_asked_for_is_shown_alone() -> None:

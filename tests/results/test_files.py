@@ -17,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_examples import ENGLISH, FAILED, JAPANESE, PRICES, SCORED, UNSCORABLE
 
+from runner.config.origin import Origin
 from runner.dispatch.purchase import Purchase
 from runner.errors import RunnerError
 from runner.plan.job import Job
 from runner.records import (
     Batch,
     Experiment,
+    Given,
     Prices,
     PromptTemplate,
     Row,
@@ -39,7 +41,7 @@ GOLDEN = Path(__file__).parent / "golden" / "run"
 
 
 def _write(folder: Path, *rows: Row, prompt: PromptTemplate = JAPANESE, trials: int = 0) -> Path:
-    with RunFolder(folder, prompt, {"gpt-4.1": PRICES}, trials=trials) as run:
+    with RunFolder(folder, (prompt,), {"gpt-4.1": PRICES}, trials=trials) as run:
         for row in rows:
             run.add(row)
     return folder
@@ -58,15 +60,39 @@ def test_a_runs_files_are_the_golden_ones(tmp_path: Path) -> None:
 
 
 ASKED_AGAIN = replace(SCORED, asked=3, taken=2, earlier_usd=0.25)
+CHOSEN = replace(
+    SCORED,
+    scores={"guess": 2.5},
+    reasons={"mood": "quiet", "moods": None, "guess": None, "lost": None},
+    answers={
+        "mood": Given("calm", "穏やか", "穏やか。"),
+        "moods": Given(["calm", "sad"], None, ["calm", "sad"]),
+        "words": Given("静かだった。\u2028", None, "静かだった。\u2028"),
+        "guess": Given({"2": 0.5, "3": 0.5}, None, {"p2": 50, "p3": "50%"}, {"mean": 2.5, "sd": 0.5, "entropy": 1.0}),
+        "lost": None,
+    },
+    question="mood",
+)
 CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)})
 
 
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
-    names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
-    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name not in ("stated", *again)]
-    assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name != "stated"]
-    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(name for name in names if name not in again)
+    """A line's keys are records.Row's fields in their order; what few rows have stands in those alone."""
+    rare, again = ("stated", "answers", "question", "factors", "redacted"), ("asked", "taken", "earlier_usd")
+    names = [field.name for field in fields(Row) if field.name not in rare]
+    usual = [name for name in names if name not in again]
+    assert list(json.loads(row_to_json(SCORED))) == usual
+    assert list(json.loads(row_to_json(ASKED_AGAIN))) == names
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted([*usual, "stated"])
+    assert sorted(json.loads(row_to_json(CHOSEN))) == sorted([*usual, "answers", "question"])
+    redacted = replace(SCORED, redacted=True)
+    assert sorted(json.loads(row_to_json(redacted))) == sorted([*usual, "redacted"])
+    assert row_from_json(row_to_json(redacted)) == redacted
+
+
+def test_answers_that_are_no_numbers_come_back_as_they_were() -> None:
+    """A choice, a list, words and probabilities are in a row's line, and are read from it again."""
+    assert row_from_json(row_to_json(CHOSEN)) == CHOSEN
 
 
 @pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED, ASKED_AGAIN], ids=lambda row: row.outcome)
@@ -199,7 +225,7 @@ def test_run_json_is_the_golden_one(tmp_path: Path) -> None:
     experiment = Experiment(
         "demo", (), (), (), JAPANESE, Sampling(), Batch(), Tracking(enabled=False), "sqlite:///outputs/ledger.db"
     )
-    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), ("persona=[poet]",))
+    job = Job(0, experiment, _write(tmp_path, SCORED, UNSCORABLE, FAILED), Origin(("persona=[poet]",)))
     started = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
     purchase = Purchase(requests_sent=25, first_sent_s=1.0, last_kept_s=3.0, bought={SCORED.key}, answers=1)
     launch = Launch("runner persona=[poet]", "5f2c1f3a9d10", started, purchase)
@@ -231,7 +257,7 @@ def test_a_scored_trial_is_not_among_the_errors(tmp_path: Path) -> None:
 
 
 def _interrupted(folder: Path) -> None:
-    with RunFolder(folder, JAPANESE) as run:
+    with RunFolder(folder, (JAPANESE,)) as run:
         run.add(SCORED)
         raise KeyboardInterrupt
 
@@ -252,7 +278,7 @@ from pathlib import Path
 from runner.records import PromptTemplate, Question
 from runner.results.files import RunFolder, row_from_json
 
-folder = RunFolder(Path(sys.argv[1]), PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)))
+folder = RunFolder(Path(sys.argv[1]), (PromptTemplate("p", "ja", "", "", (Question("interesting", "", ""),)),))
 folder.__enter__()
 for _ in range(3):
     folder.add(row_from_json(sys.argv[2]))

@@ -97,7 +97,7 @@ def experiment(base: str, *texts: str, **changed: Any) -> Experiment:
 def run(asked: Experiment, folder: str, told: Told | None = None, this: Launch | None = None) -> JobResult:
     """Run a job in outputs/, as the command line does, files and all."""
     this = this or Launch("runner a=b")
-    (result,) = pipeline.launch(this, [Job(0, asked, Path("outputs", folder).resolve(), ())], told or Told())
+    (result,) = pipeline.launch(this, [Job(0, asked, Path("outputs", folder).resolve())], told or Told())
     manifest.write(this, result)
     return result
 

@@ -31,7 +31,7 @@ ROWS = [
 
 
 def _write(folder: Path, rows: list[Row], trials: int) -> Path:
-    with RunFolder(folder, JAPANESE, trials=trials) as run:
+    with RunFolder(folder, (JAPANESE,), trials=trials) as run:
         for row in rows:
             run.add(row)
     return folder / "replies"

@@ -117,4 +117,4 @@ def _row(
     raw = json.dumps({"model": PATH, "object": "chat.completion", "choices": [choice]}).encode()
     (trial,) = TrialPlan(experiment).trials()
     answer = Answer(trial.key, raw, "live", model_id, provider, 1, 0.1, "2026-11-28T00:00:00.000+00:00")
-    return Reader("r", 0, experiment.prompt).row(trial, answer, "ledger")
+    return Reader("r", 0, experiment.prompts).row(trial, answer, "ledger")

@@ -235,7 +235,7 @@ def write_run(
 ) -> Path:
     """A run's folder with one row for each trial, and run.json with `changes`."""
     outcomes: Counter[Outcome] = Counter()
-    with RunFolder(folder, asked.prompt) as written:
+    with RunFolder(folder, asked.prompts) as written:
         for trial in TrialPlan(asked).trials():
             made = replace(answer(trial), job=job)
             outcomes[made.outcome] += 1

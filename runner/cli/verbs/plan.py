@@ -12,13 +12,13 @@ from runner.cli.verbs.show import UnknownTrialError, show
 from runner.config import retirement
 from runner.errors import ConfigError
 from runner.plan import estimate
-from runner.plan.job import models_of
+from runner.plan.job import TrialPlan, models_of
 from runner.reporting.formatting import NONE, duration, many, money, short_count
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runner.errors import RunnerError
     from runner.plan.estimate import Estimate, Line
     from runner.plan.job import Job
+    from runner.records import Experiment
     from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
 
@@ -97,19 +98,22 @@ class Planner:
         if self.trial is None:
             self._estimate()
         else:
-            from runner.plan.job import TrialPlan
-
-            show([TrialPlan(job.experiment) for job in self.jobs], self.trial)
+            show(self._plans(), self.trial)
         for index, error in self.errors:
             say(f"job {index} cannot be planned: {error}")
         return ConfigError.exit_status if self.errors else 0
 
+    def _plans(self) -> list[TrialPlan]:
+        return [TrialPlan(job.experiment, origin=job.origin) for job in self.jobs]
+
     def _estimate(self) -> None:
         from runner import pipeline
 
-        found = pipeline.estimate_of([job.experiment for job in self.jobs])
+        found = pipeline.estimate_of(self._plans())
         console().print(render_estimate(found))
         for line in retirement.told(models_of(job.experiment for job in self.jobs), self.today):
+            say(line)
+        for line in untold(job.experiment for job in self.jobs):
             say(line)
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
@@ -117,6 +121,18 @@ class Planner:
 
     def close(self) -> None:
         """Nothing runs beside."""
+
+
+def untold(experiments: Iterable[Experiment]) -> list[str]:
+    """A warning for each question whose range or options no request ever tells, with the sentence to add."""
+    from runner.plan.job import TrialPlan
+
+    first = {experiment.prompts: experiment for experiment in experiments}
+    return [
+        f"prompt/{prompt}.yaml never tells what may be answered. Add to its user template: {sentence}"
+        for experiment in first.values()
+        for sentence, prompt in TrialPlan(experiment).untold().items()
+    ]
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from runner.errors import ConfigError
 from runner.reporting import stats
 from runner.reporting.formatting import many
 from runner.reporting.stats import of_run
+from runner.reporting.stats.frame import further
 from runner.results import manifest, served
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ def run_stats(words: argparse.Namespace, conf: Path) -> int:
         advice = manifest.load(folder, "run.json").get("command") if (folder / "run.json").is_file() else None
         raise ConfigError("has no results yet", where=str(folder), key="results.jsonl", advice=advice)
     frame, scales = of_run.read(jobs)
-    by = None if words.by is None else _axis(words.by, list(map(str, frame.columns)))
-    further = () if by is None or by in stats.AXES else (by,)
-    found = stats.describe(frame, stats.ContrastOptions(scales, words.scope, words.margin, further))
+    own = [name for name in further(frame) if name == words.by or frame[name].nunique() > 1]
+    by = None if words.by is None else _axis(words.by, own)
+    beside = () if by is None or by in stats.AXES else (by,)
+    asked = of_run.instrument(jobs, stats.ContrastOptions(scales, words.scope, words.margin, beside))
+    found = stats.describe(frame, asked)
     if words.question is not None:
         found = stats.about(found, _one_of(words.question, found.questions, "question"))
     view = stats.View(words.everything, words.only, by)
@@ -73,9 +76,8 @@ def run_stats(words: argparse.Namespace, conf: Path) -> int:
     return 0
 
 
-def _axis(word: str, columns: Sequence[str]) -> str:
-    """The axis that is meant: one of every table, or what personas or texts say of themselves, by its last word."""
-    own = [name for name in columns if name.startswith(("persona.", "text."))]
+def _axis(word: str, own: Sequence[str]) -> str:
+    """The axis that is meant: one of every table, or one of the run's own, such as persona.sex, by its last word."""
     if word in (*stats.AXES, *own):
         return word
     return _one_of(next((name for name in own if name.endswith(f".{word}")), word), [*stats.AXES[1:], *own], "axis")
@@ -100,7 +102,7 @@ def _say_more(found: Statistics, view: stats.View, run: Mapping[str, Json]) -> N
     for line in served.told(served.from_json(run.get("served", ()))):
         say(line)
     if not view.everything:
-        say("--all: what is missing where, agreement, each axis, as published; --question, --by, --only: see --help")
+        say("--all: what is missing where, agreement, F, each axis, as published; --question, --by, --only: see --help")
     if run["status"] not in ("FINISHED", "FAILED"):
         still = "its batches still run" if run["status"] == "SCHEDULED" else "it was stopped"
         missing = f"{run['failed']} of {run['trials']} trials have no reply yet: {still}"

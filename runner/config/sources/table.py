@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from runner.config.sources.encoding import decoded
 from runner.config.sources.files import check_limit, plain_lines
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Persona, Text
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def texts_from_table(
     for cells in _rows(Path(path), columns, TEXT_FIELDS, TableReading(limit, where, delimiter, skip_empty)):
         shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
         content = cells.filled("content")
-        rest = {field: cells.string(field) for field in ("title", "author", "language")}
+        rest: dict[str, Any] = {field: cells.string(field) for field in ("title", "author", "language")}
         texts.append(Text(name=cells.name, content=content, temperature_shift=shift or 0.0, origin=str(path), **rest))
     return tuple(texts)
 
@@ -161,7 +161,7 @@ def _rows(
     path = path.expanduser()
     table = _opened(path, reading)
     if not path.stat().st_size:
-        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {pasted(path)}")
     chosen = _chosen(columns, fields, table.names, path, where)
     group = where.removesuffix(".yaml").replace("/", ".")
     numbered = shlex.join(["runner", f'{group}.columns.name=""'])
@@ -237,9 +237,7 @@ def _opened(path: Path, reading: TableReading) -> Table:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(
-            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
-        )
+        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {pasted(path.parent)}")
     return read(path)
 
 

@@ -21,6 +21,7 @@ from runner.dispatch.batch.lifecycle import BatchLifecycle, check_account
 from runner.dispatch.batch.polling import Left, Unreachable, Waiting, gives_up
 from runner.dispatch.batch.queue import BatchQueue
 from runner.dispatch.observer import Outcome, Wanted
+from runner.dispatch.retry import AccountBreakers, Breaker
 from runner.errors import ProviderError, RunnerError, first_of
 from runner.providers.accounts import account_of, fingerprint
 from runner.providers.batch.table import service_of
@@ -88,13 +89,20 @@ class BatchContext:
 
 
 async def dispatch(
-    wanted: Sequence[Wanted], context: BatchContext, observer: Observer, stop: Stop, *, run: str = ""
+    wanted: Sequence[Wanted],
+    context: BatchContext,
+    observer: Observer,
+    stop: Stop,
+    *,
+    run: str = "",
+    accounts: AccountBreakers | None = None,
 ) -> Outcome:
     """Buy what is wanted by batches, the models side by side. Answers went to the ledger; the rest is in the outcome.
 
     Returns when every batch has ended or, with `batch.wait=false` or once `stop` asks, leaves them running: the same
-    call with the same keys goes on from there. ConfigError, before anything is sent, where a batch that holds a wanted
-    key belongs to another account. LedgerError passes through at once.
+    call with the same keys goes on from there. `accounts` are shared with what goes live meanwhile. ConfigError, before
+    anything is sent, where a batch that holds a wanted key belongs to another account. LedgerError passes through at
+    once.
     """
     outcome = Outcome()
     await asyncio.to_thread(_tidy, context)
@@ -103,6 +111,7 @@ async def dispatch(
         async with at_work(context, stop) as (http, waiting):
             queues: list[BatchQueue] = []
             stops: dict[str, Problem] = {}
+            accounts = accounts or AccountBreakers()
             for each in wanted:
                 attached = {key: open_keys[key] for key in each.keys if key in open_keys}
                 try:
@@ -110,7 +119,7 @@ async def dispatch(
                     # In a thread: a first codec may import LiteLLM, which takes seconds that others can use.
                     codec = await asyncio.to_thread(codec_for, each.model, lifecycle.account.api_key)
                 except ProviderError as error:
-                    _fail_all(each, Problem(error.kind, str(error)), observer, outcome)
+                    _fail_all(each, Problem(error.kind, error.explained), observer, outcome)
                     continue
                 if isinstance(codec, Codec):
                     queues.append(
@@ -122,6 +131,7 @@ async def dispatch(
                             lifecycle=lifecycle,
                             observer=observer,
                             outcome=outcome,
+                            breaker=Breaker(account=accounts.of(each.model)),
                             stops=stops,
                         )
                     )

@@ -11,10 +11,11 @@ from runner.dispatch.batch.capacity import EnqueuedCapacity, most_bytes
 from runner.dispatch.batch.next_action import by_next_action
 from runner.dispatch.batch.packing import Pack, most_items, repack
 from runner.dispatch.batch.polling import Left, Unreachable, window_of
-from runner.dispatch.observer import NOT_SENT
+from runner.dispatch.observer import NOT_SENT, STOPPED, repeats_key
 from runner.dispatch.retry import Breaker
 from runner.errors import LedgerError, ProviderError
 from runner.ledger.batch_records import BatchRecord, ItemEnding, items_path
+from runner.providers.refusals import error_for
 from runner.records import Adapted, Failure, Problem, Request
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from runner.dispatch.batch.lifecycle import BatchLifecycle
     from runner.dispatch.observer import Observer, Outcome, Wanted
+    from runner.errors import Scope
     from runner.ledger.batch_records import BatchItem
     from runner.providers.codec import Codec
     from runner.records import Answer, Rung, Trial
@@ -53,11 +55,12 @@ class BatchQueue:
     """Those that are neither answered nor failed, without their messages."""
     breaker: Breaker = field(default_factory=Breaker)
     stops: dict[str, Problem] = field(default_factory=dict)
-    """What ended the batches of a whole account, by its fingerprint, or of one model; shared by all queues."""
+    """What ended a model's batches, by its id and account: shared by the queues of its settings."""
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _capacity: EnqueuedCapacity = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
+    _repeated: bool = False
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
     _holder: dict[str, str] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class BatchQueue:
             try:
                 body = self.codec.encode(trial.adapted.request)
             except ProviderError as error:
-                self._fail(trial.key, Problem(error.kind, str(error)), 0)
+                self._fail(trial.key, Problem(error.kind, error.explained), 0)
                 continue
             pack = await self._put(pack, trial.key, body)
             if number % SHARE == 0:
@@ -132,10 +135,10 @@ class BatchQueue:
         """Why nothing more is sent; None where it is."""
         if self.lifecycle.waiting.over:
             return Problem(NOT_SENT, "the run was interrupted before this request was sent")
-        if (ended := self.stops.get(self.lifecycle.fingerprint) or self.stops.get(self._name)) is not None:
-            return Problem("stopped", f"stopped: {ended.message}")
-        if (stopped := self.breaker.open) is not None:
-            return Problem("stopped", f"stopped after repeated errors: {stopped.message}")
+        if (ended := self.stops.get(self._name)) is not None:
+            return Problem(STOPPED, f"stopped: {ended.message}")
+        if self.breaker.open is not None:
+            return Problem(STOPPED, self.breaker.why)
         return None
 
     async def _launch(self, pack: Pack) -> None:
@@ -195,7 +198,8 @@ class BatchQueue:
         try:
             try:
                 entry = await self.lifecycle.send(entry)
-                self._stop_for_money(entry)
+                if (refusal := self.lifecycle.sending.refusals.get(entry.id)) is not None:
+                    self._stop_for_money(Problem(refusal.kind, entry.note), refusal.scope)
             finally:
                 self._sending.release()
             if entry.state == "sent":
@@ -243,6 +247,7 @@ class BatchQueue:
         except Unreachable as away:
             await asyncio.to_thread(store.release, entry.id)
             self._capacity.held.pop(entry.id, None)
+            self._stop_for_money(away.problem)
             for item in await self._mine(entry):
                 self._fail(item.key, away.problem, item.attempt)
             return
@@ -287,16 +292,27 @@ class BatchQueue:
     async def _tell_apart(self, entry: BatchRecord) -> None:
         """What becomes of each request of a batch that has ended."""
         items = await self._mine(entry)
+        refusal = self.lifecycle.sending.refusals.get(entry.id)
         if entry.state == "refused" and items:
-            self.breaker.record_fatal(items[0].kind, entry.note)
+            is_accounts = refusal is not None and refusal.scope == "account"
+            self.breaker.record_fatal(items[0].kind, entry.note, scope="account" if is_accounts else "model")
+        for problem in {item.problem for item in items} if refusal is None else ():
+            self._stop_for_money(problem)
         await self._apart(entry, items)
 
-    def _stop_for_money(self, entry: BatchRecord) -> None:
-        """Money or a long quota that is gone stops the account's models, or the one that has a quota of its own."""
-        refusal = self.lifecycle.sending.refusals.get(entry.id)
-        if refusal is not None and refusal.kind == "quota":
-            whose = self.lifecycle.fingerprint if refusal.scope == "account" else self._name
-            self.stops[whose] = Problem(refusal.kind, entry.note)
+    def _stop_for_money(self, problem: Problem, scope: Scope | None = None) -> None:
+        """Money or a long quota that is gone stops the account's models, or the one that has a quota of its own.
+
+        `scope` None: of an item or a whole batch the store keeps the sentence alone, which is read again.
+        """
+        if problem.kind != "quota":
+            return
+        if scope is None:
+            told = error_for(429, problem.message)
+            scope = told.scope if told.kind == "quota" else "account"
+        if scope != "account":
+            self.stops[self._name] = problem
+        self.breaker.record_fatal(problem.kind, problem.message, scope=scope)
 
     @property
     def _name(self) -> str:
@@ -366,6 +382,9 @@ class BatchQueue:
             return None
         if key in self.attached:
             self._fetched.add(key)
+        if answer.redacted and not self._repeated:
+            self._repeated = True
+            self.observer.notice(repeats_key(self.wanted.model))
         self.observer.answered(trial, answer)
         return self.run_id
 

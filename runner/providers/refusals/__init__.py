@@ -14,7 +14,7 @@ repeats of the request (flagged or rejected input) is never read: a text may say
     too_long     item      the text does not fit the model's context, or the account's limit for one request
     bad_text     item      the API does not take this text: empty, or characters that it has no place for
     quota        account   no money, or a quota of a day or longer is used up; `model` where it is a model's own
-    key_refused  account   the key is wrong, or may not do this
+    key_refused  account   the key is wrong; `model` where it may not do this: another model it may ask
     not_found    model     no such model at this address
     bad_request  model     the request's form: a parameter, a schema
 

@@ -82,7 +82,15 @@ CLOSED = Rule(
     "key_refused",
     "account",
     frozenset({400, 401, 403}),
-    frozenset({"account_deactivated", "access_terminated", "consumer_suspended", "service_disabled"}),
+    frozenset(
+        {
+            "account_deactivated",
+            "access_terminated",
+            "consumer_suspended",
+            "service_disabled",
+            "unsupported_country_region_territory",
+        }
+    ),
     _either(
         r"\b(?:account|organi[sz]ation|workspace|team|project|api key)(?: [\w.-]+)?"
         r" (?:has been|was|is|have been) (?:\w+ly )?(?:disabled|deactivated|terminated|suspended|banned|blocked"
@@ -135,7 +143,7 @@ KEY = Rule(
         {
             "invalid_api_key", "api_key_invalid", "authentication_error", "invalid_authentication", "unauthenticated",
             "unrecognizedclientexception", "invalidsignatureexception", "expiredtokenexception", "invalid_key",
-            "incorrect_api_key", "api_key_service_blocked", "invalidapikey", "missing_api_key", "accessdeniedexception",
+            "incorrect_api_key", "api_key_service_blocked", "invalidapikey", "missing_api_key",
         }
     ),
     _either(
@@ -147,6 +155,10 @@ KEY = Rule(
     ),
     CHECK_KEY,
 )  # fmt: skip
+FORBIDDEN = Rule(
+    "key_refused", "model", frozenset({400, 401, 403}), frozenset({"accessdeniedexception"}), advice=CHECK_KEY
+)
+"""The key is right, and may not ask this model."""
 TOO_LONG = Rule(
     "too_long",
     "item",
@@ -270,8 +282,8 @@ BRIEF = Rule("rate_limit", "attempt", DENIED)
 MODELS_QUOTA = Rule("quota", "model", DENIED, advice=WAIT_FOR_QUOTA)
 
 RULES = (
-    UNLUCKY, FORM_CODES, CLOSED, TOO_LONG, ABOVE_LIMIT, FREE_MODELS, MINUTE, MONEY, LONG_QUOTA, KEY, REFUSED, NO_MODEL,
-    BAD_TEXT, THROTTLED, TROUBLED,
+    UNLUCKY, FORM_CODES, CLOSED, TOO_LONG, ABOVE_LIMIT, FREE_MODELS, MINUTE, MONEY, LONG_QUOTA, KEY, FORBIDDEN, REFUSED,
+    NO_MODEL, BAD_TEXT, THROTTLED, TROUBLED,
 )  # fmt: skip
 """In the order in which they are asked: the first that fits."""
 
@@ -282,7 +294,7 @@ TRANSIENT: Mapping[int, str] = {
 FATAL: Mapping[int, tuple[str, Scope, str | None]] = {
     401: ("key_refused", "account", CHECK_KEY),
     402: ("quota", "account", TOP_UP),
-    403: ("key_refused", "account", CHECK_KEY),
+    403: ("key_refused", "model", CHECK_KEY),
     404: ("not_found", "model", CHECK_MODEL),
     410: ("not_found", "model", CHECK_MODEL),
     413: ("too_long", "item", SHORTEN),

@@ -10,7 +10,7 @@ from runner.reporting import formatting, stats
 from runner.reporting.html import palette
 from runner.reporting.stats import known
 from runner.reporting.stats.frame import SCORE
-from runner.reporting.stats.of_run import scales_of
+from runner.reporting.stats.of_run import instrument_of, scales_of
 from runner.reporting.stats.shown import sheets
 from runner.reporting.stats.shown.render import names_in, written
 from runner.reporting.stats.summaries import summaries
@@ -34,7 +34,6 @@ MAX_MATRIX = 12
 """Most models that are compared in a square; above it the largest differences are listed."""
 MOST_DIFFERENCES = 20
 """Lines of a table of differences."""
-COMPARED = ("model", "persona", "temperature")
 SURE = 0.05
 """A difference counts as one where p, corrected, is below this."""
 
@@ -127,7 +126,7 @@ def figures(found: Gathered) -> Figures:
     # One job's cells are model and persona already, so that one description serves both purposes.
     alone = found.frame["job"].nunique() <= 1
     experiments = [part.experiment for part in found.parts if part.experiment is not None]
-    asked = stats.ContrastOptions(scales=scales_of(experiments))
+    asked = instrument_of(experiments, stats.ContrastOptions(scales=scales_of(experiments)))
     described = stats.describe(pooled if alone else found.frame, asked)
     apart = stats.distinct(pooled) if not alone and len(pooled) else None
     crossed = described.summaries if apart is None else summaries(apart, asked.scales, axes=("cell",))
@@ -139,7 +138,10 @@ def figures(found: Gathered) -> Figures:
         sheets={each.key: _shown(sheets.cut(each)) for each in sheets.sheets(described, stats.View(everything=True))},
         by_job=tuple(_by_job(found, questions, asked.scales)) if found.is_sweep else (),
         matrices=tuple(_matrices(described, questions, names.models)),
-        differences={axis: _listed(described.differences.get(axis, ()), questions) for axis in COMPARED},
+        differences={
+            axis: _listed(described.differences.get(axis, ()), questions)
+            for axis in (*stats.COMPARED, *described.factors)
+        },
         verification=verified,
         charts=_charts(found, questions, names, looked_up, verified),
     )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from runner.records import PromptTemplate, Question
 from runner.reporting import stats
+from runner.reporting.stats.of_run import with_design
 from runner.results import manifest, saved
+from runner.results.factors import JobSettings
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -94,9 +96,15 @@ class Gathered:
         return [part.experiment for part in self.parts if part.experiment is not None]
 
     @property
+    def jobs(self) -> list[JobSettings]:
+        """What each job was asked, as far as it could be read."""
+        asked = ((part.run, part.experiment) for part in self.parts)
+        return [JobSettings(run["job"], one, run.get("overrides", ())) for run, one in asked if one is not None]
+
+    @property
     def prompts(self) -> list[PromptTemplate]:
         """Those of the jobs, each once."""
-        return list(dict.fromkeys(one.prompt for one in self.experiments))
+        return list(dict.fromkeys(prompt for one in self.experiments for prompt in one.prompts))
 
     @property
     def questions(self) -> list[Question]:
@@ -105,6 +113,10 @@ class Gathered:
         for question in (question for prompt in self.prompts for question in prompt.questions):
             asked.setdefault(question.name, question)
         # Rows may know more than experiment.json does, where that is from another version.
+        ends = {question.name: (question.low, question.high) for question in asked.values()}
+        for scale in (scale for prompt in self.prompts for scale in prompt.scales):
+            made_of = "the mean of " + ", ".join(scale.items)
+            asked.setdefault(scale.name, Question(scale.name, scale.name, made_of, *ends[scale.items[0]]))
         return list(asked.values()) + [Question(name, name, "") for name in self.tally.scores if name not in asked]
 
 
@@ -116,10 +128,10 @@ def gather(folder: Path) -> Gathered:
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
     found = Gathered(folder, launch.facts, parts, total)
+    found.tally.scales = tuple({scale.name: scale for prompt in found.prompts for scale in prompt.scales}.values())
     for row in _seen(found, files, chosen):
         found.tally.add(row)
-    experiments = {part.run["job"]: part.experiment for part in parts if part.experiment is not None}
-    found.frame = stats.with_absent(stats.table([found.tally]), experiments)
+    found.frame = with_design(stats.table([found.tally]), found.jobs)
     return found
 
 

@@ -25,14 +25,17 @@ from runner.reporting.stats.differences import (
     MARGIN,
     ContrastOptions,
     against_first,
+    compared_in,
     differences_within,
     paired,
 )
-from runner.reporting.stats.frame import distinct, questions_of, table
+from runner.reporting.stats.frame import distinct, questions_of, settings_in, table
 from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.scale_reliability import reliabilities
+from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
 from runner.reporting.stats.shown.render import FORMATS, render, to_json
 from runner.reporting.stats.shown.sheets import View, about
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXES",
+    "COMPARED",
     "FORMATS",
     "MARGIN",
     "Agreement",
@@ -112,9 +116,11 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
+    counted = shares(distinct(whole), asked.questions) if len(whole) else ()
     frame = distinct(whole)
     together = confounded(frame)
-    axes = (*COMPARED, *asked.by)
+    apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
+    axes = dict.fromkeys((*compared_in(frame), *asked.by))
     differences = {axis: differences_within(frame, axis, asked) for axis in axes}
     whole_replies = frame[frame["outcome"] == "scored"]  # as the study had it
     by_text, kruskal, skipped = one_way(whole_replies, "text")
@@ -129,9 +135,12 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         questions=tuple(questions_of(frame)),
         coverage=coverage(frame),
         confounded=together,
+        factors=apart,
         scope=asked.scope,
         margin=asked.margin,
-        summaries=summaries(whole, asked.scales, asked.scope, (*AXES, *asked.by)) if len(whole) else (),
+        summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
+        if len(whole)
+        else (),
         components=components(frame),
         differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
         omnibus=omnibus(frame, together),
@@ -142,5 +151,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
         skipped=(*not_made, *skipped, *skipped_too),
+        shares=counted,
+        scales=reliabilities(frame, asked.item_scales),
     )
     return replace(said, findings=findings(said))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from runner.reporting.stats.frame import CHECKED
+from runner.reporting.stats.frame import CHECKED, further, is_covariate, settings_in
 from runner.reporting.stats.values import Confounded
 
 if TYPE_CHECKING:
@@ -22,17 +22,23 @@ EXAMPLES = 4
 """Most levels that a sentence names."""
 
 
-def confounded(frame: pd.DataFrame, factors: Iterable[str] = CHECKED) -> tuple[Confounded, ...]:
+def confounded(frame: pd.DataFrame, factors: Iterable[str] | None = None) -> tuple[Confounded, ...]:
     """Every pair of the table's factors of which one decides the other, in the trials where both are known.
 
-    A pair that decide each other is given once, under the earlier of the two.
+    A pair that decide each other is given once, under the earlier of the two; one whose levels have the same names, as
+    a temperature and the setting that it comes from, is one factor under two names, and no pair. What is known of
+    personas and texts, and what goes with a factor that parts cells, is not looked at among itself.
     """
+    others = [name for name in further(frame) if not is_covariate(frame, name)]
+    factors, real = (*CHECKED, *others) if factors is None else factors, {*CHECKED, *settings_in(frame)}
     known = {name: _levels(frame[name]) for name in dict.fromkeys(factors) if name in frame.columns}
     found: dict[tuple[str, str], Confounded] = {}
     for first, second in permutations(known, 2):
         pairs = _pairs(known[first], known[second])
         levels = len({left for left, _ in pairs}), len({right for _, right in pairs})
-        if min(levels) < 2 or len(pairs) > levels[0]:
+        if min(levels) < 2 or len(pairs) > levels[0] or not real & {first, second}:
+            continue
+        if all(left == right for left, right in pairs):
             continue
         mutual = len(pairs) == levels[1]
         if not mutual or (second, first) not in found:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.reporting.stats.frame import SCORE, asked_of, codes_of, questions_of
+from runner.reporting.stats.frame import SCORE, asked_of, codes_of, further, is_covariate, questions_of
 from runner.reporting.stats.values import Coverage
+from runner.results.frame import CHOICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -23,7 +24,7 @@ ABSENT = "absent"
 """Outcome, and kind of problem, of a trial of the design of which there is no row."""
 MOST_PLACES = 2_000
 """Most texts of models that are listed for one question."""
-_PLACE = ("model", "persona", "text")
+PROMPT = "prompt"
 
 
 def with_absent(frame: pd.DataFrame, experiments: Mapping[int, Experiment]) -> pd.DataFrame:
@@ -39,6 +40,7 @@ def with_absent(frame: pd.DataFrame, experiments: Mapping[int, Experiment]) -> p
     if not lacking:
         return frame
     both = pd.concat([frame.astype(_plain(frame)), *lacking], ignore_index=True)
+    both.attrs.update(frame.attrs)
     return both.astype(dict.fromkeys(_plain(frame), "category"))
 
 
@@ -53,23 +55,51 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
 
     own = frame[frame["job"] == job]
     each = experiment.sampling.trials
-    names = [[one.name for one in items] for items in (experiment.models, experiment.personas, experiment.texts)]
+    items: dict[str, Sequence[Any]] = {
+        "model": experiment.models,
+        "persona": experiment.personas,
+        "text": experiment.texts,
+    }
+    if PROMPT in own.columns and experiment.further_prompts:
+        items[PROMPT] = experiment.prompts
+    place, names = [*items], [[one.name for one in some] for some in items.values()]
     if own.empty or len(own) >= int(np.prod([len(items) for items in names])) * each:
         return own.iloc[:0]
-    there = own.groupby([own[name].astype(str) for name in _PLACE]).size()
-    wanted = (each - there.reindex(pd.MultiIndex.from_product(names, names=_PLACE), fill_value=0)).clip(lower=0)
+    there = own.groupby([own[name].astype(str) for name in place]).size()
+    wanted = (each - there.reindex(pd.MultiIndex.from_product(names, names=place), fill_value=0)).clip(lower=0)
     lines = wanted[wanted > 0].reset_index(name="count")
     lines = lines.loc[lines.index.repeat(lines["count"])].drop(columns="count")
     of_cell = own.astype({"model": str, "persona": str}).drop_duplicates(["model", "persona"])
     like = of_cell.set_index(["model", "persona"])[["temperature", "rung", "placement"]].astype(object)
     lines = lines.join(like, on=["model", "persona"]).fillna({"temperature": "", "rung": "", "placement": ""})
     vendors = {model.name: model.vendor for model in experiment.models}
+    lines = lines.assign(**_like_their_own(lines, own))
     scores = {name: np.nan for name in frame.columns if str(name).startswith(SCORE)}
+    choices = {name: "" for name in frame.columns if str(name).startswith(CHOICE)}
     whole = lines.assign(
         job=job, cell=lines["model"] + "/" + lines["persona"], vendor=lines["model"].map(vendors), outcome=ABSENT,
-        problem=ABSENT, again=False, answer=0, asked=own["asked"].iloc[0], **scores,
+        problem=ABSENT, again=False, answer=0, **scores, **choices,
     )  # fmt: skip
     return whole[list(frame.columns)]
+
+
+def _like_their_own(lines: pd.DataFrame, own: pd.DataFrame) -> dict[str, Any]:
+    """The factors of lines without a row: what the rows of their persona, or text, or of the whole job have in common.
+
+    And `asked`, which is of the prompt.
+    """
+    found: dict[str, Any] = {}
+    for name in ("asked", *further(own)):
+        if name in lines.columns:
+            continue
+        group = name.partition(".")[0] if is_covariate(own, name) else PROMPT if PROMPT in lines.columns else None
+        if group is None:
+            values = own[name].astype(str).unique()
+            found[name] = values[0] if len(values) == 1 else ""
+        else:
+            by = dict(zip(own[group].astype(str), own[name].astype(str), strict=True))
+            found[name] = lines[group].astype(str).map(by).fillna("")
+    return found
 
 
 def coverage(frame: pd.DataFrame) -> tuple[Coverage, ...]:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
 from runner.reporting.stats.cells import AT_ONCE, CellTable, cells_of
-from runner.reporting.stats.frame import SCORE, asked_of, factors_of, questions_of, table, with_labels
+from runner.reporting.stats.frame import (
+    SCORE,
+    asked_of,
+    factors_of,
+    is_covariate,
+    pairing_of,
+    plural,
+    questions_of,
+    settings_in,
+    table,
+    with_labels,
+)
 from runner.reporting.stats.inference import LEVEL, Estimates, over_both, over_texts
 from runner.reporting.stats.summaries import interval_of, levels_of, number
 from runner.reporting.stats.values import PairedDifference, Skipped, Undefined, known
@@ -24,10 +35,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Row
+    from runner.records import ItemScale, Question, Row
     from runner.reporting.stats.values import Number, Scales, Scope
 
 COMPARED = ("model", "persona", "temperature")
+"""Axes that are compared wherever they have two levels; whatever else was swept or selected is too: see compared_in."""
 MAX_LEVELS = 40
 """Most levels of an axis of which every two are compared: 780 pairs a question."""
 MARGIN = 5.0
@@ -47,6 +59,10 @@ class ContrastOptions:
     margin: float = MARGIN
     by: tuple[str, ...] = ()
     """Further columns whose levels are described and compared, such as `persona.sex`."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """What was asked, by name: whose options are counted."""
+    item_scales: tuple[ItemScale, ...] = ()
+    """The scales that are made of several questions."""
 
 
 def paired(
@@ -72,7 +88,8 @@ def paired(
     both = with_labels(both)
     split = tuple(column for column in by if column != "question")
     factors = factors_of(both)
-    shared = tuple(column for column in factors if _overlap(sides, column)) if on is None else tuple(on)
+    common = [name for name in factors if all(name in side.columns for side in sides)]
+    shared = tuple(column for column in common if _overlap(sides, column)) if on is None else tuple(on)
     for column in (*split, *shared):
         if any(column not in side.columns for side in sides):
             raise RunnerError(f"'{column}' is no column of results to pair by")
@@ -129,34 +146,39 @@ def differences_within(
     import pandas as pd
 
     levels = [str(level) for level in pd.unique(levels_of(frame, axis))]
-    what = f"differences between {axis}s"
+    what = f"differences between {plural(axis)}"
     if len(levels) < 2:
         return Skipped(what, f"there is one {axis} only" if levels else "there is no trial")
     if len(levels) > MAX_LEVELS:
-        return Skipped(what, f"there are {len(levels)} {axis}s, and at most {MAX_LEVELS} are compared with each other")
-    if axis.startswith("text."):
+        many = f"there are {len(levels)} {plural(axis)}"
+        return Skipped(what, f"{many}, and at most {MAX_LEVELS} are compared with each other")
+    if axis.startswith("text.") and is_covariate(frame, axis):
         return Skipped(what, "each text has one, so that no text is read at two of them, and nothing is paired")
-    on = tuple(column for column in factors_of(frame) if column != axis and column != axis.partition(".")[0])
-    pairs = list(combinations(range(len(levels)), 2))
-    found = [
-        one
-        for question in questions_of(frame)
-        for one in _corrected(
-            _contrasts(
-                frame,
-                axis,
-                levels,
-                pairs=pairs,
-                on=on,
-                question=question,
-                asked=asked or ContrastOptions(),
-                family=len(pairs),
-            )
-        )
-    ]
+    on = pairing_of(frame, axis)
+    found = [one for question in questions_of(frame) for one in _on_question(frame, axis, on, question, asked)]
     if not any(one.pairs for one in found):
         return Skipped(what, f"no scored cell has a partner at another {axis} with the same {', '.join(on)}")
     return tuple(found)
+
+
+def _on_question(
+    frame: pd.DataFrame, axis: str, on: tuple[str, ...], question: str, asked: ContrastOptions | None
+) -> list[PairedDifference]:
+    """Every two levels of an axis at which a question was asked: prompts may ask different ones."""
+    import pandas as pd
+
+    own = asked_of(frame, question)
+    levels = [str(level) for level in pd.unique(levels_of(own, axis))]
+    pairs = list(combinations(range(len(levels)), 2))
+    made = _contrasts(
+        own, axis, levels, pairs=pairs, on=on, question=question, asked=asked or ContrastOptions(), family=len(pairs)
+    )
+    return _corrected(made)
+
+
+def compared_in(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The axes whose levels are compared: COMPARED, and each factor beside them that parts cells."""
+    return tuple(dict.fromkeys((*COMPARED, *settings_in(frame))))
 
 
 def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:

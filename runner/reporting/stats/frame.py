@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.records import is_factor
 from runner.results import frame as of_tallies
+from runner.results.factors import FACTORS
+from runner.results.frame import asks
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -26,11 +29,12 @@ CHECKED = ("model", "persona", *SETTINGS, "rung", "placement")
 def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
     """One line a trial: the columns of LABELS, and `score:<question>` for each question, NaN where there is none.
 
+    `choice:<question>` is the answer of each that is no plain number, as JSON, "" where there is none.
     `temperature` is the one that was sent, as text, "" where none was; `problem` is its kind, "" where there is none.
     `again` marks a trial that shares the answer of an earlier job's: the same request of the same model, persona, text
-    and repetition; `answer` is a number that such answers share. `asked` names the questions of the trial's job. Which
-    scores count is the tally's rule: each, wherever it was read. A table made here is passed
-    through.
+    and repetition; `answer` is a number that such answers share. `asked` names the questions of the trial's job and
+    prompt. Which scores count is the tally's rule: each, wherever it was read. Every further column is a factor of the
+    rows under its own name (see results.factors): text, "" where a row has none. A table made here is passed through.
     """
     import pandas as pd
 
@@ -38,23 +42,20 @@ def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
         return rows
     tallied = isinstance(rows, list | tuple) and len(rows) > 0 and all(isinstance(one, Tally) for one in rows)
     counted: Sequence[Tally] = rows if tallied else [Tally.of(rows)]  # type: ignore[assignment,arg-type]
-    found = of_tallies.frame(counted, *LABELS, "again", "answer", "asked", *of_tallies.columns_of(counted))
+    made = (*of_tallies.columns_of(counted), *of_tallies.choices_of(counted), *of_tallies.factors_in(counted))
+    found = of_tallies.frame(counted, *LABELS, "again", "answer", "asked", *made)
     found["job"] = found["job"].astype("int64")
+    found.attrs[FACTORS] = tuple(of_tallies.factors_in(counted))
     return found
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Tables put below each other, their labels categories again."""
     plain = [name for name in (*LABELS, "asked") if name != "job" and str(frame[name].dtype) != "category"]
-    return frame.astype(dict.fromkeys(plain, "category"))
-
-
-def asks(frame: pd.DataFrame, question: str) -> Any:
-    """Of each trial whether it was asked a question: jobs of a sweep may ask different ones."""
-    import numpy as np
-
-    asked = [question in str(label).split(of_tallies.BETWEEN) for label in frame["asked"].cat.categories]
-    return np.array([*asked, False])[frame["asked"].cat.codes]
+    own = {name: frame[name].astype(object).fillna("") for name in further(frame)}  # one of the tables may lack it
+    made = frame.assign(**own).astype(dict.fromkeys([*plain, *own], "category"))
+    made.attrs[FACTORS] = tuple(own)
+    return made
 
 
 def asked_of(frame: pd.DataFrame, question: str) -> pd.DataFrame:
@@ -69,23 +70,71 @@ def distinct(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def factors_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """What tells two cells of a table apart: model, persona, text, and each setting that varies within these three.
+    """What tells two cells of a table apart: model, persona, text, and each further factor that parts these again.
 
-    A setting that goes with the others, as a temperature that each persona has of its own, is none: to match trials
-    by it as well would leave out personas, and change nothing else.
+    One that goes with the others, as a temperature that each persona has of its own, what is known of a persona, or a
+    temperature as it was asked for beside the one that was sent, is none: to match trials by it as well would leave
+    out personas, and change nothing else.
     """
-    basic = list(BASIC)
-    within = frame.groupby(basic, observed=True, sort=False)
-    varied = (name for name in SETTINGS if len(frame) and int(within[name].nunique().max()) > 1)
-    return (*BASIC, *varied)
+    found, cells = [*BASIC], codes_of(frame, BASIC)
+    for name in (*SETTINGS, *further(frame)):
+        finer = codes_of(frame, (name,), cells)
+        if len(frame) and finer.max() > cells.max():
+            found.append(name)
+            cells = finer
+    return tuple(found)
 
 
-def codes_of(frame: pd.DataFrame, names: Iterable[str]) -> Any:
-    """A number for each combination of the columns' values, in the order in which they come."""
+def further(frame: pd.DataFrame) -> list[str]:
+    """The columns of factors beyond LABELS, in the table's order: by their names, or as `attrs` says of other names."""
+    listed = frame.attrs.get(FACTORS, ())
+    names = (str(name) for name in frame.columns if not str(name).startswith(SCORE))
+    return [name for name in names if is_factor(name) or name in listed]
+
+
+def settings_in(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The factors that part the cells of one model, persona and text: what was swept or selected beside these."""
+    return factors_of(frame)[len(BASIC) :]
+
+
+def is_covariate(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column says something of personas or texts that each has once, such as `persona.age`."""
+    group = name.partition(".")[0]
+    if name not in further(frame) or group not in ("persona", "text") or not len(frame):
+        return False
+    alone = codes_of(frame, (group,))
+    return bool(codes_of(frame, (name,), alone).max() == alone.max())
+
+
+def pairing_of(frame: pd.DataFrame, axis: str) -> tuple[str, ...]:
+    """What two cells must share to be compared on an axis: all factors but the axis, and those that go with it.
+
+    A factor goes with an axis where, at each of its levels, every cell stands at one level of the axis. A model, a
+    persona or a text always counts, unless the axis is what is known of it.
+    """
+    own = axis.partition(".")[0] if is_covariate(frame, axis) else axis
+    found = [name for name in BASIC if name not in {axis, own}]
+    for name in settings_in(frame):
+        strata = codes_of(frame, [*found, name])
+        if name != axis and len(frame) and codes_of(frame, (axis,), strata).max() > strata.max():
+            found.append(name)
+    return tuple(found)
+
+
+def plural(axis: str) -> str:
+    """An axis' levels in words: personas, prompts, levels of sampling.temperature."""
+    return f"levels of {axis}" if "." in axis or axis.endswith("s") else f"{axis}s"
+
+
+def codes_of(frame: pd.DataFrame, names: Iterable[str], within: Any = None) -> Any:
+    """A number for each combination of the columns' values, in the order in which they come.
+
+    `within`: such numbers of other columns, whose combinations are parted further.
+    """
     import numpy as np
     import pandas as pd
 
-    whole = np.zeros(len(frame), dtype=np.int64)
+    whole = np.zeros(len(frame), dtype=np.int64) if within is None else within
     for name in names:
         codes, levels = pd.factorize(frame[name])
         whole = pd.factorize(whole * max(len(levels), 1) + codes)[0]

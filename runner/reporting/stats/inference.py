@@ -13,7 +13,8 @@ What is drawn at random is the unit of the scope:
     fixed      these texts only. The unit is the repetition: the variance is that within the cells that share model,
                persona, text and settings, pooled over them.
 
-An interval and a p come from the same t, so that p < .05 exactly where the 95% interval leaves 0 out.
+An interval and a p come from the same t, so that p < .05 exactly where the 95% interval leaves 0 out. Where the units
+do not vary at all nothing tells how sure their mean is: there is neither.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class Estimates:
     """Standard deviation of one unit's value, in points."""
 
     def bounds(self, level: float = LEVEL) -> tuple[Floats, Floats]:
-        """Low and high end of each interval, by Student's t."""
+        """Low and high end of each interval, by Student's t; NaN where the standard error is 0."""
+        import numpy as np
         from scipy.stats import t
 
-        width = t.ppf((1 + level) / 2, self.df) * self.se
+        width = t.ppf((1 + level) / 2, self.df) * np.where(self.se > 0, self.se, np.nan)
         return self.value - width, self.value + width
 
     def statistic(self) -> Floats:
@@ -74,8 +76,9 @@ class Estimates:
         from scipy.stats import t
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            above = t.sf((self.value + margin) / self.se, self.df)
-            below = t.cdf((self.value - margin) / self.se, self.df)
+            se = np.where(self.se > 0, self.se, np.nan)
+            above = t.sf((self.value + margin) / se, self.df)
+            below = t.cdf((self.value - margin) / se, self.df)
         found: Floats = np.maximum(above, below)
         return found
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.formatting import plain
-from runner.reporting.stats.differences import COMPARED, MAX_LEVELS
-from runner.reporting.stats.frame import SCORE, codes_of, factors_of, questions_of
+from runner.reporting.stats.differences import MAX_LEVELS, compared_in
+from runner.reporting.stats.frame import SCORE, codes_of, pairing_of, plural, questions_of
 from runner.reporting.stats.inference import LEVEL
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.summaries import number
@@ -81,12 +81,12 @@ class ManyLevels:
 
 
 def many_levels(frame: pd.DataFrame, fewest: int = MAX_LEVELS + 1) -> tuple[ManyLevels, ...]:
-    """Every axis of COMPARED that has `fewest` levels or more, on each question.
+    """Every axis that is compared and has `fewest` levels or more, on each question.
 
     `frame` as stats.table gives it.
     """
     found = []
-    for axis in COMPARED:
+    for axis in compared_in(frame):
         for question in questions_of(frame):
             scored = frame.loc[frame[SCORE + question].notna()]
             if scored[axis].nunique() >= fewest:
@@ -140,7 +140,7 @@ def _effects(scored: pd.DataFrame, axis: str, question: str) -> _Effects:
     import numpy as np
     import pandas as pd
 
-    others = [name for name in factors_of(scored) if name != axis]
+    others = pairing_of(scored, axis)
     level, names = pd.factorize(scored[axis].astype(str))
     text = pd.factorize(scored["text"])[0]
     stratum = codes_of(scored, others)
@@ -234,8 +234,8 @@ def _tests(axis: str, found: Sequence[ManyLevels]) -> TableData:
         for one in found
     )  # fmt: skip
     unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
-    estimator = f"mean squares of {axis}s and of {axis} x text, {axis}s like these"
-    title = f"Do {axis}s differ? {_scope(found)}"
+    estimator = f"mean squares of {plural(axis)} and of {axis} x text, {plural(axis)} like these"
+    title = f"Do {plural(axis)} differ? {_scope(found)}"
     return TableData(f"levels_{axis}", title, columns, rows, method_of(estimator, unit, "as shown"))
 
 
@@ -252,7 +252,7 @@ def _extremes(axis: str, found: Sequence[ManyLevels], *, everything: bool) -> Ta
         for one in found
         for each in (one.effects if everything else _ends_of(one.effects))
     )
-    what = f"distance from the mean of all {axis}s; shrunken: less what chance gives the most extreme"
+    what = f"distance from the mean of all {plural(axis)}; shrunken: less what chance gives the most extreme"
     unit = "the text" if all(one.scope == "texts" for one in found) else "the repetition"
     method = method_of(what, unit, f"of {axis} x text, pooled", "Bonferroni over all levels")
     return TableData(f"extremes_{axis}", f"The most extreme {axis}s", columns, rows, method)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.confounding import decided_by
-from runner.reporting.stats.frame import SCORE, questions_of
-from runner.reporting.stats.inference import satterthwaite
+from runner.reporting.stats.frame import SCORE, codes_of, pairing_of, questions_of, settings_in
+from runner.reporting.stats.inference import ALIKE, satterthwaite
 from runner.reporting.stats.summaries import number
 from runner.reporting.stats.values import OmnibusTest
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.reporting.stats.values import Confounded
 
 AXES = ("model", "persona", "temperature")
+"""And whatever else was swept or selected."""
 POOLED_ABOVE = 0.25
 """p above which vendors' reading of single texts counts as that of their models (Bancroft, 1964). So a test of vendors
 who do not differ has p < .05 in 3 to 5% of studies where they read texts as their models do, else in 4 to 8%."""
@@ -44,22 +45,29 @@ def omnibus(frame: pd.DataFrame, together: Iterable[Confounded] = ()) -> tuple[O
 
 def _on_question(frame: pd.DataFrame, question: str, together: tuple[Confounded, ...]) -> Iterator[OmnibusTest]:
     scored = frame.loc[frame[SCORE + question].notna()]
-    for axis in AXES:
+    for axis in dict.fromkeys((*AXES, *settings_in(scored))):
         by = decided_by(together, axis)
         if by is not None and scored[axis].nunique() > 1:
             why = f"each {by} has one {axis} only, so that its effect cannot be told from that of the {by}"
             shape = int(scored[axis].nunique()), int(scored["text"].nunique())
             yield _undefined(axis, question, shape, f"{axis} x text", why)
         elif scored[axis].nunique() > 1:
-            yield _crossed(_table(scored, axis, question), axis, question)
+            shared = scored if axis in AXES else _with_all_levels(scored, axis)
+            yield _crossed(_table(shared, axis, question), axis, question)
     vendors = scored.groupby("model", observed=True)["vendor"].first()
     if vendors.nunique() > 1:
         yield _nested(_table(scored, "model", question), vendors.astype(str), question)
 
 
+def _with_all_levels(scored: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The trials of cells that were scored at every level of an axis: a model that has one level moves no mean."""
+    strata = scored[axis].astype(str).groupby(codes_of(scored, pairing_of(scored, axis))).transform("nunique")
+    return scored[strata == scored[axis].nunique()]
+
+
 def _table(scored: pd.DataFrame, axis: str, question: str) -> pd.DataFrame:
     """Levels by texts: the mean over the cells of each, every cell alike."""
-    others = [name for name in ("model", "persona", "temperature") if name != axis]
+    others = [name for name in dict.fromkeys((*AXES, *settings_in(scored))) if name != axis]
     cells = scored.groupby([axis, "text", *others], observed=True, sort=False)[SCORE + question].mean()
     return cells.groupby([axis, "text"], observed=True, sort=False).mean().unstack("text")
 
@@ -70,6 +78,8 @@ def _crossed(table: pd.DataFrame, axis: str, question: str) -> OmnibusTest:
 
     values = table.to_numpy(dtype=np.float64)
     levels, texts = values.shape
+    if levels < 2:
+        return _undefined(axis, question, (levels, texts), f"{axis} x text", "no cell was scored at all of its levels")
     df = levels - 1
     df_error = int((~np.isnan(values)).sum()) - levels - texts + 1
     if texts < 2 or df_error < 1:
@@ -95,7 +105,8 @@ def _squares(values: Any) -> tuple[float, float]:
     normal = np.diag(weights.sum(axis=1)) - (weights / per_text) @ weights.T
     right = centred.sum(axis=1)
     effects = np.linalg.lstsq(normal, right, rcond=None)[0]
-    return by_text, max(0.0, by_text - float(effects @ right))
+    rest = max(0.0, by_text - float(effects @ right))
+    return by_text, 0.0 if rest <= ALIKE * by_text else rest  # a difference of sums is no surer than that
 
 
 def _nested(table: pd.DataFrame, vendors: pd.Series[str], question: str) -> OmnibusTest:

@@ -8,16 +8,17 @@ and there are two of both; where a group has one text it is about that text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 from runner.reporting.stats.coverage import ABSENT, reasons_of
-from runner.reporting.stats.frame import SCORE, asks, codes_of, distinct, factors_of, questions_of
+from runner.reporting.stats.frame import SCORE, codes_of, distinct, factors_of, questions_of
 from runner.reporting.stats.inference import Estimates, over_both, over_repetitions, over_texts
 from runner.reporting.stats.values import Interval, Number, Summary, Undefined
+from runner.results.frame import asks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -59,6 +60,14 @@ def number(value: float, reason: str) -> Number:
     return float(value) if isfinite(value) else Undefined(reason)
 
 
+SAME: Mapping[Scope, str] = {
+    "texts": "it is the same for every text",
+    "personas": "it is the same for every text and persona",
+    "fixed": "all repetitions are the same",
+}
+"""Why there is no interval where the unit of a scope does not vary."""
+
+
 def too_few(n: int) -> str:
     """Why something that needs two scores has no value."""
     return "nothing was scored" if n == 0 else "there is one score only"
@@ -70,9 +79,10 @@ def interval_of(
     """The interval of one of some estimates with their bounds, within `ends`; the reason where it has none."""
     found, (low, high) = estimated
     least, most = ends if ends is not None else (float("-inf"), float("inf"))
+    why = SAME[scope] if found.se[place] == 0 else why_not
     return Interval(
-        number(max(low[place], least), why_not),
-        number(min(high[place], most), why_not),
+        number(low[place] if isnan(low[place]) else max(low[place], least), why),
+        number(high[place] if isnan(high[place]) else min(high[place], most), why),
         scope,
         int(found.units[place]),
         number(found.se[place], why_not),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runner.reporting.stats.many_levels import ManyLevels
     from runner.reporting.stats.response_style import ResponseStyle
+    from runner.reporting.stats.scale_reliability import ScaleReliability
+    from runner.reporting.stats.shares import OptionShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,9 @@ class Statistics:
     """Of each question as a whole, then of each text and model that lack scores, the worst first."""
     confounded: tuple[Confounded, ...]
     """Factors that go together, so that an effect of one may be the other's."""
+    factors: Mapping[str, tuple[str, ...]]
+    """What parts the cells of one model, persona and text, beside these: each with its levels. Means that are not given
+    by it are over all of them."""
     scope: Scope
     """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
     margin: float
@@ -363,3 +368,7 @@ class Statistics:
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
     skipped: tuple[Skipped, ...]
+    shares: tuple[OptionShare, ...] = ()
+    """How often each option was given, where an answer is no plain number."""
+    scales: tuple[ScaleReliability, ...] = ()
+    """How far the items of each scale say the same."""

@@ -1,41 +1,26 @@
-"""Files of the study -> rows, with what could not be read, and the run that they become."""
+"""Files of the study, and tables that this program wrote -> rows, with what could not be read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from runner.config.settings import identity_of
 from runner.errors import ConfigError
-from runner.records import (
-    READING_VERSION,
-    RECORD_VERSION,
-    Batch,
-    Experiment,
-    Model,
-    Persona,
-    Prices,
-    Sampling,
-    Text,
-    Tracking,
-)
-from runner.results import files, manifest, summary
+from runner.records import Prices, PromptTemplate
+from runner.results.study import further
 from runner.results.study.check import VendorCheck, by_vendor
 from runner.results.study.columns import read_lines
-from runner.results.study.form import PERSONAS, PROMPT
+from runner.results.study.parquet import read_rows
 from runner.results.study.replies import UnreadableError, read_reply
-from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runner.records import Row
+    from runner.records import Question, Row
 
 _ID_DIGITS = 12
 
@@ -63,6 +48,10 @@ class Imported:
     unreadable: tuple[Unreadable, ...]
     prices: Mapping[str, Prices] = field(default_factory=dict)
     """Model -> prices, where the files give any."""
+    prompts: Mapping[tuple[int, str], PromptTemplate] = field(default_factory=dict)
+    """Prompts by job and name, of those that the rows' `prompt` names; {} where they name none, as the study's own."""
+    overrides: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Job -> what its command line set, where the files say it."""
 
     @property
     def id(self) -> str:
@@ -78,11 +67,12 @@ class Imported:
     def expected(self) -> int:
         """Trials of a complete design: every model, persona and text that occurs, as often as the most repeated.
 
-        A model is taken at as many temperatures as any of its personas reads a text at.
+        A model is taken at as many temperatures and settings as any of its personas reads a text at.
         """
         heats: defaultdict[tuple[str, str, str], set[object]] = defaultdict(set)
         for row in self.rows:
-            heats[row.model, row.persona, row.text].add(row.sent.get("temperature"))
+            own = (item for item in row.factors.items() if not item[0].startswith(("persona.", "text.")))
+            heats[row.model, row.persona, row.text].add((row.job, row.sent.get("temperature"), *own))
         of_model: dict[str, int] = {}
         for (model, _, _), found in heats.items():
             of_model[model] = max(of_model.get(model, 0), len(found))
@@ -92,25 +82,21 @@ class Imported:
         return product
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Where an import lies, and whether it was there before."""
-
-    folder: Path
-    new: bool
-
-
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Imported:
     """Read the study's CSV, one reply's TXT, or a folder of them, a folder a vendor (or of one vendor alone).
 
+    Or a CSV or Parquet table that `export` wrote of any run.
+
     What cannot be read is in `unreadable` with its reason and takes nothing else down. ConfigError where there is
     nothing to read at all.
     """
     if path.is_file() and path.suffix.lower() == ".csv":
         return _read_table(path)
+    if path.is_file() and path.suffix.lower() == ".parquet":
+        return _read_parquet(path)
     if path.is_file() or path.is_dir():
         return _read_replies(path)
     raise ConfigError("there is no such file or folder", where=str(path), advice="runner import PATH")
@@ -120,12 +106,27 @@ def _read_table(path: Path) -> Imported:
     raw = path.read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     gathered = _Gathered(digest[:_ID_DIGITS])
-    for number, vendor, found in read_lines(raw, str(path)):
+    asked: dict[tuple[int, str], dict[str, Question]] = {}
+    for number, vendor, found in read_lines(raw, str(path), asked):
         gathered.add(f"line {number}", vendor, found)
     if not gathered.rows:
         first = f": {gathered.unreadable[0].place} {gathered.unreadable[0].reason}" if gathered.unreadable else ""
         raise ConfigError(f"holds no line that can be read{first}", where=str(path))
-    return gathered.imported(path, digest)
+    prompts = {
+        (job, name): PromptTemplate(name or "imported", "", system="", user="", questions=tuple(questions.values()))
+        for (job, name), questions in asked.items()
+    }
+    return replace(gathered.imported(path, digest), rows=tuple(further.typed_factors(gathered.rows)), prompts=prompts)
+
+
+def _read_parquet(path: Path) -> Imported:
+    raw = path.read_bytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    found = read_rows(path)
+    gathered = _Gathered(digest[:_ID_DIGITS])
+    for number, row in enumerate(found.rows, 1):
+        gathered.add(f"row {number}", row.vendor, row)
+    return replace(gathered.imported(path, digest), prompts=found.prompts, overrides=found.overrides)
 
 
 def _read_replies(path: Path) -> Imported:
@@ -179,8 +180,8 @@ class _Gathered:
     rows: list[Row] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
-    seen: dict[str, str] = field(default_factory=dict)
-    """Key of a trial -> where it was found."""
+    seen: dict[Hashable, str] = field(default_factory=dict)
+    """Trial -> where it was found."""
 
     def add(
         self,
@@ -192,10 +193,10 @@ class _Gathered:
         """Take a file or line in, or list it with the reason why not."""
         if isinstance(found, UnreadableError):
             self.unreadable.append(Unreadable(place, str(found), vendor))
-        elif found.key in self.seen:
-            self.unreadable.append(Unreadable(place, f"is the same trial as {self.seen[found.key]}", vendor))
+        elif (trial := _trial_of(found)) in self.seen:
+            self.unreadable.append(Unreadable(place, f"is the same trial as {self.seen[trial]}", vendor))
         else:
-            self.seen[found.key] = place
+            self.seen[trial] = place
             self.rows.append(replace(found, run=self.id))
             if pricing:
                 self.prices.setdefault(found.model, _prices(pricing))
@@ -204,94 +205,15 @@ class _Gathered:
         return Imported(str(path), digest, tuple(self.rows), tuple(self.unreadable), self.prices)
 
 
+def _trial_of(row: Row) -> Hashable:
+    """What tells a trial apart: jobs of a sweep may share a key."""
+    return row.job, row.key, row.model, row.persona, row.text, row.repetition, *row.factors.items()
+
+
 def _prices(pricing: Mapping[str, float]) -> Prices:
     return Prices(
         input_usd_per_mtok=pricing.get("input"),
         output_usd_per_mtok=pricing.get("output"),
         cached_usd_per_mtok=pricing.get("cached_input"),
         source="the imported files",
-    )
-
-
-# ---- writing ---------------------------------------------------------------------------------------------------------
-
-
-def write_run(imported: Imported, parent: Path) -> Written:
-    """Write the run's folder, `parent`/ID, like any other run's; what is there already is left as it is."""
-    folder = parent / imported.id
-    if (folder / "run.json").is_file():
-        return Written(folder, new=False)
-    started = datetime.now(UTC)
-    counted = Tally()
-    with files.RunFolder(folder, PROMPT, imported.prices) as written:
-        for row in imported.rows:
-            written.add(row)
-            counted.add(row)
-    experiment = _experiment(imported)
-    planned = len(experiment.texts) * experiment.sampling.trials
-    summary.write_summary(summary.summary(counted, planned), folder / "summary.csv")
-    manifest.dump(folder / "experiment.json", asdict(experiment))
-    # Last: a folder with run.json is complete.
-    manifest.dump(folder / "run.json", _run(imported, experiment, started))
-    return Written(folder, new=True)
-
-
-def _run(imported: Imported, experiment: Experiment, started: datetime) -> dict[str, object]:
-    """The keys of every run.json, and `imported`: where the rows are from, and what became none."""
-    outcomes = Counter(row.outcome for row in imported.rows)
-    return {
-        "version": RECORD_VERSION,
-        "reading_version": READING_VERSION,
-        "run": imported.id,
-        "command": shlex.join(["runner", "import", imported.source]),
-        "git": {"commit": None, "dirty": None},
-        "lock_sha256": None,
-        "python": None,
-        "packages": {},
-        "requests_sent": 0,
-        "dispatch_requests_per_s": None,
-        "started": started.isoformat(timespec="milliseconds"),
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "job": 0,
-        "name": experiment.name,
-        "status": "FINISHED",
-        "error": None,
-        "overrides": [],
-        "config_sha256": identity_of(experiment),
-        "trials": len(imported.rows),
-        **{outcome: outcomes[outcome] for outcome in ("scored", "unscorable", "failed")},
-        "from_ledger": 0,
-        "collapsed": 0,
-        "price_usd": None,
-        "imported": {
-            "source": imported.source,
-            "sha256": imported.digest,
-            "expected": imported.expected,
-            "check": [asdict(line) for line in imported.checked],
-            "unreadable": [{"place": each.place, "reason": each.reason} for each in imported.unreadable],
-        },
-        "mlflow": None,
-    }
-
-
-def _experiment(imported: Imported) -> Experiment:
-    """The design as far as the rows show it: prompts and texts themselves are not in the study's files."""
-    models = {row.model: row for row in imported.rows}
-    texts = dict.fromkeys(row.text for row in imported.rows)
-    return Experiment(
-        name="study",
-        models=tuple(
-            Model(name, row.model_id, row.provider, row.vendor, prices=imported.prices.get(name, Prices()))
-            for name, row in models.items()
-        ),
-        personas=tuple(
-            Persona(name, {"ja": PERSONAS[name]} if name in PERSONAS else {})
-            for name in dict.fromkeys(row.persona for row in imported.rows)
-        ),
-        texts=tuple(Text(name, content="", origin=imported.source) for name in texts),
-        prompt=PROMPT,
-        sampling=Sampling(trials=max((row.repetition for row in imported.rows), default=1)),
-        batch=Batch(),
-        tracking=Tracking(),
-        ledger_url="",
     )

@@ -22,7 +22,7 @@ from math import ceil, inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.reporting.stats.agreement.intervals import between_units, ratio_ends, units_by_raters
-from runner.reporting.stats.frame import SCORE, questions_of
+from runner.reporting.stats.frame import SCORE, codes_of, questions_of
 from runner.reporting.stats.summaries import levels_of, number
 from runner.reporting.stats.values import Agreement, Number, Reliability, Undefined, known
 
@@ -123,7 +123,8 @@ def _repetitions(frame: pd.DataFrame, question: str) -> pd.DataFrame:
     scored = frame.loc[frame[SCORE + question].notna()]
     cells = levels_of(scored, "cell")
     units = pd.factorize(pd.MultiIndex.from_arrays([cells, scored["text"]]))[0]
-    columns = {name: scored[name] for name in UNITS[:3]} | {"job": scored["job"]}
+    several = [name for name in ("job", "prompt") if name in scored.columns]  # a cell is of one prompt too
+    columns = {name: scored[name] for name in UNITS[:3]} | {"job": codes_of(scored, several)}
     return pd.DataFrame({"score": scored[SCORE + question], "unit": units} | columns, index=scored.index)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.reporting.formatting import between, many, p_value, part, plain, signed
 from runner.reporting.stats.confounding import beside
+from runner.reporting.stats.frame import plural
 from runner.reporting.stats.values import Undefined, known
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _variation(found: Sequence[Components]) -> Iterator[str]:
     """The three largest sources and repetition, from the least to the most of any question."""
     shares: dict[str, list[float]] = {}
     for one in found:
-        for source in one.parts:
+        for source in one.parts if any(source.sd > 0 for source in one.parts) else ():
             shares.setdefault(source.name, []).append(source.share)
     if not shares:
         return
@@ -115,13 +116,20 @@ def _compared(said: Statistics, axis: str, found: Sequence[PairedDifference]) ->
     """How many of an axis' differences hold, and the surest of them."""
     tested = [one for one in found if known(one.p_holm) is not None]
     if not tested:
+        apart = [one for one in found if known(one.difference) not in (None, 0.0)]
+        why = {one.p.reason for one in apart if isinstance(one.p, Undefined)}
+        if apart:
+            about = ABOUT[apart[0].interval.scope]
+            yield f"No difference between {plural(axis)} can be tested {about}: {', '.join(sorted(why))}."
         return
     scope = tested[0].interval.scope
     holm = [one for one in tested if (known(one.p_holm) or 0.0) < SURE]
     first = min(tested, key=lambda one: (known(one.p_holm) or 0.0, known(one.p) or 0.0))
-    alike = sum((known(one.p_equivalent) or 1.0) < SURE for one in tested)
+    alike = sum((p := known(one.p_equivalent)) is not None and p < SURE for one in tested)
     holds = "hold" if len(holm) > 1 else "holds"
-    how_many = f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {axis}s {holds}"
+    how_many = (
+        f"{f'{len(holm):,}' if holm else 'None'} of {many(len(tested), 'difference')} between {plural(axis)} {holds}"
+    )
     also = beside(said.confounded, axis)
     lie = "lies" if alike == 1 else "lie"
     words = f" Each {axis} has one {' and one '.join(also)} only, whose effect this may be." if also else ""

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from runner.reporting.formatting import NONE, part, plain
 from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
+from runner.reporting.stats.frame import plural
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
+from runner.reporting.stats.scale_reliability import reliability_sheets
+from runner.reporting.stats.shares import shares_sheets
 from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
     from runner.reporting.stats.values import PairedDifference, Scope, Statistics, Summary
 
-LINES = 6
-"""Lines of a table, unless all are asked for: what a screen holds beside its title and method."""
+LINES = 3
+"""Rows of a table, unless all are asked for: with these every table of a run of four questions fits on a screen."""
+QUESTIONS = 8
+"""Likewise of the table of each question's mean."""
 FIRST = ("all",)
 """Axes whose means are shown unless others, or all, are asked for."""
 
@@ -59,8 +64,10 @@ def about(said: Statistics, question: str) -> Statistics:
             "reliability",
             "style",
             "levels",
+            "shares",
         )
     }
+    kept["scales"] = tuple(one for one in said.scales if question == one.scale)
     differences = {axis: own(found) for axis, found in said.differences.items()}
     whole = next((one for one in kept["coverage"] if one.text is None), None)
     scored = said.scored if whole is None else whole.n
@@ -73,23 +80,32 @@ def about(said: Statistics, question: str) -> Statistics:
 def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
     made = [_variation(said)] if not view.only and view.by is None else []
-    made += [] if view.only else [_omnibus(said, view), *_scores(said, view)]
+    made += shares_sheets(said.shares, everything=view.everything) if not view.only and view.by is None else []
+    omnibus = _omnibus if view.everything or view.by else _omnibus_in_short
+    made += [] if view.only else [omnibus(said, view), *_scores(said, view)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
-        made += [*many_levels_sheets(said.levels, everything=view.everything), agreement_sheet(said.agreement)]
+        made += many_levels_sheets(said.levels, everything=view.everything)
+        made += reliability_sheets(said.scales)
     if view.everything and not view.only and view.by is None:
-        made += [_coverage(said), reliability_sheet(said.reliability), response_style_sheet(said.style)]
+        made += [
+            agreement_sheet(said.agreement),
+            _coverage(said),
+            reliability_sheet(said.reliability),
+            response_style_sheet(said.style),
+        ]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [sheet if view.everything else cut(sheet) for sheet in made if sheet.rows]
 
 
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
-    if len(sheet.rows) <= LINES or sheet.key in {"variation", "omnibus"}:
+    lines = QUESTIONS if sheet.key == "scores_all" else LINES
+    if len(sheet.rows) <= lines or sheet.key in {"variation", "shares", "ranks"}:
         return sheet
-    return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
+    return replace(sheet, rows=sheet.rows[:lines], notes=sheet.notes[:lines], left_out=len(sheet.rows) - lines)
 
 
 def _about(scopes: Iterable[Scope]) -> str:
@@ -158,6 +174,20 @@ def _omnibus(said: Statistics, view: View) -> TableData:
     return TableData("omnibus", title, columns, tuple(rows), method + untested)
 
 
+def _omnibus_in_short(said: Statistics, view: View) -> TableData:
+    """A row an axis, a column a question: its p alone."""
+    whole = _omnibus(said, view)
+    tested = {(axis, question): p for question, axis, *_, p, _ in whole.rows}
+    levels = {row[1]: row[2] for row in whole.rows}
+    questions = [name for name in said.questions if any((axis, name) in tested for axis in levels)]
+    columns: Columns = (("axis", "name"), ("levels", "count"), *((name, "p") for name in questions))
+    rows = tuple(
+        (axis, count, *(tested.get((axis, name), Undefined("not tested")) for name in questions))
+        for axis, count in levels.items()
+    )
+    return replace(whole, title=whole.title.replace("? O", "? p of each question, o", 1), columns=columns, rows=rows)
+
+
 def _besides(said: Statistics) -> str:
     """What else differs between the levels of any axis that is tested, in words for a title."""
     return "".join(_beside(said, axis) for axis in dict.fromkeys(one.axis for one in said.omnibus)
@@ -175,10 +205,11 @@ def _scores(said: Statistics, view: View) -> Iterator[TableData]:
     axes = dict.fromkeys(one.axis for one in said.summaries)
     wanted = [view.by] if view.by else [axis for axis in axes if view.everything or axis in FIRST]
     for axis in wanted:
-        yield _of_axis(said, axis, [one for one in said.summaries if one.axis == axis])
+        of_axis = [one for one in said.summaries if one.axis == axis]
+        yield _of_axis(said, axis, of_axis, everything=view.everything or view.by is not None)
 
 
-def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> TableData:
+def _of_axis(said: Statistics, axis: str, found: Sequence[Summary], *, everything: bool) -> TableData:
     columns: Columns = ((axis, "name"), ("question", "name"), ("n", "count"), ("trials", "count"), ("texts", "count"),
                         ("mean", "score"), ("sd", "score"), ("median", "score"), ("95% interval", "interval"),
                         ("missing", "share"))  # fmt: skip
@@ -196,7 +227,8 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary]) -> TableData
     where = "" if axis == "all" else f" by {axis}"
     title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
     method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
-    return TableData(f"scores_{axis}", title, columns, rows, method, tuple(lack(one) for one in found))
+    notes = tuple(lack(one) for one in found) if everything else ()
+    return TableData(f"scores_{axis}", title, columns, rows, method, notes)
 
 
 def _beside(said: Statistics, axis: str) -> str:
@@ -244,8 +276,9 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     margin = f"TOST within ±{said.margin:g} points"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
-    title = f"Paired differences between {axis}s, {_about(scopes)}{_beside(said, axis)}"
-    return TableData(f"differences_{axis}", title, columns, rows, method + warned, tuple(map(_moved, shown)))
+    title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
+    notes = tuple(map(_moved, shown)) if view.everything or view.by or view.only else ()
+    return TableData(f"differences_{axis}", title, columns, rows, method + warned, notes)
 
 
 def _moved(one: PairedDifference) -> str:
