@@ -96,11 +96,15 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     ...
     runner.errors.ConfigError: command line, key 'persona': there is no persona 'poett'; did you mean 'poet'?
     """
+    from runner.config.hydra_errors import FOREIGN, translate
     from runner.config.load import load
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    try:
+        checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    except FOREIGN as error:
+        raise translate(error, composing.conf_dir(), overrides) from error
     return ComposedExperiment(checked, overrides, place, config)
 
 

@@ -68,7 +68,8 @@ def render_scores(table: pd.DataFrame, over: Mapping[str, int] | None = None) ->
     said = "Mean of the texts' means" + (", ± standard deviation of single scores" if spread else "")
     also = [f"{levels} levels of {name}" for name, levels in (over or {}).items() if name != "prompt"]
     said += f". Over {' and '.join(also)}" if also else ""
-    left = f" summary.csv has {many(len(every) - len(questions), 'more question')}." if len(every) > len(questions) else ""
+    more = len(every) - len(questions)
+    left = f" summary.csv has {many(more, 'more question')}." if more else ""
     star = " * over fewer texts than its neighbours." if fewer else ""
     shown.caption = f"{said}.{star}{left}" if len(table) else None
     shown.caption_justify = "left"

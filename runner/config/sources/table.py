@@ -146,6 +146,8 @@ class Cells(NamedTuple):
         value = self.cells.get(field)
         if _is_missing(value):
             return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # data frames write a column of whole numbers so where one is missing
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             self.refuse(field, f"holds no text but {value!r}")
         try:
@@ -154,11 +156,11 @@ class Cells(NamedTuple):
             self.refuse(field, f"holds half a character (U+{ord(error.object[error.start]):04X})")
         return plain_lines(str(value))
 
-    def filled(self, field: str) -> str:
-        """A cell that must hold words."""
+    def filled(self, field: str, advice: str | None = None) -> str:
+        """A cell that must hold words; `advice` is what to type where it does not."""
         value = self.string(field)
         if not value.strip():
-            self.refuse(field, "is empty")
+            self.refuse(field, "is empty", advice)
         return value
 
     def number(self, field: str, low: float, high: float) -> float | None:
@@ -201,6 +203,8 @@ def _rows(
     chosen = _chosen(columns, fields, table.names, path, reading)
     beyond = table.beyond(chosen.values())
     described = None if not templates else DescriptionTemplate(templates, _plain_names(table.names, chosen), where)
+    group = where.removesuffix(".yaml").replace("/", ".")
+    numbered = shlex.join(["runner", f'{group}.columns.name=""'])
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
         known = {name: value for name, values in beyond.items() if (value := values[number - 1]) is not None}
@@ -208,17 +212,17 @@ def _rows(
         cells = Cells(mapped, f"row-{number}", path, number, known)
         if skip_empty and described is None and not cells.string(fields[1]).strip():
             continue
-        if described is not None:
+        if described is None:
+            cells.filled(fields[1], f"runner {group}.skip_empty=true")
+        else:
             own = {column: typed([row.get(column)])[0] for column in chosen.values()}
             own |= {name: values[number - 1] for name, values in beyond.items()}
             whole = {name: own.get(name) for name in table.names}
             cells = cells._replace(described=described.rendered(whole, f"row {number}"))
         if "name" in chosen:
-            cells = cells._replace(name=cells.filled("name"))
+            cells = cells._replace(name=cells.filled("name", numbered))
         first = seen.setdefault(cells.name, number)
         if first != number:
-            key = f"{where.removesuffix('.yaml').replace('/', '.')}.columns.name"
-            numbered = shlex.join(["runner", f'{key}=""'])
             cells.refuse(
                 "name", f"'{cells.name}' is taken by row {first}; columns.name=\"\" numbers the rows", numbered
             )
