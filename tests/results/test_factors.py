@@ -7,18 +7,23 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from made_tables import as_table
 from report_runs import MODELS, PERSONAS, PROMPT, TEXTS, experiment, row
 
+from runner.cli.verbs.show import chosen, name_of
 from runner.config.origin import Origin
 from runner.config.settings import experiment_from, identity_of
 from runner.plan.job import Job, TrialPlan
 from runner.records import Experiment, PromptTemplate, Question, Sampling, Tracking
 from runner.reporting import html, stats
 from runner.reporting.compare import compare
-from runner.reporting.stats import of_run
+from runner.reporting.stats import known, of_run
+from runner.reporting.stats.differences import differences_within
 from runner.reporting.stats.frame import is_covariate
+from runner.reporting.stats.values import Skipped
 from runner.reporting.tracking import log_run
 from runner.results import factors, manifest, study
 from runner.results.files import RunFolder, read_rows, row_from_json, row_to_json
@@ -222,6 +227,12 @@ def test_several_prompts_of_one_run_go_out_and_in(tmp_path: Path) -> None:
         *(("affect", question.name) for question in PROMPT.questions),
         ("calm", "calm"),
     }
+    first = [name_of(one) for one in chosen([TrialPlan(asked)], "")]
+    assert first == [
+        f"{model}/student/{prompt}/lighthouse/1"
+        for model in ("gpt-4o-mini", "claude-haiku-4-5")
+        for prompt in ("affect", "calm")
+    ]
     assert set(found["cell"]) >= {"gpt-4o-mini/student/affect", "gpt-4o-mini/student/calm"}
     for form in ("csv", "parquet"):
         study.export(run, form, tmp_path / f"a.{form}")
@@ -267,6 +278,25 @@ def test_prompts_are_compared_within_the_same_cells(tmp_path: Path) -> None:
     assert "over 2 prompts" in said.findings[0]
     frame, _ = of_run.read([run])
     assert is_covariate(frame, "persona.sex")
+
+
+def test_a_difference_between_prompts_is_calibrated() -> None:
+    """Where two prompts are read alike but for chance and text, 5% of their differences have p < .05."""
+    studies, rng = 250, np.random.default_rng(20261128)
+    shape = {"model": 2, "persona": 2, "text": 10, "prompt": 2, "repetition": 2}
+    places = dict(zip(shape, np.indices([*shape.values()]).reshape(len(shape), -1), strict=True))
+    size = len(places["text"])
+    text_prompt = rng.normal(0, 8, (studies, 20))[:, places["text"] * 2 + places["prompt"]]
+    text = rng.normal(50, 20, (studies, 10))[:, places["text"]]
+    scores = text + text_prompt + rng.normal(0, 5, (studies, size))
+    labels = pd.DataFrame({name: place.astype(str) for name, place in places.items()})
+    made = pd.DataFrame({f"score:q{study}": scores[study] for study in range(studies)})
+    frame = as_table(pd.concat([labels, made], axis=1))
+    found = differences_within(frame, "prompt")
+    assert not isinstance(found, Skipped)
+    assert {one.on for one in found} == {("model", "persona", "text")}
+    share = sum((known(one.p) or 0.0) < 0.05 for one in found) / studies
+    assert 0.009 < share < 0.091  # three standard errors about .05
 
 
 def test_a_levels_name_is_exact() -> None:

@@ -90,7 +90,8 @@
     return element("span", { class: "snippet" }, start ? "…" : "", ...marked(part), start + 150 < text.length ? "…" : "");
   };
   const line = (trial, place) => {
-    const labels = [get(trial, "persona"), get(trial, "text"), `№ ${get(trial, "repetition")}`];
+    const asked = data.factors.includes("factor:prompt") ? [get(trial, "factor:prompt")] : [];
+    const labels = [get(trial, "persona"), get(trial, "text"), ...asked, `№ ${get(trial, "repetition")}`];
     const button = element("button", { type: "button" }, element("b", {}, String(get(trial, "model"))), ` ${labels.join(" · ")}`);
     const cell = (label, value) => element("td", { role: "cell", class: "n", "data-label": label }, value ?? "–");
     // Roles are said: on a phone the rows are cards, and a browser then no longer takes them for a table's.
@@ -147,6 +148,7 @@
   const dialog = document.getElementById("trial");
   let opened = 0;
   const told = [
+    ...data.factors.map((name) => [name.slice("factor:".length), name]),
     ["model id", "model_id"], ["version", "model_version"], ["provider", "provider"], ["vendor", "vendor"], ["route", "route"],
     ["answer", "source"], ["structure", "rung"], ["attempts", "attempts"], ["seconds", "latency_s"], ["tokens in", "input"],
     ["tokens out", "output"], ["cached", "cached"], ["reasoning", "reasoning"], ["USD", "price_usd"], ["time", "time"],
