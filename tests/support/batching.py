@@ -140,7 +140,7 @@ class Bench:
     stop: Stop = field(default_factory=Stop)
 
     def buy(self, *queues: Sequence[Trial]) -> Outcome:
-        """Dispatch those trials that the ledger lacks, each lane of one model."""
+        """Dispatch those trials that the ledger lacks, each queue of one model."""
         wanted = []
         for queue in queues:
             known = self.ledger.lookup(trial.key for trial in queue)
