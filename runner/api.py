@@ -264,8 +264,9 @@ class Run:
           line, such as `sampling.temperature` (float64) or `prompt`;
         - what texts and personas say of themselves, where any does: `text.title`, `text.author`, `text.language`,
           `persona.temperature` (float64) and the like;
-        - the score: question, score (float64, in the question's own range), reason, outcome (scored, unscorable,
-          failed), problem (its kind), message;
+        - the score: question (or scale), score (float64, in the question's own range; none for an option or for words),
+          value (the answer as stated, as text), label (of the option or point), sd and entropy (float64, of
+          probabilities), reason, outcome (scored, unscorable, failed), problem (its kind), message;
         - the reply: route (live, batch), source (bought, ledger), rung, requested_temperature, sent_temperature,
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.

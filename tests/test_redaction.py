@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEYS = ('sk-proj-Ab3+/d=9"x&<q>Zt0pLmN8s', "xai-0123456789abcdefABCDEF", "clé-secrète-1234567890")
+
+
+def escaped(key: str, chars: str, digits: str) -> str:
+    """A key as JSON whose writer escapes some characters for the sake of pages."""
+    return "".join(f"\\u{ord(char):{digits}}" if char in chars else json.dumps(char)[1:-1] for char in key)
+
+
 FORMS: dict[str, Callable[[str], str]] = {
+    "JSON within JSON": lambda key: json.dumps(json.dumps("".join(f"\\u{ord(char):04x}" for char in key))),
+    "JSON of Go": lambda key: escaped(key, "&<>", "04x"),
+    "JSON of .NET": lambda key: escaped(key, "&<>'\"+`", "04X"),
+    "JSON of .NET within JSON": lambda key: json.dumps({"a": escaped(key, "&<>'\"+`", "04X")}),
+    "base64, slashes escaped": lambda key: base64.b64encode(key.encode()).decode().replace("/", "\\/"),
+    "base64 in an address": lambda key: quote(base64.b64encode(key.encode()).decode(), safe=""),
     "as it is": lambda key: key,
     "the first twelve": lambda key: key[:12],
     "the last twelve": lambda key: key[-12:],

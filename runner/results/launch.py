@@ -94,7 +94,8 @@ class JobResult:
     @classmethod
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
-        return cls(job.index, job.folder, job.overrides, job.experiment, is_swept=job.is_swept)
+        tally = Tally(scales=job.experiment.scales)
+        return cls(job.index, job.folder, job.overrides, job.experiment, tally=tally, is_swept=job.is_swept)
 
     def note(self, row: Row) -> None:
         """Take up a row, but for `counts`."""

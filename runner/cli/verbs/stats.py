@@ -65,7 +65,8 @@ def run_stats(words: argparse.Namespace, conf: Path) -> int:
     own = [name for name in further(frame) if name == words.by or frame[name].nunique() > 1]
     by = None if words.by is None else _axis(words.by, own)
     beside = () if by is None or by in stats.AXES else (by,)
-    found = stats.describe(frame, stats.ContrastOptions(scales, words.scope, words.margin, beside))
+    asked = of_run.instrument(jobs, stats.ContrastOptions(scales, words.scope, words.margin, beside))
+    found = stats.describe(frame, asked)
     if words.question is not None:
         found = stats.about(found, _one_of(words.question, found.questions, "question"))
     view = stats.View(words.everything, words.only, by)

@@ -105,7 +105,9 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderEr
     """What an error means; PlainRefusalError where the API itself says so of the form of what it got."""
     error = error_of(status, headers, body)
     if status in FORM_STATUSES and isinstance(error, FatalError) and _is_api_error(body):
-        return PlainRefusalError(error.kind, str(error), status=status)
+        return PlainRefusalError(
+            error.kind, str(error), status=status, scope=error.scope, advice=error.advice, until=error.until
+        )
     return error
 
 

@@ -34,6 +34,8 @@ from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.scale_reliability import reliabilities
+from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
 from runner.reporting.stats.shown.render import FORMATS, render, to_json
 from runner.reporting.stats.shown.sheets import View, about
@@ -60,6 +62,7 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
+from runner.reporting.stats.weighted import WeightedMean, weighted_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +97,7 @@ __all__ = [
     "Term",
     "Undefined",
     "View",
+    "WeightedMean",
     "about",
     "against_first",
     "describe",
@@ -114,6 +118,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
+    counted = shares(distinct(whole), asked.questions) if len(whole) else ()
     frame = distinct(whole)
     together = confounded(frame)
     apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
@@ -147,6 +152,9 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
+        weighted=weighted_means(frame, asked.scales),
         skipped=(*not_made, *skipped, *skipped_too),
+        shares=counted,
+        scales=reliabilities(frame, asked.item_scales),
     )
     return replace(said, findings=findings(said))

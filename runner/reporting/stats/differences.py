@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Row
+    from runner.records import ItemScale, Question, Row
     from runner.reporting.stats.values import Number, Scales, Scope
 
 COMPARED = ("model", "persona", "temperature")
@@ -59,6 +59,10 @@ class ContrastOptions:
     margin: float = MARGIN
     by: tuple[str, ...] = ()
     """Further columns whose levels are described and compared, such as `persona.sex`."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """What was asked, by name: whose options are counted."""
+    item_scales: tuple[ItemScale, ...] = ()
+    """The scales that are made of several questions."""
 
 
 def paired(

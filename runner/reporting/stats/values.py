@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runner.reporting.stats.many_levels import ManyLevels
     from runner.reporting.stats.response_style import ResponseStyle
+    from runner.reporting.stats.scale_reliability import ScaleReliability
+    from runner.reporting.stats.shares import OptionShare
+    from runner.reporting.stats.weighted import WeightedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,4 +368,10 @@ class Statistics:
     """How each model uses the scale."""
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
+    weighted: tuple[WeightedMean, ...]
+    """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]
+    shares: tuple[OptionShare, ...] = ()
+    """How often each option was given, where an answer is no plain number."""
+    scales: tuple[ScaleReliability, ...] = ()
+    """How far the items of each scale say the same."""

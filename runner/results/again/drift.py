@@ -161,7 +161,7 @@ def candidates(run: Original) -> list[SampledTrial]:
     for job in run.jobs:
         planned = {_place(trial): trial.key for trial in TrialPlan(job.experiment).trials()}
         for row in saved.rows_in(job.folder):
-            same = planned.get((row.cell, row.text, row.repetition)) == row.key
+            same = planned.get((row.cell, row.text, row.repetition, row.question)) == row.key
             if row.outcome == "scored" and same and row.key not in seen:
                 seen.add(row.key)
                 found.append(SampledTrial(job.index, row.key, row.model, _live_usd(row)))
@@ -311,5 +311,5 @@ def _write(drift: Drift, rows: Iterable[Row]) -> None:
     part.replace(drift.folder / "results.jsonl")
 
 
-def _place(trial: Trial) -> tuple[str, str, int]:
-    return trial.cell.name, trial.text.name, trial.repetition
+def _place(trial: Trial) -> tuple[str, str, int, str | None]:
+    return trial.cell.name, trial.text.name, trial.repetition, trial.question
