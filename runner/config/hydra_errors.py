@@ -173,7 +173,7 @@ def _wrong_value(error: BaseException, cause: OmegaConfBaseException) -> ConfigE
     if "does not support deletion" in said:
         message = "cannot be deleted, as it has a default"
         return ConfigError(message, where=where, key=key, advice=f"runner {key}=null")
-    return ConfigError(said, where=where, key=key or None)
+    return ConfigError(said, where=where, key=key or None, advice=None if where == COMMAND_LINE else f"{EDIT}{where}")
 
 
 KINDS = {

@@ -128,6 +128,7 @@ def test_a_run_is_forgotten_with_what_it_paid(shell: Shell) -> None:
         (("forget", "--kind", "nonsense"), "no kind is named 'nonsense'"),
         (("forget", "--older-than", "soon"), "'soon' is no duration"),
         (("list", "no/such/run"), "there is no folder"),
+        (("list", "ledger.url=sqlite:///x.db"), "runner ledger list --ledger sqlite:///x.db"),
         (("show",), "show takes one KEY"),
         (("show", "abc"), "'abc' is no key: a key is 64 of the digits"),
         (("show", "latest"), "'latest' is no key"),

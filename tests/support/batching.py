@@ -141,7 +141,7 @@ class Bench:
     stop: Stop = field(default_factory=Stop)
 
     def buy(self, *queues: Sequence[Trial], accounts: AccountBreakers | None = None) -> Outcome:
-        """Dispatch those trials that the ledger lacks, each lane of one model."""
+        """Dispatch those trials that the ledger lacks, each queue of one model."""
         wanted = []
         for queue in queues:
             known = self.ledger.lookup(trial.key for trial in queue)

@@ -66,6 +66,7 @@ def run_ledger(words: argparse.Namespace, conf: Path) -> int:
     module = import_module(f"runner.cli.verbs.ledger.{ACTIONS[words.action][0]}")
     if words.yes and words.action not in ("forget", "prune"):
         raise ConfigError("--yes is for forget and prune", where=PLACE, advice="runner ledger --help")
+    _refuse_override(words)
     found = chosen(words, conf)
     _check_there(found.url)
     try:
@@ -74,6 +75,15 @@ def run_ledger(words: argparse.Namespace, conf: Path) -> int:
         error.advice = error.advice or "runner ledger --help"
         raise
     return status
+
+
+def _refuse_override(words: argparse.Namespace) -> None:
+    """Say how a ledger is named here, to whoever types it as for a run."""
+    typed = next((name for name in words.names if name.startswith("ledger.url=")), None)
+    if typed is not None:
+        kept = [word for word in words.typed if word != typed]
+        advice = shlex.join(["runner", "ledger", *kept, "--ledger", typed.partition("=")[2]])
+        raise ConfigError("a ledger is named by --ledger here", where=PLACE, key="ledger.url", advice=advice)
 
 
 def _check_there(url: str) -> None:
