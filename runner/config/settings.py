@@ -38,8 +38,12 @@ RUNTIME_OF_PRICES = (
     "cache_write_usd_per_mtok", "cache_write_1h_usd_per_mtok", "reasoning_usd_per_mtok", "request_usd", "tiers",
 )  # fmt: skip
 """Likewise, fields of a model's prices. The older ones are part of it, and stay so for the hashes of old runs."""
-LATER: Mapping[str, Json] = {"rescale": False}
+LATER: Mapping[str, Json] = {"rescale": False, "ask": "together", "reasons": "after", "scales": []}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
+LATER_OF_A_QUESTION: Mapping[str, Json] = {
+    "kind": "number", "step": None, "options": [], "least": 1, "most": None, "max_chars": 400, "reverse": False,
+}  # fmt: skip
+"""Likewise, fields of a question."""
 _OF_PRICES = frozenset(("prices", name) for name in RUNTIME_OF_PRICES)
 ASKS_AGAIN = ("unscorable", "keys")
 """Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
@@ -106,7 +110,14 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
 
 
 def _identity_of_a_prompt(prompt: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in prompt.items() if name not in LATER or value != LATER[name]}
+    found = _without(LATER, prompt)
+    return found | {"questions": [_without(LATER_OF_A_QUESTION, one) for one in found["questions"]]}
+
+
+def _without(later: Mapping[str, Json], record: Mapping[str, Json]) -> dict[str, Json]:
+    """A record without the later fields that have their defaults. A list is a tuple before it is saved."""
+    plain = ((name, list(value) if isinstance(value, tuple) else value) for name, value in record.items())
+    return {name: value for name, value in plain if name not in later or value != later[name]}
 
 
 def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:

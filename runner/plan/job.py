@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.config.origin import UNKNOWN
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config.origin import Origin
-    from runner.records import Adapted, Cell, Experiment, Json, Model, Text, Trial
+    from runner.records import Adapted, Cell, Experiment, Json, Model, PromptTemplate, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,18 @@ class TrialPlan:
         self.rekeyed = rekeyed
         self.origin = origin
         try:
-            self._prompts = {prompt.name: ReadyPrompt(PromptManager(prompt)) for prompt in experiment.prompts}
+            self._prompts = {
+                (prompt.name, question): ReadyPrompt(PromptManager(asking))
+                for prompt in experiment.prompts
+                for question, asking in _askings(prompt)
+            }
         except ConfigError as error:
             raise origin.placed(error) from error.__cause__
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
         experiment = self.experiment if model is None else replace(self.experiment, models=(model,))
-        own = trials_of(experiment, self._adapt)
+        own = trials_of(experiment, self._adapt, lambda question: partial(self._adapt, question=question))
         rekeyed = self.rekeyed
         return own if rekeyed is None else (replace(trial, key=rekeyed(trial.key)) for trial in own)
 
@@ -79,12 +84,18 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
-    def prompt(self, name: Json) -> ReadyPrompt:
-        """The prompt of that name, ready; the first where none bears it."""
-        return self._prompts[self.experiment.prompt_named(name).name]
+    def prompt(self, name: Json, question: str | None = None) -> ReadyPrompt:
+        """The prompt of that name, ready; the first where none bears it. `question`: the one that is asked alone."""
+        return self._prompts[self.experiment.prompt_named(name).name, question]
 
-    def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
-        ready = self.prompt(cell.prompt)
+    def untold(self) -> dict[str, str]:
+        """The sentence that a prompt lacks -> that prompt: of each question whose range or options no request tells."""
+        return {sentence: name for (name, _), ready in self._prompts.items() for sentence in ready.manager.untold()}
+
+    def _adapt(
+        self, cell: Cell, text: Text, temperature: float, seed: int | None, question: str | None = None
+    ) -> Adapted:
+        ready = self.prompt(cell.prompt, question)
         try:
             return capability.adapt(
                 ready.manager.get_prompt(cell.persona, text),
@@ -107,6 +118,15 @@ class ReadyPrompt:
     def __init__(self, manager: PromptManager) -> None:
         self.manager = manager
         self.schema = manager.reply_schema()
+
+
+def _askings(prompt: PromptTemplate) -> Iterator[tuple[str | None, PromptTemplate]]:
+    """The prompt as it asks all questions, or by its question each that has a request of its own."""
+    if prompt.ask == "together":
+        yield None, prompt
+        return
+    for question in prompt.questions:
+        yield question.name, replace(prompt, questions=(question,))
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

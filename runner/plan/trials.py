@@ -16,7 +16,7 @@ from runner.records import Cell, Trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runner.records import Adapted, Experiment, Model, Persona, Request, Sampling, Text
+    from runner.records import Adapted, Experiment, Model, Persona, PromptTemplate, Request, Sampling, Text
 
     Adapt = Callable[[Cell, Text, float, int | None], Adapted]
 
@@ -112,24 +112,35 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
-    return len(cells_of(experiment)) * len(experiment.texts) * experiment.sampling.trials
+    of_prompts = sum(len(questions_of(prompt)) for prompt in experiment.prompts)
+    cells = len(experiment.models) * len(experiment.personas) * of_prompts
+    return cells * len(experiment.texts) * experiment.sampling.trials
 
 
-def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
-    """All trials in the order of cells, texts, repetitions; made one at a time.
+def questions_of(prompt: PromptTemplate) -> tuple[str | None, ...]:
+    """The question of each request of a trial; None alone where one request asks all."""
+    return tuple(question.name for question in prompt.questions) if prompt.ask == "separately" else (None,)
 
-    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model. Repetitions share its result unless a
-    seed sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
-    server reuse what it has already read.
+
+def trials_of(experiment: Experiment, adapt: Adapt, alone: Callable[[str], Adapt] | None = None) -> Iterator[Trial]:
+    """All trials in the order of cells, texts, repetitions, made one at a time.
+
+    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model; `alone` gives what does so for a
+    question that has a request of its own. Repetitions share its result unless a seed sets them apart. Prompts that
+    start alike (one persona, many texts) come one after another, which lets a model server reuse what it has already
+    read.
     """
     for cell, text in product(cells_of(experiment), experiment.texts):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
         factors = {"prompt": cell.prompt}
-        keys: Keys | None = None
-        for repetition in range(1, cell.sampling.trials + 1):
+        made: dict[str | None, tuple[Adapted, Keys]] = {}
+        asked = questions_of(experiment.prompt_named(cell.prompt))
+        for repetition, question in product(range(1, cell.sampling.trials + 1), asked):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            if keys is None or seed is not None:
-                adapted = adapt(cell, text, temperature, seed)
-                keys = Keys(adapted.request, endpoint)
-            yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors)
+            if question not in made or seed is not None:
+                fit = adapt if question is None or alone is None else alone(question)
+                adapted = fit(cell, text, temperature, seed)
+                made[question] = adapted, Keys(adapted.request, endpoint)
+            adapted, keys = made[question]
+            yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors, question)

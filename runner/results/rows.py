@@ -18,7 +18,7 @@ from runner.results import factors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.records import Answer, Json, PromptTemplate, Reading, Source, Trial
+    from runner.records import Answer, Json, PromptTemplate, Question, Reading, Source, Trial
 
 DAMAGED = "damaged"
 """Kind of a trial whose answer is in the ledger, and is no answer any more: it is neither read nor bought again."""
@@ -58,6 +58,7 @@ class Reader:
             route=answer.route,
             outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
+            answers=reading.answers,
             reasons=reading.reasons,
             stated=reading.stated,
             problem=problem,
@@ -67,6 +68,7 @@ class Reader:
             saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
+            redacted=answer.redacted,
         )
 
     def failed(self, trial: Trial, failure: Failure) -> Row:
@@ -78,8 +80,7 @@ class Reader:
             Reply(text=failure.reply, finish=None),
             route=failure.route,
             outcome="unscorable" if judged else "failed",
-            scores=self._nothing(trial),
-            reasons=self._nothing(trial),
+            **self._nothing(trial),
             problem=failure.problem,
             attempts=failure.attempts,
             latency_s=None,
@@ -100,18 +101,34 @@ class Reader:
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8"), finish=None)
             self.no_replies += 1
-            return reply, Unscorable(Problem(error.kind, str(error)), self._nothing(trial), self._nothing(trial))
-        prompt = self.prompt_of(trial)
-        reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
+            return reply, self._unread(trial, Problem(error.kind, str(error)))
+        reading = self.read(trial, reply)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
             # Bought before identity was strict: what it says is kept to be read, and counts for nothing.
-            nothing = self._nothing(trial)
-            return reply, Unscorable(Problem(identity.OTHER_MODEL, refused), nothing, nothing)
+            return reply, self._unread(trial, Problem(identity.OTHER_MODEL, refused))
         return reply, reading
 
-    def _nothing(self, trial: Trial) -> dict[str, None]:
-        """No score, or no reason, for any question of a trial."""
-        return {question.name: None for question in self.prompt_of(trial).questions}
+    def read(self, trial: Trial, reply: Reply) -> Reading:
+        """What a reply to a trial says."""
+        prompt = self.prompt_of(trial)
+        return score.read(reply, self._asked(trial), prompt.reply, rescale=prompt.rescale)
+
+    def _asked(self, trial: Trial) -> tuple[Question, ...]:
+        """The questions of a trial: all, or the one that has its request."""
+        every = self.prompt_of(trial).questions
+        return every if trial.question is None else tuple(one for one in every if one.name == trial.question)
+
+    def _nothing(self, trial: Trial) -> dict[str, Any]:
+        """No score, no answer and no reason for any question that was asked, by the field of a row."""
+        asked = self._asked(trial)
+        return {
+            "scores": {question.name: None for question in asked if question.is_numeric},
+            "answers": {question.name: None for question in asked if question.is_given},
+            "reasons": {question.name: None for question in asked if question.has_reason},
+        }
+
+    def _unread(self, trial: Trial, problem: Problem) -> Unscorable:
+        return Unscorable(problem, **self._nothing(trial))
 
     def _factors(self, trial: Trial) -> dict[str, Json]:
         """The trial's own, the job's, and what is known of its persona and text."""
@@ -137,6 +154,7 @@ class Reader:
             persona=trial.cell.persona.name,
             text=trial.text.name,
             repetition=trial.repetition,
+            question=trial.question,
             reply=reply.text,
             requested=adapted.requested,
             sent=adapted.sent,

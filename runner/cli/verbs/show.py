@@ -86,8 +86,9 @@ def _named(plan: TrialPlan, name: str) -> Trial | None:
 
 
 def name_of(trial: Trial) -> str:
-    """MODEL/PERSONA/TEXT/REPETITION."""
-    return f"{trial.cell.name}/{trial.text.name}/{trial.repetition}"
+    """MODEL/PERSONA/TEXT/REPETITION, and /QUESTION where each has a request of its own."""
+    alone = "" if trial.question is None else f"/{trial.question}"
+    return f"{trial.cell.name}/{trial.text.name}/{trial.repetition}{alone}"
 
 
 def lines_of(trial: Trial) -> Iterator[str]:

@@ -25,7 +25,7 @@ from runner.config.sources.description import DescriptionTemplate
 from runner.config.sources.encoding import decoded
 from runner.config.sources.files import check_limit, plain_lines
 from runner.config.sources.typed import typed
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Persona, Text
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ class Cells(NamedTuple):
         value = self.cells.get(field)
         if _is_missing(value):
             return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # data frames write a column of whole numbers so where one is missing
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             self.refuse(field, f"holds no text but {value!r}")
         try:
@@ -154,11 +156,11 @@ class Cells(NamedTuple):
             self.refuse(field, f"holds half a character (U+{ord(error.object[error.start]):04X})")
         return plain_lines(str(value))
 
-    def filled(self, field: str) -> str:
-        """A cell that must hold words."""
+    def filled(self, field: str, advice: str | None = None) -> str:
+        """A cell that must hold words; `advice` is what to type where it does not."""
         value = self.string(field)
         if not value.strip():
-            self.refuse(field, "is empty")
+            self.refuse(field, "is empty", advice)
         return value
 
     def number(self, field: str, low: float, high: float) -> float | None:
@@ -195,12 +197,14 @@ def _rows(
     path = path.expanduser()
     table = _opened(path, reading)
     if not path.stat().st_size:
-        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {pasted(path)}")
     if WEIGHT in table.names and WEIGHT not in columns.values():
         columns = {WEIGHT: WEIGHT, **columns}
     chosen = _chosen(columns, fields, table.names, path, reading)
     beyond = table.beyond(chosen.values())
     described = None if not templates else DescriptionTemplate(templates, _plain_names(table.names, chosen), where)
+    group = where.removesuffix(".yaml").replace("/", ".")
+    numbered = shlex.join(["runner", f'{group}.columns.name=""'])
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
         known = {name: value for name, values in beyond.items() if (value := values[number - 1]) is not None}
@@ -208,17 +212,17 @@ def _rows(
         cells = Cells(mapped, f"row-{number}", path, number, known)
         if skip_empty and described is None and not cells.string(fields[1]).strip():
             continue
-        if described is not None:
+        if described is None:
+            cells.filled(fields[1], f"runner {group}.skip_empty=true")
+        else:
             own = {column: typed([row.get(column)])[0] for column in chosen.values()}
             own |= {name: values[number - 1] for name, values in beyond.items()}
             whole = {name: own.get(name) for name in table.names}
             cells = cells._replace(described=described.rendered(whole, f"row {number}"))
         if "name" in chosen:
-            cells = cells._replace(name=cells.filled("name"))
+            cells = cells._replace(name=cells.filled("name", numbered))
         first = seen.setdefault(cells.name, number)
         if first != number:
-            key = f"{where.removesuffix('.yaml').replace('/', '.')}.columns.name"
-            numbered = shlex.join(["runner", f'{key}=""'])
             cells.refuse(
                 "name", f"'{cells.name}' is taken by row {first}; columns.name=\"\" numbers the rows", numbered
             )
@@ -290,9 +294,7 @@ def _opened(path: Path, reading: TableReading) -> Table:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(
-            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
-        )
+        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {pasted(path.parent)}")
     return read(path)
 
 

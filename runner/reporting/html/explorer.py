@@ -143,7 +143,7 @@ class _Prompts:
         }
 
     def of(self, part: JobFolder, row: Row) -> str:
-        key = (part.folder, row.model, row.persona, row.text, row.factors.get("prompt"))
+        key = (part.folder, row.model, row.persona, row.text, row.factors.get("prompt"), row.question)
         if key not in self._known:
             self._known[key] = self._made(part, row)
         return self._known[key]
@@ -184,7 +184,7 @@ class _JobPrompts:
             return (("note", f"the prompt cannot be made again: {self._why}"),)
         try:
             model, persona, text = self._models[row.model], self._personas[row.persona], self._texts[row.text]
-            ready = self._asker.prompt(row.factors.get("prompt"))
+            ready = self._asker.prompt(row.factors.get("prompt"), row.question)
             prompt = ready.manager.get_prompt(persona, text)
             adapted = capability.adapt(prompt, model, temperature=0.0, max_tokens=1, seed=None, schema=ready.schema)
         except KeyError as error:

@@ -34,6 +34,8 @@ from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.scale_reliability import reliabilities
+from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
 from runner.reporting.stats.shown.render import FORMATS, render, to_json
 from runner.reporting.stats.shown.sheets import View, about
@@ -112,10 +114,11 @@ __all__ = [
 def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None = None) -> Statistics:
     """Everything there is to say about a run, or about the rows of several.
 
-    `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
+    `asked` says the scope, the margin of equivalence in hundredths of a scale, and the ends of each question's scale.
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
+    counted = shares(distinct(whole), asked.questions) if len(whole) else ()
     frame = distinct(whole)
     together = confounded(frame)
     apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
@@ -137,6 +140,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         factors=apart,
         scope=asked.scope,
         margin=asked.margin,
+        margins={question: asked.margin_of(question) for question in questions_of(frame)},
         summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
         if len(whole)
         else (),
@@ -151,5 +155,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         levels=many_levels(frame),
         weighted=weighted_means(frame, asked.scales),
         skipped=(*not_made, *skipped, *skipped_too),
+        shares=counted,
+        scales=reliabilities(frame, asked.item_scales),
     )
     return replace(said, findings=findings(said))

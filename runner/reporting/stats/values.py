@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runner.reporting.stats.many_levels import ManyLevels
     from runner.reporting.stats.response_style import ResponseStyle
+    from runner.reporting.stats.scale_reliability import ScaleReliability
+    from runner.reporting.stats.shares import OptionShare
     from runner.reporting.stats.weighted import WeightedMean
 
 
@@ -349,7 +351,9 @@ class Statistics:
     scope: Scope
     """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
     margin: float
-    """Points within which a difference counts as none."""
+    """Hundredths of a question's scale within which a difference counts as none."""
+    margins: Mapping[str, float]
+    """The same in points of each question's scale."""
     summaries: tuple[Summary, ...]
     components: tuple[Components, ...]
     """Where the variation of each question comes from."""
@@ -369,3 +373,13 @@ class Statistics:
     weighted: tuple[WeightedMean, ...]
     """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]
+    shares: tuple[OptionShare, ...] = ()
+    """How often each option was given, where an answer is no plain number."""
+    scales: tuple[ScaleReliability, ...] = ()
+    """How far the items of each scale say the same."""
+
+    @property
+    def within(self) -> str:
+        """The margin, in words."""
+        points = {self.margins.get(question, self.margin) for question in self.questions}
+        return f"±{self.margin:g} points" if points <= {self.margin} else f"±{self.margin:g}% of the scale"

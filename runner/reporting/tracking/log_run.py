@@ -111,7 +111,7 @@ def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterat
         if run["error"] is None and not (path / "results.jsonl").is_file():
             raise saved.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
-            tally = Tally.of(saved.rows_in(path))
+            tally = Tally.of(saved.rows_in(path), () if experiment is None else experiment.scales)
         yield _LoggedJob(path, run, experiment, axes, tally)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Row, whole_pairs
 from runner.results import files, manifest, saved
 from runner.results.factors import JobSettings, of_rows, shown
@@ -108,9 +107,7 @@ def _job(folder: Path) -> _ExportedJob:
 
 def _to_study(jobs: list[_ExportedJob], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(
-            "is there already, and not an empty folder", where=str(target), advice=f"ls {shlex.quote(str(target))}"
-        )
+        raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {pasted(target)}")
     names = FileNames()
     vendors: dict[str, Path] = {}
     counted: Counter[str] = Counter()
@@ -251,5 +248,5 @@ def _beside(target: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        advice = f"ls -ld {shlex.quote(str(target.parent))}"
+        advice = f"ls -ld {pasted(target.parent)}"
         raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target), advice=advice) from error

@@ -142,7 +142,7 @@ def _compared(said: Statistics, axis: str, found: Sequence[PairedDifference]) ->
     words = f" Each {axis} has one {' and one '.join(also)} only, whose effect this may be." if also else ""
     yield (
         f"{how_many} {ABOUT[scope]} after Holm's correction a question; the surest is {_named(first)}"
-        f"{_missing(first)}. {alike:,} {lie} within ±{said.margin:g} points (two one-sided tests, uncorrected).{words}"
+        f"{_missing(first)}. {alike:,} {lie} within {said.within} (two one-sided tests, uncorrected).{words}"
     )
 
 

@@ -15,6 +15,8 @@ from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.frame import plural
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
+from runner.reporting.stats.scale_reliability import reliability_sheets
+from runner.reporting.stats.shares import shares_sheets
 from runner.reporting.stats.shown.findings import ABOUT, SURE, findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
@@ -63,9 +65,11 @@ def about(said: Statistics, question: str) -> Statistics:
             "reliability",
             "style",
             "levels",
+            "shares",
             "weighted",
         )
     }
+    kept["scales"] = tuple(one for one in said.scales if question == one.scale)
     differences = {axis: own(found) for axis, found in said.differences.items()}
     whole = next((one for one in kept["coverage"] if one.text is None), None)
     scored = said.scored if whole is None else whole.n
@@ -78,6 +82,7 @@ def about(said: Statistics, question: str) -> Statistics:
 def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
     made = [_variation(said)] if not view.only and view.by is None else []
+    made += shares_sheets(said.shares, everything=view.everything) if not view.only and view.by is None else []
     omnibus = _omnibus if view.everything or view.by else _omnibus_in_short
     made += [] if view.only else [omnibus(said, view), *_scores(said, view)]
     if said.weighted and not view.only and view.by is None:
@@ -87,6 +92,7 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     ]
     if not view.only and view.by is None:
         made += many_levels_sheets(said.levels, everything=view.everything)
+        made += reliability_sheets(said.scales)
     if view.everything and not view.only and view.by is None:
         made += [
             agreement_sheet(said.agreement),
@@ -101,7 +107,7 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
     lines = QUESTIONS if sheet.key in {"scores_all", "weighted"} else LINES
-    if len(sheet.rows) <= lines or sheet.key == "variation":
+    if len(sheet.rows) <= lines or sheet.key in {"variation", "shares", "ranks"}:
         return sheet
     return replace(sheet, rows=sheet.rows[:lines], notes=sheet.notes[:lines], left_out=len(sheet.rows) - lines)
 
@@ -271,7 +277,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     )  # fmt: skip
     scopes = [one.interval.scope for one in found if one.pairs]
     unit, df = _units(scopes)
-    margin = f"TOST within ±{said.margin:g} points"
+    margin = f"TOST within {said.within}"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
     title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
