@@ -6,7 +6,7 @@ A line has every field of a row (see export), and the file's metadata what a lin
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 METADATA = b"persona-runner"
 """Key of the file's metadata: JSON, of each job its overrides and prompts; and the names of the factors."""
-OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated")
+OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated", "answers")
 """Fields that are JSON in a line."""
-SOMETIMES = ("stated", "asked", "taken", "earlier_usd")
+SOMETIMES = frozenset(field.name for field in fields(Row) if not (field.default is MISSING is field.default_factory))
 """Fields that some rows have."""
 SCORE, REASON = "score_", "reason_"
 _FIELDS = frozenset(field.name for field in fields(Row))
