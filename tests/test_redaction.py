@@ -96,7 +96,7 @@ def test_a_message_that_was_cut_within_any_form_ends_in_no_part_of_it(form: str)
 
 
 def test_what_holds_no_key_is_the_same_object() -> None:
-    """Bytes without the key are given back as they are, for less than a tenth of a millisecond of work a reply of 2 kB."""
+    """Bytes without the key are given back as they are, for less than 0.1 ms of work a reply of 2 kB."""
     raw = json.dumps({"choices": [{"message": {"content": "a story. " * 220}}]}).encode()
     assert raw_without_key(raw, KEYS[0], "K") is raw
     assert raw_without_key(raw, None, None) is raw
