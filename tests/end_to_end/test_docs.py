@@ -111,7 +111,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, provider: Provider, new_sto
 
 def write_examples(page: Path, folder: Path) -> None:
     """Files that a page shows, under the name that it gives them."""
-    shown = re.findall(r"`(mine/[\w/]+\.yaml)`:\n\n```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    shown = re.findall(
+        r"`(mine/[\w/]+\.(?:yaml|csv))`:\n\n```(?:yaml|csv)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
     for name, content in shown:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

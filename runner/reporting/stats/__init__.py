@@ -62,6 +62,7 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
+from runner.reporting.stats.weighted import WeightedMean, weighted_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +97,7 @@ __all__ = [
     "Term",
     "Undefined",
     "View",
+    "WeightedMean",
     "about",
     "against_first",
     "describe",
@@ -150,6 +152,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
+        weighted=weighted_means(frame, asked.scales),
         skipped=(*not_made, *skipped, *skipped_too),
         shares=counted,
         scales=reliabilities(frame, asked.item_scales),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from runner.reporting.stats.response_style import ResponseStyle
     from runner.reporting.stats.scale_reliability import ScaleReliability
     from runner.reporting.stats.shares import OptionShare
+    from runner.reporting.stats.weighted import WeightedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +368,8 @@ class Statistics:
     """How each model uses the scale."""
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
+    weighted: tuple[WeightedMean, ...]
+    """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]
     shares: tuple[OptionShare, ...] = ()
     """How often each option was given, where an answer is no plain number."""
