@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from runner.reporting import formatting
 from runner.reporting.html import figures as numbers
 from runner.reporting.html import palette
+from runner.reporting.html.answers import range_of
 from runner.reporting.html.explorer import embedded
 from runner.results import served
 
@@ -194,9 +195,7 @@ def _asked(found: Gathered) -> Iterator[AskedItems]:
         "models": {model.name: f"{model.id} · {model.provider}" for one in found.experiments for model in one.models},
         "personas": {each.name: _description(each.description) for one in found.experiments for each in one.personas},
         "texts": {each.name: _title(each.title, each.author) for one in found.experiments for each in one.texts},
-        "questions": {
-            each.label or each.name: f"{each.wording} ({each.low:g} to {each.high:g})" for each in found.questions
-        },
+        "questions": {each.label or each.name: f"{each.wording} ({range_of(each)})" for each in found.questions},
         "temperature": {each or "none": "" for each in _temperatures(found)},
         "repetitions": {str(number): "" for number in dict.fromkeys(_repetitions(found.experiments))},
     }
@@ -253,6 +252,9 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
         yield "findings", "Findings"
         yield "scores", "Scores"
         yield "distributions", "Distributions"
+    if computed.answers:
+        yield "answers", "Answers"
+    if any(computed.charts["counts"]):
         yield "personas", "Personas"
         yield "noise", "Noise"
         yield "agreement", "Agreement"
