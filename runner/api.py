@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config import compose as composing
 from runner.config import retirement
 from runner.config.origin import Origin
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import manifest
 
@@ -96,11 +96,15 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     ...
     runner.errors.ConfigError: command line, key 'persona': there is no persona 'poett'; did you mean 'poet'?
     """
+    from runner.config.hydra_errors import FOREIGN, translate
     from runner.config.load import load
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    try:
+        checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    except FOREIGN as error:
+        raise translate(error, composing.conf_dir(), overrides) from error
     return ComposedExperiment(checked, overrides, place, config)
 
 
@@ -308,9 +312,7 @@ class Run:
         goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
         advice = search.advise(base, goal, contrast)
         if advice is None:
-            raise ConfigError(
-                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
-            )
+            raise ConfigError(render.unmet(goal), where="design", advice=f"runner design {pasted(self.folder)}")
         return advice
 
     def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> DriftReport:

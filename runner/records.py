@@ -587,7 +587,7 @@ class Answer:
 
     key: str
     raw: bytes
-    """The provider's response body, byte for byte."""
+    """The provider's response body, byte for byte; without the API key, should it repeat that."""
     route: Route
     model_id: str
     endpoint: str
@@ -597,6 +597,8 @@ class Answer:
     """Seconds from sending to the last byte, of the attempt that succeeded."""
     time: str
     """When it was received: UTC, ISO 8601 with milliseconds."""
+    redacted: bool = False
+    """Whether the API key stood in `raw`, and was taken out: it is then not as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -768,6 +770,8 @@ class Row:
     """Which of these the row holds: the first that could be read, else the first."""
     earlier_usd: float = field(default=0.0, kw_only=True)
     """Of the price of a row that was bought, what an earlier launch had paid for the trial's earlier attempts."""
+    redacted: bool = field(default=False, kw_only=True)
+    """Whether the reply repeated the API key, which was taken out before anything was kept."""
     served: str | None = field(default=None, kw_only=True)
     """The model that answered, where its name is none that the model's file declares; else None."""
     answers: Mapping[str, Given | None] = field(default_factory=dict, kw_only=True)

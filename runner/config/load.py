@@ -332,7 +332,9 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
+        templates = None if conf.description is None else _descriptions(conf.description, where)
+        asked = {"limit": conf.limit, "where": where, "templates": templates, **_table(conf)}
+        return sources.personas_from_table(path, conf.columns, **asked)
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 

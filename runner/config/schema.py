@@ -118,7 +118,8 @@ class ModelConf:
 class PersonaConf:
     """One persona, or (`source: table`) a table with one in each row.
 
-    `description` is a mapping from language to text, or one text for every language.
+    `description` is a mapping from language to text, or one text for every language; of a table a template over its
+    columns, where they hold none.
     """
 
     source: str = "inline"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -258,7 +258,7 @@ def _leaves(path: Path, value: Json) -> list[tuple[Path, Json]]:
 def differences(was: Mapping[Path, Json], now: Mapping[Path, Json]) -> list[Difference]:
     """The settings that differ, in order; an item that one side lacks altogether is one difference."""
     items_was, items_now = (
-        {path[:2] for path in side if path[0] in (*GROUPS.values(), "prompt")} for side in (was, now)
+        {path[:2] for path in side if len(path) > 1 and path[0] in (*GROUPS.values(), "prompt")} for side in (was, now)
     )
     alone = {*items_was} ^ {*items_now}
     found: dict[Path, Difference] = {}
@@ -269,6 +269,28 @@ def differences(was: Mapping[Path, Json], now: Mapping[Path, Json]) -> list[Diff
         elif was.get(path, ABSENT) != now.get(path, ABSENT):
             found[path] = Difference(path, was.get(path, ABSENT), now.get(path, ABSENT))
     return list(found.values())
+
+
+def aligned(every: Sequence[Mapping[Path, Json]]) -> list[dict[Path, Json]]:
+    """Settings of several experiments, so that what stands for the same thing under two names is compared by value.
+
+    Where each of them has one prompt (or model, persona, text) that not all have, these have the paths of one named
+    "*", such as `prompt.*.system`; which one it is stands at the path of the group alone.
+    """
+    made = [dict(each) for each in every]
+    for group in ("prompt", *GROUPS.values()):
+        items = [list(dict.fromkeys(path[1] for path in each if path[0] == group)) for each in every]
+        common = set.intersection(*(set(names) for names in items)) if items else set()
+        alone = [[name for name in names if name not in common] for names in items]
+        if any(len(names) != 1 for names in alone):
+            continue
+        for place, (name,) in enumerate(alone):
+            renamed = {
+                (group, "*", *path[2:]) if path[:2] == (group, name) else path: value
+                for path, value in made[place].items()
+            }
+            made[place] = {(group,): name, **renamed}
+    return made
 
 
 def shown(value: Json, other: Json = None) -> str:

@@ -19,9 +19,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateSyntaxError, meta, nodes
 
+from runner.config import templates
+from runner.config.templates import RENDERING_ERRORS
 from runner.errors import ConfigError, nearest
 from runner.plan.reply_format import QuestionView, folded, question_view, reply_format, reply_schema, untold
 from runner.records import Prompt
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     from runner.records import Json, Persona, PromptTemplate, Text
 
 VARIABLES = ("persona", "text", "questions", "reply_format")
 KEPT = 1024
 """Rendered strings that a manager keeps: its personas' systems and, mostly, its texts' users."""
-RENDERING_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What a template of the user's can raise. Jinja lets Python's own errors through as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class PromptManager:
         self.where = f"prompt/{template.name}.yaml"
         self.questions = tuple(question_view(number, q) for number, q in enumerate(template.questions, start=1))
         self.reply_format = reply_format(template)
-        environment = _environment()
+        environment = templates.environment()
         trees = {key: self._parsed(environment, key) for key in ("system", "user")}
         self._names = {key: meta.find_undeclared_variables(tree) for key, tree in trees.items()}
         placed = any("reply_format" in names for names in self._names.values())
@@ -149,19 +149,6 @@ class PromptManager:
 
 
 # ---- templates ------------------------------------------------------------------------------------------------------
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        autoescape=False,  # plain text for a model: escaping would change what it reads
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # Equal inputs must give equal strings.
-    del environment.filters["random"], environment.globals["lipsum"]
-    return environment
 
 
 def _unknown_attributes(tree: nodes.Template) -> Iterator[tuple[str, int, str, tuple[str, ...]]]:

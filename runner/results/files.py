@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -27,7 +26,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner import fastjson
-from runner.errors import RunnerError
+from runner.errors import RunnerError, pasted
 from runner.records import Dropped, Given, Outcome, Problem, Route, Row, Source, Stated, Tokens, is_factor
 from runner.results.reply_files import store
 
@@ -46,10 +45,10 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
 _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
-_USUAL = _NAMES - {"stated", "answers", "question", "factors", *_ASKED_AGAIN}
+_USUAL = _NAMES - {"stated", "answers", "question", "factors", "redacted", *_ASKED_AGAIN}
 """The fields of every line; `stated` is in those alone whose scores were converted, `answers` where a question is no
-plain number, `question` where each has a request of its own, and the last three in those of trials that were asked
-again."""
+plain number, `question` where each has a request of its own, `redacted` in those whose reply had a key in it, and the
+last three in those of trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
 _COUNTED = attrgetter(*_KINDS)
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
@@ -80,6 +79,8 @@ def _row_line(row: Row) -> bytes:
         del line["answers"]
     if row.question is None:
         del line["question"]
+    if not row.redacted:
+        del line["redacted"]
     del line["factors"]
     if row.factors:
         line |= row.factors
@@ -128,7 +129,7 @@ def _unopened(path: Path, error: OSError) -> RunnerError:
     from runner.results.saved import advice_of  # which reads rows itself
 
     lost = isinstance(error, FileNotFoundError | NotADirectoryError)
-    advice = advice_of(path.parent) if lost else f"ls -l {shlex.quote(str(path))}"
+    advice = advice_of(path.parent) if lost else f"ls -l {pasted(path)}"
     return RunnerError(f"{path}: {error.strerror or error}; {_AGAIN}", advice=advice)
 
 

@@ -68,6 +68,7 @@ class Reader:
             saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
+            redacted=answer.redacted,
         )
 
     def failed(self, trial: Trial, failure: Failure) -> Row:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.config import settings
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import files
 
@@ -43,7 +43,7 @@ def load(folder: Path, name: str) -> dict[str, Any]:
         message = "this is not the folder of a run"
         raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
     except OSError as error:
-        advice = f"ls -l {shlex.quote(str(file))}"
+        advice = f"ls -l {pasted(file)}"
         raise ConfigError(f"cannot be read: {error.strerror or error}", where=str(file), advice=advice) from error
     except RecursionError as error:
         raise _damaged(file, "it is nested too deep") from error
@@ -140,7 +140,7 @@ def missing(folder: Path, name: str) -> ConfigError:
 
 def advice_of(folder: Path) -> str:
     """The command that made a run, or what shows what is left of it."""
-    return command_of(folder) or f"ls -la {shlex.quote(str(folder))}"
+    return command_of(folder) or f"ls -la {pasted(folder)}"
 
 
 def command_of(folder: Path) -> str | None:
@@ -175,7 +175,7 @@ def hydras(file: Path) -> Any:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    advice = f"less {shlex.quote(str(file))}"
+    advice = f"less {pasted(file)}"
     try:
         return OmegaConf.load(file)
     except RecursionError as error:

@@ -64,7 +64,7 @@ from runner.score.findings import Answers, judged
 from runner.score.kinds import is_on_grid, score_of, strict
 from runner.score.names import sheet_of
 from runner.score.reasoning import spoken
-from runner.score.surroundings import is_refusal, refuses_task
+from runner.score.surroundings import is_refusal, refuses_task, scales_in_reason
 
 if TYPE_CHECKING:
     from runner.score.names import Sheet
@@ -72,6 +72,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+MOST_OF_OTHER_SCALES = 20
+"""A score above it is on no other scale that a reason may name: most are above, and cost no second look."""
 _WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
 _SHOWN = 200
 """Characters that a message shows of words that are in the wrong place."""
@@ -168,8 +170,11 @@ def _part_as_asked(answer: Json, question: Question) -> tuple[float | Given, str
     if question.is_given:
         read_ = strict(value, question)
         return None if read_ is None else (read_, reason.strip() or None)
-    is_number = type(value) in (int, float) and question.low <= value <= question.high
-    return (float(value), reason.strip() or None) if is_number and is_on_grid(value, question) else None
+    if type(value) not in (int, float) or not question.low <= value <= question.high or not is_on_grid(value, question):
+        return None
+    if value <= MOST_OF_OTHER_SCALES and scales_in_reason(reason, value, question):
+        return None
+    return float(value), reason.strip() or None
 
 
 def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:

@@ -88,7 +88,10 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
             for each in findings.scores
             if each.at == index
         ]
+        reason = next((reason for at, reason in findings.reasons if at == index), None)
         answer = _agreed(own, question, rescale=rescale)
+        if isinstance(answer, float) and (said := surroundings.scales_in_reason(reason, answer, question)):
+            answer = _agreed([each._replace(scales=each.scales or said) for each in own], question, rescale=rescale)
         if isinstance(answer, Stated):
             stated[question.name] = answer
         if question.is_given:
@@ -96,7 +99,7 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
         if question.is_numeric:
             scores[question.name] = None if isinstance(answer, Problem) else score_of(answer, question)
         if question.has_reason:
-            reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
+            reasons[question.name] = reason
         if isinstance(answer, Problem):
             problems.append(answer)
     truncated = findings.cut and not _closed(findings, reasons, complete=not problems)

@@ -13,7 +13,7 @@ from runner.score.findings import Findings, Found
 from runner.score.labels import labels_of
 from runner.score.names import BEFORE_NAME, BEHIND_NAME, NUMBERED_HEAD, WORDS, fold
 from runner.score.number import UNCLEAR
-from runner.score.scale import declared, without_declarations
+from runner.score.scale import DECLARATION, declared, without_declarations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +74,11 @@ _CORRECTION = re.compile(
 _GOES_ON = re.compile(r"\s*(?:[-+]?[0-9]+(?:\.[0-9]+)?\s*(?:\Z|[点%(/,、。.])|[/.,][0-9 ]|out\s+of\b|[→⇒]|->|=>)")
 """A line below a value that belongs to it, or states another one."""
 _ALONE = re.compile(
-    r"[\s*_`\"'“「『\[(<$]*(?:\\boxed\{)?(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
+    rf"[\s*_`\"'“「『\[(<$]*(?:\\boxed\{{)?(?:{DECLARATION}(?:で(?:は|の)?|のうち|中)?[\s、,:=]*)?"
+    r"(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
     r"|[〇零一二三四五六七八九十百]{2,7})[\s*_`\"'”」』\])>$}]*"
-    r"(?:点|點|分|점|points?|pts?|%)?\s*(?:(?:/|out\s+of)\s*[0-9]+\s*(?:点|points?)?)?\s*(?:です"
-    r"|だ)?\s*(?:[.。]?\s*\Z|\n|[(]|[,、—–-]\s)",
+    r"(?:点|點|分|점|points?|pts?|%)?\s*(?:(?:/|out\s+of)\s*[0-9]+\s*(?:点|points?)?)?\s*(?:くらい|ぐらい|程度|ほど)?(?:です"
+    r"|だ)?\s*(?:[.。!]?\s*\Z|\n|[(]|[,、—–-]\s)",
     re.IGNORECASE,
 )
 """A number that is the reply, where one question is asked; not that of a list, as in `1. 面白さ`."""
@@ -141,7 +142,7 @@ def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
         _add(unlabelled, segment.index, below)
         findings.outside += _beside(segment)
     findings.reasons += unlabelled
-    bare = text.strip()
+    bare = _HTML.sub("", text).strip()
     if (
         not findings.scores
         and len(sheet.questions) == 1
@@ -492,9 +493,9 @@ def _holds(segment: _Segment) -> bool:
 
 
 def _is_word(marked: str, name: re.Match[str]) -> bool:
-    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`."""
+    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`, but Sad in `8Sad: 6`."""
     before, behind = marked[name.start() - 1 : name.start()], marked[name.end() : name.end() + 1]
-    return not (before.isascii() and (before.isalnum() or before == "_")) and not (
+    return not (before.isascii() and (before.isalpha() or before == "_")) and not (
         behind.isascii() and behind.isalpha()
     )
 

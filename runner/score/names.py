@@ -120,6 +120,8 @@ class Sheet:
     """Each question's forms, also those that it shares with another."""
     merged: Mapping[str, Place]
     """The forms that name one question only."""
+    wordings: Mapping[str, int]
+    """The questions as they were asked, where no two are alike."""
     words: re.Pattern[str]
     """The words that name a question, wherever they stand; in plain characters and lower case."""
     parts: Mapping[str, Part]
@@ -135,6 +137,8 @@ class Sheet:
         if place:
             return place
         words = without_declarations(plain(head))
+        if (asked := self.wordings.get(fold(words))) is not None:
+            return asked, "both"
         if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
             return None
         if any(unicodedata.category(sign) in ("Sm", "Sc") and sign not in "|→=`^" for sign in words):
@@ -231,4 +235,6 @@ def sheet_of(questions: tuple[Question, ...]) -> Sheet:
     }
     asked = (*enumerate(reply_keys(questions)), *((index, question.name) for index, question in enumerate(questions)))
     exact: dict[str, Place] = {name: (index, "both") for index, name in asked}
-    return Sheet(questions, exact, own, merged, _words(questions), parts)
+    worded = Counter(fold(question.wording) for question in questions)
+    wordings = {key: at for at, question in enumerate(questions) if worded[key := fold(question.wording)] == 1 and key}
+    return Sheet(questions, exact, own, merged, wordings, _words(questions), parts)

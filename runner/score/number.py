@@ -36,7 +36,7 @@ _SCORE = re.compile(
 )
 _ENDING = r"(?:です|だ|である|でした|とします|とする|と評価します|くらい|ぐらい|程度|前後|ほど|입니다)"
 _AFTER = re.compile(
-    rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{、。;|!,]|[.:](?![0-9])|[—–-]+\s|—|(?:because|since|due\s+to)\b|理由)",
+    rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{【『「、。;|!,]|[.:](?![0-9])|[—–-]+\s|—|#\s|(?:because|since|due\s+to)\b|理由)",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
@@ -45,6 +45,8 @@ _BOUND = re.compile(
     r"|plus\b|min\b|max\b|minimum\b|maximum\b|[+<>≥≤≧≦↑↓]|〜\s*(?:\Z|[)\]]))",
     re.IGNORECASE,
 )
+_HIGHEST = re.compile(r"\s*[(\[]\s*(?:最高|最大|max)", re.IGNORECASE)
+"""Behind the highest score it is a remark: 10 (maximum score, since …)."""
 _BOUND_BEFORE = re.compile(
     r"[<>≥≤≧≦]|〜|(?:over|under|above|below|at\s+(?:least|most)|(?:more|less|higher|lower|greater)\s+than|up\s+to"
     r"|min(?:imum)?|max(?:imum)?|最低|最大|最高|少なくとも)\b",
@@ -53,7 +55,7 @@ _BOUND_BEFORE = re.compile(
 _CORRECTED = re.compile(
     r"[\s,、。.…;:(\[—-]*(?:いや|いえ|やはり|やっぱり|訂正|修正|もしくは|または|又は|あるいは|ないし|から"
     r"|か(?=\s*[0-9])"
-    r"|no\b|wait\b|actually\b|rather\b|instead\b|or\b|hmm|correction|scratch|versus\b|vs\b)",
+    r"|no\b(?=\s*(?:[,.:;…!)—-]|[0-9]|wait|it\b|make\b))|wait\b|actually\b|rather\b|instead\b|or\b|hmm|correction|scratch|versus\b|vs\b)",
     re.IGNORECASE,
 )
 _ELSE = re.compile(
@@ -78,7 +80,7 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(
-    r"(?:第|No\.?|#|chapter|paragraph|line|page|scene|part|section|act|stanza|verse|sentence|question)\s*\Z",
+    r"(?:第|No\.?|#|§|\b(?:par|para|ch|chap|sec|fig|vol|pp?|l)\.|chapter|paragraph|line|page|scene|part|section|act|stanza|verse|sentence|question)\s*\Z",
     re.IGNORECASE,
 )
 _HTML = re.compile(
@@ -146,10 +148,10 @@ def _read(words: str, question: Question) -> tuple[float, list[Scale]] | _Unread
     if found is None:
         return _IS_SEVERAL if len(_DIGITS.findall(words)) > 1 else _NO_NUMBER
     rest = re.sub(r"[*_`\"]+", "", words[found.end() :])
-    if _BOUND.match(rest):
+    score = _amount(found)
+    if _BOUND.match(rest) and not (score == question.high and _HIGHEST.match(rest)):
         return _IS_BOUND
     own, rest = _scales_of(found, rest)
-    score = _amount(found)
     if _others(rest, score, question):
         return _IS_SEVERAL
     if not _AFTER.match(rest) or _ELSE.match(rest) or _CORRECTED.match(rest):

@@ -39,8 +39,8 @@ _WRAPPERS = listed(
 )
 """Keys around the answer to the only question."""
 _TOP = listed(
-    "max maximum maxscore scoremax maximumscore maxvalue maxrating maxpoints outof of fullmarks fullscore full "
-    "total upper "
+    "max maximum best bestrating maxscore scoremax maximumscore maxvalue maxrating maxpoints outof of fullmarks "
+    "fullscore full total upper "
     "upperbound high top denominator bestpossible pointspossible 満点 最大 最大値 最高 最高点 上限"
 )
 _LOW = listed("min minimum minscore scoremin minvalue lower lowerbound low 最小 最小値 最低 下限")

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +65,11 @@ CLAUDE_SCHEMA = {
     "body.output_config": "Anthropic's current form, also in batches",
 }
 DEVELOPER = {"body.messages.0.role": "LiteLLM turns the developer message into a system message"}
-OLDER = tuple(map(int, version("litellm").split(".")[:2])) < (1, 110)
-NO_TEMPERATURE = {"body.generationConfig.temperature": "before 1.110 LiteLLM sends 1.0 where none is asked for"}
 DIFFERENCES: dict[str, dict[str, str]] = {
     "claude-haiku-4-5": CLAUDE_SCHEMA,
     "claude-haiku-5-5": CLAUDE_SCHEMA,
     "claude-opus-5-5": CLAUDE_SCHEMA,
     "claude-sonnet-5-5": CLAUDE_SCHEMA,
-    "gemini-3-5-flash-lite": NO_TEMPERATURE if OLDER else {},
-    "gemini-3-8-flash": NO_TEMPERATURE if OLDER else {},
     "gpt-5": DEVELOPER,
     "gpt-5-mini": DEVELOPER,
     "gpt-5-6": DEVELOPER,

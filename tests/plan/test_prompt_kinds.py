@@ -18,6 +18,7 @@ from runner.records import (
     Persona,
     PromptTemplate,
     Question,
+    ReasonPlace,
     Sampling,
     Text,
     Tracking,
@@ -81,7 +82,10 @@ def test_options_that_a_form_of_ones_own_hides_are_warned_of() -> None:
 
 def test_reasons_stand_where_they_are_asked_for() -> None:
     """Behind the answer, before it, or not at all: in the schema, in the JSON form and in the labelled lines."""
-    for reasons, keys in (("after", ["score", "reason"]), ("before", ["reason", "score"]), ("none", ["score"])):
+    places: dict[ReasonPlace, list[str]] = {
+        "after": ["score", "reason"], "before": ["reason", "score"], "none": ["score"],
+    }  # fmt: skip
+    for reasons, keys in places.items():
         template = replace(PLAIN, reasons=reasons)
         schema = PromptManager(template).reply_schema()
         assert schema is not None

@@ -77,14 +77,17 @@ CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)}
 
 
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
-    rare, again = ("stated", "answers", "question", "factors"), ("asked", "taken", "earlier_usd")
+    """A line's keys are records.Row's fields in their order; what few rows have stands in those alone."""
+    rare, again = ("stated", "answers", "question", "factors", "redacted"), ("asked", "taken", "earlier_usd")
     names = [field.name for field in fields(Row) if field.name not in rare]
     usual = [name for name in names if name not in again]
     assert list(json.loads(row_to_json(SCORED))) == usual
     assert list(json.loads(row_to_json(ASKED_AGAIN))) == names
     assert sorted(json.loads(row_to_json(CONVERTED))) == sorted([*usual, "stated"])
     assert sorted(json.loads(row_to_json(CHOSEN))) == sorted([*usual, "answers", "question"])
+    redacted = replace(SCORED, redacted=True)
+    assert sorted(json.loads(row_to_json(redacted))) == sorted([*usual, "redacted"])
+    assert row_from_json(row_to_json(redacted)) == redacted
 
 
 def test_answers_that_are_no_numbers_come_back_as_they_were() -> None:

@@ -62,6 +62,7 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
+from runner.reporting.stats.weighted import WeightedMean, weighted_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +97,7 @@ __all__ = [
     "Term",
     "Undefined",
     "View",
+    "WeightedMean",
     "about",
     "against_first",
     "describe",
@@ -112,7 +114,7 @@ __all__ = [
 def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None = None) -> Statistics:
     """Everything there is to say about a run, or about the rows of several.
 
-    `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
+    `asked` says the scope, the margin of equivalence in hundredths of a scale, and the ends of each question's scale.
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
@@ -138,6 +140,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         factors=apart,
         scope=asked.scope,
         margin=asked.margin,
+        margins={question: asked.margin_of(question) for question in questions_of(frame)},
         summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
         if len(whole)
         else (),
@@ -150,6 +153,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
+        weighted=weighted_means(frame, asked.scales),
         skipped=(*not_made, *skipped, *skipped_too),
         shares=counted,
         scales=reliabilities(frame, asked.item_scales),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from runner.reporting.stats.response_style import ResponseStyle
     from runner.reporting.stats.scale_reliability import ScaleReliability
     from runner.reporting.stats.shares import OptionShare
+    from runner.reporting.stats.weighted import WeightedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +351,9 @@ class Statistics:
     scope: Scope
     """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
     margin: float
-    """Points within which a difference counts as none."""
+    """Hundredths of a question's scale within which a difference counts as none."""
+    margins: Mapping[str, float]
+    """The same in points of each question's scale."""
     summaries: tuple[Summary, ...]
     components: tuple[Components, ...]
     """Where the variation of each question comes from."""
@@ -367,8 +370,16 @@ class Statistics:
     """How each model uses the scale."""
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
+    weighted: tuple[WeightedMean, ...]
+    """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]
     shares: tuple[OptionShare, ...] = ()
     """How often each option was given, where an answer is no plain number."""
     scales: tuple[ScaleReliability, ...] = ()
     """How far the items of each scale say the same."""
+
+    @property
+    def within(self) -> str:
+        """The margin, in words."""
+        points = {self.margins.get(question, self.margin) for question in self.questions}
+        return f"±{self.margin:g} points" if points <= {self.margin} else f"±{self.margin:g}% of the scale"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.records import STATISTICS_VERSION
-from runner.reporting.formatting import NONE, between, p_value, part, plain, signed
+from runner.reporting.formatting import NONE, between, many, p_value, part, plain, signed
 from runner.reporting.stats.shown.sheets import View, ends, sheets
 from runner.reporting.stats.values import Interval, Statistics, Undefined, known
 
@@ -111,7 +111,7 @@ def _text(sheet: TableData, width: int) -> Iterator[str]:
     for block in layout.blocks:
         yield from _block(sheet, layout, block)
     if sheet.left_out:
-        yield f"{sheet.left_out:,} more lines with --all"
+        yield f"{many(sheet.left_out, 'more line')} with --all"
     yield from textwrap.wrap(sheet.method, width, break_on_hyphens=False)
 
 
@@ -198,7 +198,7 @@ def _with_notes(sheet: TableData) -> tuple[list[str], list[tuple[str, ...]]]:
 
 
 def _under(sheet: TableData) -> str:
-    left = f"{sheet.left_out:,} more lines with --all. " if sheet.left_out else ""
+    left = f"{many(sheet.left_out, 'more line')} with --all. " if sheet.left_out else ""
     return left + sheet.method
 
 

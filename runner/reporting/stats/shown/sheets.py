@@ -17,9 +17,10 @@ from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
 from runner.reporting.stats.scale_reliability import reliability_sheets
 from runner.reporting.stats.shares import shares_sheets
-from runner.reporting.stats.shown.findings import ABOUT, SURE, findings
+from runner.reporting.stats.shown.findings import ABOUT, SURE, findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
+from runner.reporting.stats.weighted import weighted_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LINES = 3
 """Rows of a table, unless all are asked for: with these every table of a run of four questions fits on a screen."""
+QUESTIONS = 8
+"""Likewise of the table of each question's mean."""
 FIRST = ("all",)
 """Axes whose means are shown unless others, or all, are asked for."""
 
@@ -63,6 +66,7 @@ def about(said: Statistics, question: str) -> Statistics:
             "style",
             "levels",
             "shares",
+            "weighted",
         )
     }
     kept["scales"] = tuple(one for one in said.scales if question == one.scale)
@@ -81,6 +85,8 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     made += shares_sheets(said.shares, everything=view.everything) if not view.only and view.by is None else []
     omnibus = _omnibus if view.everything or view.by else _omnibus_in_short
     made += [] if view.only else [omnibus(said, view), *_scores(said, view)]
+    if said.weighted and not view.only and view.by is None:
+        made += [weighted_sheet(said.weighted, everything=view.everything)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
@@ -100,9 +106,10 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
 
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
-    if len(sheet.rows) <= LINES or sheet.key in {"variation", "shares", "ranks"}:
+    lines = QUESTIONS if sheet.key in {"scores_all", "weighted"} else LINES
+    if len(sheet.rows) <= lines or sheet.key in {"variation", "shares", "ranks"}:
         return sheet
-    return replace(sheet, rows=sheet.rows[:LINES], notes=sheet.notes[:LINES], left_out=len(sheet.rows) - LINES)
+    return replace(sheet, rows=sheet.rows[:lines], notes=sheet.notes[:lines], left_out=len(sheet.rows) - lines)
 
 
 def _about(scopes: Iterable[Scope]) -> str:
@@ -222,7 +229,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary], *, everythin
     scopes = [one.interval.scope for one in found if known(one.mean) is not None]
     unit, df = _units(scopes)
     where = "" if axis == "all" else f" by {axis}"
-    title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Scores{where}, {_about(scopes)}{pooled(said, axis)}{_beside(said, axis)}"
     method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
     notes = tuple(lack(one) for one in found) if everything else ()
     return TableData(f"scores_{axis}", title, columns, rows, method, notes)
@@ -270,7 +277,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     )  # fmt: skip
     scopes = [one.interval.scope for one in found if one.pairs]
     unit, df = _units(scopes)
-    margin = f"TOST within ±{said.margin:g} points"
+    margin = f"TOST within {said.within}"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
     title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
