@@ -222,8 +222,9 @@ def _columns(questions: Iterable[str]) -> list[str]:
 
 
 def _kinds(questions: Iterable[str]) -> dict[str, str]:
+    truths = {"redacted": "boolean"}
     numbers = dict.fromkeys((*_FLOATS, *(f"score_{name}" for name in questions)), "float64")
-    kinds = {**numbers, **dict.fromkeys(_WHOLE, "int64"), **dict.fromkeys(("asked", "taken"), "Int64")}
+    kinds = {**numbers, **truths, **dict.fromkeys(_WHOLE, "int64"), **dict.fromkeys(("asked", "taken"), "Int64")}
     kinds["redacted"] = "boolean"
     return {name: kinds.get(name, "string") for name in _columns(questions)}
 

@@ -74,8 +74,8 @@ def _row(line: Mapping[str, Any], factors: Sequence[str], prompts: Mapping[tuple
     own = {name: value for name, value in own.items() if value is not None or name not in SOMETIMES}
     of_job = [prompt for (job, _), prompt in prompts.items() if job == line["job"]]
     prompt = prompts.get((line["job"], str(line.get("prompt"))), of_job[0])
-    asked = [question.name for question in prompt.questions]
-    own["scores"] = {name: line[SCORE + name] for name in asked}
-    own["reasons"] = {name: line[REASON + name] for name in asked}
+    asked = [question for question in prompt.questions if line.get("question") in (None, question.name)]
+    own["scores"] = {one.name: line[SCORE + one.name] for one in asked if one.is_numeric}
+    own["reasons"] = {one.name: line[REASON + one.name] for one in asked if one.has_reason}
     own |= {name: line[name] for name in factors if line.get(name) is not None} | {"factors": list(factors)}
     return files.row_from_json(fastjson.dumps(own))
