@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from runner.config.origin import UNKNOWN
 from runner.errors import ConfigError
-from runner.plan import capability
+from runner.plan import capability, nuisance
 from runner.plan.prompt import PromptManager
 from runner.plan.trials import attempt_key, trials_of
 from runner.records import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runner.config.origin import Origin
-    from runner.records import Adapted, Cell, Experiment, Json, Model, Text, Trial
+    from runner.records import Adapted, Cell, Design, Experiment, Json, Model, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,11 @@ class TrialPlan:
         self.experiment = experiment
         self.rekeyed = rekeyed
         self.origin = origin
+        self._prompts: dict[tuple[Json, ...], ReadyPrompt] = {}
         try:
-            self._prompts = {prompt.name: ReadyPrompt(PromptManager(prompt)) for prompt in experiment.prompts}
+            nuisance.check(experiment)
+            for prompt in experiment.prompts:
+                self.prompt({"prompt": prompt.name}).check(experiment.design)
         except ConfigError as error:
             raise origin.placed(error) from error.__cause__
 
@@ -79,12 +82,18 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
-    def prompt(self, name: Json) -> ReadyPrompt:
-        """The prompt of that name, ready; the first where none bears it."""
-        return self._prompts[self.experiment.prompt_named(name).name]
+    def prompt(self, factors: Mapping[str, Json]) -> ReadyPrompt:
+        """The prompt of a trial, or a row, of these factors; the first where none bears the name that they say."""
+        prompt = self.experiment.prompt_named(factors.get("prompt"))
+        place = (prompt.name, factors.get(nuisance.QUESTION_ORDER))
+        if place not in self._prompts:
+            self._prompts[place] = ReadyPrompt(PromptManager(nuisance.as_given(prompt, factors)))
+        return self._prompts[place]
 
-    def _adapt(self, cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
-        ready = self.prompt(cell.prompt)
+    def _adapt(
+        self, cell: Cell, text: Text, temperature: float, seed: int | None, factors: Mapping[str, Json]
+    ) -> Adapted:
+        ready = self.prompt(factors)
         try:
             return capability.adapt(
                 ready.manager.get_prompt(cell.persona, text),
@@ -107,6 +116,13 @@ class ReadyPrompt:
     def __init__(self, manager: PromptManager) -> None:
         self.manager = manager
         self.schema = manager.reply_schema()
+
+    def check(self, design: Design) -> None:
+        """ConfigError where the questions are to change places, and the template has them written out in its own."""
+        if design.question_order != "fixed" and len(self.manager.questions) > 1 and not self.manager.names("questions"):
+            message = "the template does not name `questions`, so that design.question_order cannot change their order"
+            advice = "runner design.question_order=fixed"
+            raise ConfigError(message, where=self.manager.where, key="user", advice=advice)
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

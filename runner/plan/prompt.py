@@ -137,6 +137,10 @@ class PromptManager:
         keys = reply_keys(self.template.questions)
         return _object({key: _answer(question, bound) for key, question in zip(keys, self.questions, strict=True)})
 
+    def names(self, variable: str) -> bool:
+        """Whether a template makes use of one of VARIABLES."""
+        return any(variable in names for names in self._names.values())
+
     def _description(self, persona: Persona) -> str:
         language = self.template.language
         description = persona.description.get(language) or persona.description.get("*")

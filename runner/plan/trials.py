@@ -11,14 +11,15 @@ import json
 from itertools import product
 from typing import TYPE_CHECKING
 
+from runner.plan import nuisance
 from runner.records import Cell, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from runner.records import Adapted, Experiment, Model, Persona, Request, Sampling, Text
+    from runner.records import Adapted, Experiment, Json, Model, Persona, Request, Sampling, Text
 
-    Adapt = Callable[[Cell, Text, float, int | None], Adapted]
+    Adapt = Callable[[Cell, Text, float, int | None, Mapping[str, Json]], Adapted]
 
 KEY_VERSION = 1
 """Raised only when the same request would get another key; old answers are then no longer found."""
@@ -112,24 +113,30 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
-    return len(cells_of(experiment)) * len(experiment.texts) * experiment.sampling.trials
+    repetitions = sum(nuisance.repetitions_of(experiment, prompt) for prompt in experiment.prompts)
+    return len(experiment.models) * len(experiment.personas) * len(experiment.texts) * repetitions
 
 
 def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
     """All trials in the order of cells, texts, repetitions; made one at a time.
 
-    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model. Repetitions share its result unless a
-    seed sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
-    server reuse what it has already read.
+    `adapt(cell, text, temperature, seed, factors)` fits the prompt to the cell's model. Repetitions share its result
+    unless a seed, or what the design gives them, sets them apart. Prompts that start alike (one persona, many texts)
+    come one after another, which lets a model server reuse what it has already read.
     """
-    for cell, text in product(cells_of(experiment), experiment.texts):
+    prompts = {prompt.name: prompt for prompt in experiment.prompts}
+    for cell, (place, text) in product(cells_of(experiment), enumerate(experiment.texts)):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
-        factors = {"prompt": cell.prompt}
-        keys: Keys | None = None
-        for repetition in range(1, cell.sampling.trials + 1):
+        prompt = prompts[cell.prompt]
+        made: dict[tuple[Json, ...], tuple[Mapping[str, Json], Adapted, Keys]] = {}
+        for repetition in range(1, nuisance.repetitions_of(experiment, prompt) + 1):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            if keys is None or seed is not None:
-                adapted = adapt(cell, text, temperature, seed)
-                keys = Keys(adapted.request, endpoint)
+            levels = nuisance.levels_of(experiment, prompt, place, repetition)
+            alike = (seed, *levels.values())
+            if alike not in made:
+                factors: Mapping[str, Json] = {"prompt": cell.prompt, **levels}
+                adapted = adapt(cell, text, temperature, seed, factors)
+                made[alike] = factors, adapted, Keys(adapted.request, endpoint)
+            factors, adapted, keys = made[alike]
             yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors)

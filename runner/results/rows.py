@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner import score
 from runner.config.pricing import price_of, saving_of
 from runner.errors import ProviderError
+from runner.plan import nuisance
 from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
@@ -90,7 +91,11 @@ class Reader:
         )
 
     def prompt_of(self, trial: Trial) -> PromptTemplate:
-        """The prompt that a trial is asked with."""
+        """The prompt that a trial is asked with, its questions in the order in which it is asked them."""
+        return nuisance.as_given(self._written(trial), trial.factors)
+
+    def _written(self, trial: Trial) -> PromptTemplate:
+        """The same as its file has it."""
         name = trial.cell.prompt
         return next((one for one in self.prompts if one.name == name), self.prompts[0])
 
@@ -103,6 +108,8 @@ class Reader:
             return reply, Unscorable(Problem(error.kind, str(error)), self._nothing(trial), self._nothing(trial))
         prompt = self.prompt_of(trial)
         reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
+        if prompt is not (written := self._written(trial)):
+            reading = nuisance.as_written(reading, written.questions)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
             # Bought before identity was strict: what it says is kept to be read, and counts for nothing.
             nothing = self._nothing(trial)
@@ -111,15 +118,15 @@ class Reader:
 
     def _nothing(self, trial: Trial) -> dict[str, None]:
         """No score, or no reason, for any question of a trial."""
-        return {question.name: None for question in self.prompt_of(trial).questions}
+        return {question.name: None for question in self._written(trial).questions}
 
     def _factors(self, trial: Trial) -> dict[str, Json]:
-        """The trial's own, the job's, and what is known of its persona and text."""
+        """The trial's own, which say more than a setting of the job does, the job's, and what is known of its items."""
         persona, text = trial.cell.persona, trial.text
         known = self._known.get((id(persona), id(text)))
         if known is None:
             known = self._known[id(persona), id(text)] = factors.covariates(persona, text) | dict(self.factors)
-        return {**trial.factors, **known}
+        return {**trial.factors, **known, **trial.factors}
 
     def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
         """What a row says of its trial and reply, with what `ended` says of how it came to that."""
