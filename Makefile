@@ -8,6 +8,8 @@ UV := $(shell command -v uv 2>/dev/null)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Each process that tests start would compile the package again, and each worker rewrite all tests, were it set.
+export PYTHONDONTWRITEBYTECODE :=
 
 ifdef UV
 NEW_VENV = $(UV) venv --quiet --python $(PYTHON) --allow-existing .venv

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config import compose as composing
 from runner.config import retirement
 from runner.config.origin import Origin
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import manifest
 
@@ -96,11 +96,15 @@ def compose(*overrides: str, config_dir: str | Path | None = None) -> ComposedEx
     ...
     runner.errors.ConfigError: command line, key 'persona': there is no persona 'poett'; did you mean 'poet'?
     """
+    from runner.config.hydra_errors import FOREIGN, translate
     from runner.config.load import load
 
     place = None if config_dir is None else Path(config_dir)
     config = composing.compose(overrides, place)
-    checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    try:
+        checked = load(composing.without_hydra(config), Origin.of(config.hydra))
+    except FOREIGN as error:
+        raise translate(error, composing.conf_dir(), overrides) from error
     return ComposedExperiment(checked, overrides, place, config)
 
 
@@ -264,8 +268,9 @@ class Run:
           line, such as `sampling.temperature` (float64) or `prompt`;
         - what texts and personas say of themselves, where any does: `text.title`, `text.author`, `text.language`,
           `persona.temperature` (float64) and the like;
-        - the score: question, score (float64, in the question's own range), reason, outcome (scored, unscorable,
-          failed), problem (its kind), message;
+        - the score: question (or scale), score (float64, in the question's own range; none for an option or for words),
+          value (the answer as stated, as text), label (of the option or point), sd and entropy (float64, of
+          probabilities), reason, outcome (scored, unscorable, failed), problem (its kind), message;
         - the reply: route (live, batch), source (bought, ledger), rung, requested_temperature, sent_temperature,
           attempts (int64), latency_s, input_tokens, output_tokens, cached_tokens, reasoning_tokens, price_usd,
           saved_usd (float64, US dollars), model_version, fingerprint, time (UTC, ISO 8601), key.
@@ -307,9 +312,7 @@ class Run:
         goal = search.goal_of(base, search.Goal(budget_usd, requests, halfwidth, texts or search.MOST_TEXTS))
         advice = search.advise(base, goal, contrast)
         if advice is None:
-            raise ConfigError(
-                render.unmet(goal), where="design", advice=f"runner design {shlex.quote(str(self.folder))}"
-            )
+            raise ConfigError(render.unmet(goal), where="design", advice=f"runner design {pasted(self.folder)}")
         return advice
 
     def drift(self, budget_usd: float = 0.5, *, margin: float = 5.0, seed: int = 0) -> DriftReport:

@@ -30,12 +30,14 @@ RunnerError                    exit 1
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
 Scope: TypeAlias = Literal["attempt", "item", "model", "account"]
 """How far an error reaches: this attempt alone, this trial, every request to this model, every model of this key."""
@@ -210,6 +212,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if (meant := close(name, names)) is not None:
         return f"did you mean '{meant}'?"
     return f"valid names: {', '.join(names)}" if names else "nothing is defined here"
+
+
+def pasted(path: Path | str) -> str:
+    """A path as a shell takes it, and a command for a path: in quotes where it needs them, and never for an option."""
+    word = str(path)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -293,6 +293,8 @@ def _check_ledger(
     if not missing.keys or first.ledger_missing == "buy" or manifest.is_rehearsal(this.command):
         return
     keys = {key for some in missing.keys.values() for key in some}
+    for line in ledger.rescued(keys) if ledger is not None else ():
+        observer.notice(line)
     found = earlier.loss_of(
         earlier.LedgerDemand(
             manifest.without_password(first.ledger_url),

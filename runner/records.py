@@ -38,19 +38,43 @@ TemperatureRule = Literal["free", "fixed", "none"]
 Api = Literal["chat", "responses"]
 Rung = Literal["schema", "tool", "json_object", "prompt"]
 ReplyFormat = Literal["json", "labelled"]
+QuestionKind = Literal["number", "likert", "choice", "choices", "yes_no", "rank", "text", "distribution"]
+Asking = Literal["together", "separately"]
+ReasonPlace = Literal["after", "before", "none"]
 Route = Literal["live", "batch"]
 Source = Literal["bought", "ledger"]
 Identity = Literal["record", "strict"]
 Outcome = Literal["scored", "unscorable", "failed"]
-Given = Literal["fixed", "balanced", "crossed"]
+Varied = Literal["fixed", "balanced", "crossed"]
 
 
 # ---- what is asked for -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """One of the answers that a question offers, or a point of its scale."""
+
+    name: str
+    """As results have it. A point's is its number, as in "-2"."""
+    label: str
+    """As the model reads it, in the prompt's language; "" for a point that is told by its number alone."""
+    also: tuple[str, ...] = ()
+    """What else it is called, as in another language: a reply that says so is read as well."""
+
+    @property
+    def point(self) -> float:
+        """The number of a point."""
+        return float(self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """One thing that a reply rates. `low` and `high` are the inclusive ends of its scale."""
+    """One thing that a reply answers. `low` and `high` are the inclusive ends of its scale, if its kind has one.
+
+    Kinds: number; likert, one of some labelled points; choice, one of some options; choices, several of them; yes_no;
+    rank, all options in order; text, words of the model's own; distribution, a probability for each point or option.
+    """
 
     name: str
     """Key in the JSON reply, in `scores` and in MLflow metric names: an identifier."""
@@ -60,6 +84,56 @@ class Question:
     """The question as the model reads it."""
     low: float = 0.0
     high: float = 100.0
+    kind: QuestionKind = "number"
+    step: float | None = None
+    """Distance of the numbers that may be given, from `low` on; None: any number."""
+    options: tuple[Option, ...] = ()
+    """The options, or the points of a scale in rising order."""
+    least: int = 1
+    """Fewest options that may be chosen, of the kind `choices`."""
+    most: int | None = None
+    """Most of them; None: all."""
+    max_chars: int = 400
+    """Longest answer in the reply's JSON schema, of the kind `text`, in characters."""
+    reverse: bool = False
+    """Whether a score is turned round its scale: what is stated x counts as low + high - x."""
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its answer is a score: a number that means are taken of."""
+        return self.kind in ("number", "likert", "yes_no") or self.has_points
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its answer is kept beside its score, if it has one: it is no plain number, or turned round."""
+        return self.kind != "number" or self.reverse
+
+    @property
+    def has_points(self) -> bool:
+        """Whether it is a distribution over the points of a scale, which has a mean."""
+        return self.kind == "distribution" and all(_is_number(option.name) for option in self.options)
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether a reason is asked beside the answer, where reasons are asked: words are their own."""
+        return self.kind != "text"
+
+    def turned(self, score: float) -> float:
+        """A stated score as it counts."""
+        return self.low + self.high - score if self.reverse else score
+
+
+def _is_number(written: str) -> bool:
+    return written.removeprefix("-").isdecimal()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScale:
+    """A scale whose score is the mean of the scores of its items; a trial that lacks one of them has none."""
+
+    name: str
+    items: tuple[str, ...]
+    """Names of questions, each on one range with the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +185,12 @@ class PromptTemplate:
     """Upper bound for a reason in the reply's JSON schema, in characters."""
     rescale: bool = False
     """Whether a score on another scale that the reply declares is converted to the question's. Not part of a key."""
+    ask: Asking = "together"
+    """All questions in one request, or each in a request of its own."""
+    reasons: ReasonPlace = "after"
+    """Whether a reason is asked for, and whether it comes before the answer or behind it."""
+    scales: tuple[ItemScale, ...] = ()
+    """Scores that are made of several questions'. Not part of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,14 +395,14 @@ def duration_s(text: str) -> float:
 
 UNSCORABLE = (
     "empty", "refused", "truncated", "no_score", "missing_question", "not_a_number", "out_of_range", "other_scale",
-    "ambiguous", "malformed",
+    "ambiguous", "malformed", "not_an_option", "not_a_ranking", "wrong_sum",
 )  # fmt: skip
 """Kinds of replies that cannot be read as a score for every question; see Unscorable."""
 REFUSED = "refused"
 """Kind of a text that a model, a filter or a policy turned away. As an error it counts as it does in a reply, so that
 refusal rates compare: which of the two a provider sends is its own choice. So does a model's text that its provider
 refused."""
-UNREAD = ("empty", "truncated", "malformed", "no_score", "missing_question", "not_a_number")
+UNREAD = ("empty", "truncated", "malformed", "no_score", "missing_question", "not_a_number", "not_an_option")
 """Kinds of replies that say nothing of what was asked, and are asked again where a run asks again at all."""
 
 
@@ -359,7 +439,7 @@ class Design:
     trial is asked at each level. What a trial is given is one of its factors; see plan.nuisance.
     """
 
-    question_order: Given = "fixed"
+    question_order: Varied = "fixed"
     """In which order the questions of one request stand."""
     seed: int = 1
     """Which balanced assignment it is. Without effect where nothing is balanced."""
@@ -417,6 +497,11 @@ class Experiment:
     def prompt_named(self, name: Json) -> PromptTemplate:
         """The prompt of a name; the first one where none bears it, as in rows that do not say theirs."""
         return next((one for one in self.further_prompts if one.name == name), self.prompt)
+
+    @property
+    def scales(self) -> tuple[ItemScale, ...]:
+        """Every scale that is made of some prompt's questions."""
+        return tuple(dict.fromkeys(scale for one in self.prompts for scale in one.scales))
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -490,7 +575,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Cell x text x repetition: one request. Trials of one cell and text share `adapted` but for the seed."""
+    """Cell x text x repetition: one request. Trials of one cell and text share `adapted` but for the seed.
+
+    Where each question has a request of its own, so has each a trial.
+    """
 
     cell: Cell
     text: Text
@@ -502,6 +590,8 @@ class Trial:
     factors: Mapping[str, Json] = field(default_factory=dict)
     """What the plan gave it beyond its cell's model and persona, its text and repetition: name -> plain value, such as
     `prompt`. Its row has each as a column, and everything that reads rows knows them as factors."""
+    question: str | None = None
+    """The one that is asked, where each has a request of its own."""
 
 
 # ---- what comes back -------------------------------------------------------------------------------------------------
@@ -513,7 +603,7 @@ class Answer:
 
     key: str
     raw: bytes
-    """The provider's response body, byte for byte."""
+    """The provider's response body, byte for byte; without the API key, should it repeat that."""
     route: Route
     model_id: str
     endpoint: str
@@ -523,6 +613,8 @@ class Answer:
     """Seconds from sending to the last byte, of the attempt that succeeded."""
     time: str
     """When it was received: UTC, ISO 8601 with milliseconds."""
+    redacted: bool = False
+    """Whether the API key stood in `raw`, and was taken out: it is then not as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -600,24 +692,41 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """The answer to a question that is not a plain number."""
+
+    value: Json
+    """likert: the point's number as stated; choice, yes_no: an option's name; choices: names in the order of the
+    options; rank: names, first place first; text: the words; distribution: {name: probability}, which add up to 1."""
+    label: str | None = None
+    """What the value is called in the prompt; None for words, and for more than one option."""
+    raw: Json = None
+    """As it stands in the reply, before it was read."""
+    moments: Mapping[str, float] | None = None
+    """Of a distribution its entropy in bits, and over points its mean and sd; else None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A reply that answers every question within its range.
 
-    `reasons` has a None for each question whose reason is missing: the score still stands.
+    `reasons` has a None for each question whose reason is missing: the score still stands. `scores` has the questions
+    whose kind has scores, `answers` those that are no plain numbers: likert and yes_no questions are in both.
     """
 
     scores: Mapping[str, float]
     reasons: Mapping[str, str | None]
     stated: Mapping[str, Stated] = field(default_factory=dict)
     """Question -> what the reply states, for those whose score was converted from another scale."""
+    answers: Mapping[str, Given | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Unscorable:
-    """A reply that cannot be read as scores for all questions. What could be read is kept, the rest is None.
+    """A reply that cannot be read as answers to all questions. What could be read is kept, the rest is None.
 
     Kinds: empty, refused, truncated, no_score, missing_question, not_a_number, out_of_range, other_scale, ambiguous,
-    malformed.
+    malformed, not_an_option, not_a_ranking, wrong_sum.
     """
 
     problem: Problem
@@ -625,6 +734,8 @@ class Unscorable:
     reasons: Mapping[str, str | None]
     stated: Mapping[str, Stated] = field(default_factory=dict)
     """As of a reply that is scored."""
+    answers: Mapping[str, Given | None] = field(default_factory=dict)
+    """Likewise."""
 
 
 Reading = Scored | Unscorable
@@ -675,8 +786,14 @@ class Row:
     """Which of these the row holds: the first that could be read, else the first."""
     earlier_usd: float = field(default=0.0, kw_only=True)
     """Of the price of a row that was bought, what an earlier launch had paid for the trial's earlier attempts."""
+    redacted: bool = field(default=False, kw_only=True)
+    """Whether the reply repeated the API key, which was taken out before anything was kept."""
     served: str | None = field(default=None, kw_only=True)
     """The model that answered, where its name is none that the model's file declares; else None."""
+    answers: Mapping[str, Given | None] = field(default_factory=dict, kw_only=True)
+    """Question -> its answer, of those that are no plain number or turned round; None where it could not be read."""
+    question: str | None = field(default=None, kw_only=True)
+    """The one that the request asked, where each has a request of its own; else None."""
     factors: Mapping[str, Json] = field(default_factory=dict, kw_only=True)
     """What tells the row apart beyond the fields above, and what is known of its persona and text: name -> text,
     number, true, false or null. The trial's (`prompt`), the settings of a sweep's job under their names on the command

@@ -3,7 +3,7 @@
 Everything that a provider sends passes here before it is written or shown: messages, raw replies, lines of batches. Of
 a key that is not there it costs some microseconds a reply to be sure of that. Known forms: as it is, percent-encoded,
 in base64 at any place of a longer value (alone, after `Bearer `, after a user's name), in hexadecimal digits, escaped
-as in JSON or HTML; each whole, and the beginning or end of it from PART characters on.
+as in JSON (within JSON too) or HTML; each whole, and the beginning or end of it from PART characters on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ SHORT = 8
 """A shorter key is only found where it stands as a word of its own: in a text it may be part of another one."""
 SHORTEST = 4
 """A still shorter one is no secret, and any text may hold it."""
+JSON_WITHIN = 4
+"""JSON within JSON so often doubles its backslashes: a reply's own JSON stands in a string of the API's, and that in a
+gateway's."""
 SHORTEST_ENCODED = 6
 """Fewest characters of an encoded key that are looked for."""
 
@@ -61,7 +64,7 @@ class Redactor:
                 for tail, forms in ends:
                     if tail in found:
                         found = self._cut(found, tail, forms, forwards=False)
-        if self._word is not None:
+        if self._word is not None and self._word.search(found):
             found = self._word.sub(lambda _: self._instead, found)
         return (
             said if found is said else re.sub(rb"(?:%b){2,}" % re.escape(self._instead), lambda _: self._instead, found)
@@ -72,11 +75,17 @@ class Redactor:
         raw = said.encode("utf-8", "surrogatepass")
         found = self(raw)
         said = said if found is raw else found.decode("utf-8", "surrogatepass")
-        if said.endswith("…"):  # a message that was cut short may end within the key
-            for form, part in self._starts:
-                for length in range(min(len(form), part), SHORT - 1, -1):
-                    if said.endswith(f"{form[:length]}…"):
-                        return f"{said[: -length - 1]}{self._instead.decode()}…"
+        if "…" not in said:
+            return said
+        *cut, rest = said.split("…")  # a message that was cut short, with or without advice behind it
+        return "…".join([*map(self._without_start, cut), rest])
+
+    def _without_start(self, said: str) -> str:
+        """A text that was cut short, and may end within the key."""
+        for form, part in self._starts:
+            for length in range(min(len(form), part), SHORT - 1, -1):
+                if said.endswith(form[:length]):
+                    return f"{said[:-length]}{self._instead.decode()}"
         return said
 
     def _cut(self, said: bytes, part: bytes, forms: list[bytes], *, forwards: bool) -> bytes:
@@ -99,8 +108,8 @@ def _common(one: bytes, other: bytes) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-GUARDS = (b"&", b"\\", b"%")
-"""Single characters without which some forms cannot be there: the quickest to look for."""
+GUARDS = (b"&", b"\\u00", b"\\", b"%")
+"""Characters without which some forms cannot be there: the quickest to look for."""
 
 
 def _grouped(
@@ -141,20 +150,41 @@ def _forms(key: str) -> dict[bytes, int]:
     escaped = "".join(f"\\u{ord(char):04x}" for char in key)
     percent = "".join(f"%{byte:02X}" for byte in raw)
     others = {
-        json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1], json.dumps(key)[1:-1].replace("/", "\\/"),
         html.escape(key), html.escape(key).replace("&#x27;", "&#39;"), entities, escaped, percent, percent.lower(),
         "".join(f"&#x{ord(char):x};" for char in key), "".join(f"&#x{ord(char):X};" for char in key),
         "".join(f"\\u{ord(char):04X}" for char in key),
     }  # fmt: skip
     for safe in ("", "/", "-_.~/:"):
         quoted = quote(raw, safe=safe)
-        others |= {quoted, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)}
+        others |= {quoted, _in_lower_case(quoted)}
     others |= {raw.hex(), raw.hex().upper()}
+    for digits in (digits.decode() for offset in range(3) for digits in _base64(raw, offset)):
+        others |= {digits, quoted := quote(digits, safe=""), _in_lower_case(quoted)}
     for form in others:
         forms.setdefault(form.encode("utf-8", "surrogatepass"), ENCODED_PART)
-    for offset in range(3):
-        forms.update(dict.fromkeys(_base64(raw, offset), ENCODED_PART))
+    for form in (key, *others):
+        for written in _in_json(form):
+            for depth in range(JSON_WITHIN):
+                nested = written.replace("\\", "\\" * 2**depth)
+                part = ENCODED_PART * len(nested) // max(1, len(written))
+                forms.setdefault(nested.encode("utf-8", "surrogatepass"), part)
     return forms
+
+
+def _in_lower_case(quoted: str) -> str:
+    """Percent-encoded text with its hexadecimal digits in lower case."""
+    return re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
+
+
+def _in_json(form: str) -> set[str]:
+    """A form in JSON: as it must be, with slashes escaped, and as several languages write it that pages can hold it."""
+    needed = {char: json.dumps(char)[1:-1] for char in form}
+    found = {"".join(needed[char] for char in form), "".join(needed[char] for char in form).replace("/", "\\/")}
+    found.add("".join(needed[char] if char.isascii() else char for char in form))
+    for chars in ("&<>'", "&<>'\"+`"):
+        for digits in ("04x", "04X"):
+            found.add("".join(f"\\u{ord(char):{digits}}" if char in chars else needed[char] for char in form))
+    return found
 
 
 def _base64(raw: bytes, offset: int) -> set[bytes]:

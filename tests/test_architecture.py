@@ -17,7 +17,8 @@ HEAVY = ("aiohttp", "litellm", "mlflow", "pandas", "xllamacpp")
 """Seconds to import, or native code: needed by a run, never by `runner --help`."""
 DATABASE = {
     "runner.pipeline", "runner.execution", "runner.ledger.answers", "runner.ledger.batches", "runner.ledger.claims",
-    "runner.ledger.at_once", "runner.ledger.database", "runner.ledger.schema", "runner.ledger.stored",
+    "runner.ledger.at_once", "runner.ledger.database", "runner.ledger.redactions", "runner.ledger.schema",
+    "runner.ledger.stored",
     "runner.ledger.upkeep.contents", "runner.ledger.upkeep.entries", "runner.ledger.upkeep.selection",
     "runner.ledger.upkeep.transfer", "runner.ledger.upkeep.trash", "runner.cli.verbs.ledger.chosen",
     "runner.cli.verbs.ledger.look", "runner.cli.verbs.ledger.move", "runner.cli.verbs.ledger.throw",

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEYS = ('sk-proj-Ab3+/d=9"x&<q>Zt0pLmN8s', "xai-0123456789abcdefABCDEF", "clé-secrète-1234567890")
+
+
+def escaped(key: str, chars: str, digits: str) -> str:
+    """A key as JSON whose writer escapes some characters for the sake of pages."""
+    return "".join(f"\\u{ord(char):{digits}}" if char in chars else json.dumps(char)[1:-1] for char in key)
+
+
 FORMS: dict[str, Callable[[str], str]] = {
+    "JSON within JSON": lambda key: json.dumps(json.dumps("".join(f"\\u{ord(char):04x}" for char in key))),
+    "JSON of Go": lambda key: escaped(key, "&<>", "04x"),
+    "JSON of .NET": lambda key: escaped(key, "&<>'\"+`", "04X"),
+    "JSON of .NET within JSON": lambda key: json.dumps({"a": escaped(key, "&<>'\"+`", "04X")}),
+    "base64, slashes escaped": lambda key: base64.b64encode(key.encode()).decode().replace("/", "\\/"),
+    "base64 in an address": lambda key: quote(base64.b64encode(key.encode()).decode(), safe=""),
     "as it is": lambda key: key,
     "the first twelve": lambda key: key[:12],
     "the last twelve": lambda key: key[-12:],
@@ -68,6 +81,8 @@ def test_a_short_key_is_found_as_a_word() -> None:
 def test_a_message_that_was_cut_ends_in_no_part_of_it() -> None:
     """A part of the key at the end of a shortened message goes too."""
     assert without_key("you sent sk-proj-Ab…", KEYS[0], "K") == "you sent <K>…"
+    assert without_key("you sent sk-proj-Ab… [check the key]", KEYS[0], "K") == "you sent <K>… [check the key]"
+    assert without_key("one… two… three", KEYS[0], "K") == "one… two… three"
 
 
 @pytest.mark.parametrize("form", ["as it is", "percent-encoded", "base64", "hexadecimal", "HTML, every letter"])

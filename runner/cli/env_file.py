@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import ENV_FILE, PLACE
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
@@ -63,7 +63,7 @@ def _read(file: Path) -> dict[str, str]:
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
-    less = shlex.join(["less", str(file)])
+    less = f"less {pasted(file)}"
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

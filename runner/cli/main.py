@@ -19,7 +19,7 @@ from runner.cli.arguments import PLACE, CommandLine, first_of, own_options, sort
 from runner.cli.split_words import rejoined
 from runner.cli.verbs import table
 from runner.config.compose import conf_dir
-from runner.errors import ConfigError, RunnerError, close, nearest
+from runner.errors import ConfigError, RunnerError, close, nearest, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if whole_trace or not (error.filename or error.errno == errno.ENOSPC):
             raise
         place = Path(os.fsdecode(error.filename) if error.filename else "output")
-        advice = f"ls -ld {shlex.quote(str(place.parent))}" if error.filename else "df -h"
+        advice = f"ls -ld {pasted(place.parent)}" if error.filename else "df -h"
         _complain(RunnerError(f"{place}: {error.strerror}; what was answered is kept", advice=advice), words)
         return EXIT_ERROR
 
@@ -114,7 +114,7 @@ def _usual_advice(error: RunnerError, words: Sequence[str]) -> str:
     """What to type where an error knows nothing better: to see its file, its verb's options, or the config."""
     place = error.where if isinstance(error, ConfigError) and error.where else ""
     if place and Path(place).is_file():
-        return shlex.join(["less", place])
+        return f"less {pasted(place)}"
     verb = first_of(words)
     return f"runner {verb} --help" if verb in table.VERBS and not _composes(verb) else "runner --cfg job"
 
@@ -218,3 +218,6 @@ def _compose(words: CommandLine, command: str, make: Callable[[str, Loudness], R
         if own_trace:
             raise
         raise translate(error, conf_dir(), shlex.split(command)[1:]) from error
+    finally:
+        if not own_trace:
+            del os.environ["HYDRA_FULL_ERROR"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.config.database_urls import file_of
+from runner.errors import pasted
 from runner.reporting.formatting import many
 from runner.reporting.terminal import console
 
@@ -27,7 +28,7 @@ def quoted(path: Path) -> str:
     Every path that is printed comes from here, so that any line can be pasted.
     """
     near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return shlex.quote(str(near))
+    return pasted(near)
 
 
 def called_as() -> str:

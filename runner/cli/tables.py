@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
-from runner.reporting.formatting import NONE, money, percent, plain, seconds, short_count
+from runner.reporting.formatting import NONE, many, money, percent, plain, seconds, short_count
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rich.table import Table
+
+
+WIDTH = 80
+"""Columns of a terminal that a table of scores is made for."""
+LEAST_QUESTIONS = 4
 
 
 def render_verification(table: pd.DataFrame) -> Table:
@@ -44,9 +49,10 @@ def render_scores(table: pd.DataFrame, over: Mapping[str, int] | None = None) ->
     Standard deviations are shown for up to four questions, which is what 80 columns hold. `scores` are the fewest and
     the most of any question, of the trials. A mean over fewer texts than others in its column are over is marked.
     """
-    questions = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
-    spread = len(questions) <= 4
     prompts = "prompt" in table.columns
+    every = [str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean")]
+    questions = _that_fit(every, table)
+    spread = len(every) <= 4
     title = "Mean score by model, persona and prompt" if prompts else "Mean score by model and persona"
     name = "model\n  persona, prompt" if prompts else "model\n  persona"
     shown = empty_table(title, [name], ("temp.", "scores", *questions))
@@ -62,8 +68,25 @@ def render_scores(table: pd.DataFrame, over: Mapping[str, int] | None = None) ->
     said = "Mean of the texts' means" + (", ± standard deviation of single scores" if spread else "")
     also = [f"{levels} levels of {name}" for name, levels in (over or {}).items() if name != "prompt"]
     said += f". Over {' and '.join(also)}" if also else ""
-    shown.caption = f"{said}.{' * over fewer texts than its neighbours.' if fewer else ''}" if len(table) else None
+    more = len(every) - len(questions)
+    left = f" summary.csv has {many(more, 'more question')}." if more else ""
+    star = " * over fewer texts than its neighbours." if fewer else ""
+    shown.caption = f"{said}.{star}{left}" if len(table) else None
     shown.caption_justify = "left"
+    return shown
+
+
+def _that_fit(questions: Sequence[str], table: pd.DataFrame) -> list[str]:
+    """The first questions, as many as stand side by side with whole names in WIDTH columns; four at the least."""
+    names = [f"{persona}, {prompt}" for persona, prompt in zip(table["persona"], table.get("prompt", ()), strict=False)]
+    longest = max(map(len, (*names, *table["persona"], *table["model"])), default=0)
+    left = WIDTH - min(longest + 2, WIDTH // 3) - len(" temp.  scores")
+    shown: list[str] = []
+    for question in questions:
+        left -= max(len(question), len("100.0")) + 1
+        if left < 0 and len(shown) >= LEAST_QUESTIONS:
+            break
+        shown.append(question)
     return shown
 
 

@@ -41,7 +41,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> DictCon
     words = [*overrides]
     if config_dir is not None:
         if not config_dir.is_dir():
-            raise ConfigError(f"there is no folder '{config_dir}'", where="config_dir", advice="ls -d */")
+            raise ConfigError(f"there is no folder '{config_dir}'", where="config_dir", advice="ls -d ./*/")
         words.append(search_path(config_dir))
     schema.register()
     typed = [*overrides] if config_dir is None else [f"--config-dir={config_dir}", *overrides]

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 from yaml import MarkedYAMLError, YAMLError
 
 from runner.config import schema
@@ -144,7 +150,7 @@ def _as_said(error: Exception, words: Sequence[str]) -> ConfigError:
         message = f"'{unread[1]}' cannot be read: is a bracket or a quote open, or does a value need quotes?"
         return ConfigError(message, where=COMMAND_LINE, advice=QUOTED)
     if "config directory" in said:
-        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d */")
+        return ConfigError(said, where=COMMAND_LINE, key="--config-dir", advice="ls -d ./*/")
     return ConfigError(said, where=_file(error), advice="runner --help")
 
 
@@ -159,10 +165,15 @@ def _wrong_value(error: BaseException, cause: OmegaConfBaseException) -> ConfigE
     if converted := re.match(r"Value (.*) of type '\w+' could not be converted to (\w+)", said):
         kind, example = KINDS.get(converted[2], (converted[2].lower(), "VALUE"))
         return ConfigError(f"{converted[1]} is {kind}", where=where, key=key, advice=f"runner {key}={example}")
+    if isinstance(cause, InterpolationResolutionError | GrammarParseError):
+        message = f"{said}; a dollar sign before a brace is written \\${{"
+        group, _, rest = key.partition(".")
+        file = f"{group}/{rest.partition('.')[0]}.yaml" if rest and where == COMMAND_LINE else where
+        return ConfigError(message, where=file, key=key or None)
     if "does not support deletion" in said:
         message = "cannot be deleted, as it has a default"
         return ConfigError(message, where=where, key=key, advice=f"runner {key}=null")
-    return ConfigError(said, where=where, key=key or None)
+    return ConfigError(said, where=where, key=key or None, advice=None if where == COMMAND_LINE else f"{EDIT}{where}")
 
 
 KINDS = {

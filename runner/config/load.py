@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from runner import records
 from runner.config import catalog, retirement, schema, sources
 from runner.config.origin import UNKNOWN
+from runner.config.questions import read, scales_of
 from runner.errors import ConfigError, close, nearest
 from runner.records import (
     Batch,
@@ -25,7 +26,6 @@ from runner.records import (
     Prices,
     PriceTier,
     PromptTemplate,
-    Question,
     Sampling,
     Text,
 )
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from runner.config.origin import Origin
+    from runner.records import Question
 
 MAX_TEMPERATURE = 2.0
 """The highest temperature that any provider takes."""
@@ -332,7 +333,9 @@ def _personas(name: str, conf: schema.PersonaConf) -> tuple[Persona, ...]:
     _choice(conf.source, ("inline", "table"), where, "source")
     if conf.source == "table":
         path = _path(conf.path, where, f"persona.{name}.path")
-        return sources.personas_from_table(path, conf.columns, limit=conf.limit, where=where, **_table(conf))
+        templates = None if conf.description is None else _descriptions(conf.description, where)
+        asked = {"limit": conf.limit, "where": where, "templates": templates, **_table(conf)}
+        return sources.personas_from_table(path, conf.columns, **asked)
     _in_range(conf.temperature, 0, MAX_TEMPERATURE, where, "temperature")
     return (Persona(name=name, description=_descriptions(conf.description, where), temperature=conf.temperature),)
 
@@ -393,17 +396,21 @@ def _prompt(name: str, prompt: schema.PromptConf) -> PromptTemplate:
     if not prompt.questions:
         raise ConfigError("asks no question", where=where, key="questions")
     _at_least(prompt.reason_max_chars, 1, where, "reason_max_chars")
-    questions = tuple(_question(key, question, where) for key, question in prompt.questions.items())
+    language = _filled(prompt.language, where, "language")
+    questions = tuple(read(key, question, language, where) for key, question in prompt.questions.items())
     _refuse_same_labels(questions, where)
     return PromptTemplate(
         name=name,
-        language=_filled(prompt.language, where, "language"),
+        language=language,
         system=prompt.system,
         user=_filled(prompt.user, where, "user"),
         questions=questions,
         reply=_choice(prompt.reply, get_args(records.ReplyFormat), where, "reply"),
         reason_max_chars=prompt.reason_max_chars,
         rescale=prompt.rescale,
+        ask=_choice(prompt.ask, get_args(records.Asking), where, "ask"),
+        reasons=_choice(prompt.reasons, get_args(records.ReasonPlace), where, "reasons"),
+        scales=scales_of(prompt.scales, questions, where),
     )
 
 
@@ -414,17 +421,6 @@ def _refuse_same_labels(questions: Iterable[Question], where: str) -> None:
             message = f"two questions have the label '{question.label}'"
             keys = [f"questions.{name}.label" for name in (question.name, other)]
             raise ConfigError(message, where=where, key=keys[0], others=(keys[1],))
-
-
-def _question(name: str, conf: schema.QuestionConf, where: str) -> Question:
-    key = f"questions.{name}"
-    if not name.isidentifier():
-        raise ConfigError("a question's name is letters, digits and underscores", where=where, key=key)
-    if not conf.low < conf.high:
-        message = f"the range is upside down: low {conf.low:g} is not below high {conf.high:g}"
-        raise ConfigError(message, where=where, key=f"{key}.low", others=(f"{key}.high",))
-    wording = _filled(conf.wording, where, f"{key}.wording")
-    return Question(name=name, label=conf.label or name, wording=wording, low=conf.low, high=conf.high)
 
 
 def _sampling(conf: schema.SamplingConf) -> Sampling:
@@ -455,7 +451,9 @@ def _ask_again(conf: schema.AskAgainConf) -> records.AskAgain:
 def _design(conf: schema.DesignConf) -> records.Design:
     where = "group design"
     given = {
-        name: _choice(how, get_args(records.Given), where, name) for name, how in asdict(conf).items() if name != "seed"
+        name: _choice(how, get_args(records.Varied), where, name)
+        for name, how in asdict(conf).items()
+        if name != "seed"
     }
     _at_least(conf.seed, 0, where, "seed")
     return records.Design(**given, seed=conf.seed)

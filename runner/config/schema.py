@@ -118,7 +118,8 @@ class ModelConf:
 class PersonaConf:
     """One persona, or (`source: table`) a table with one in each row.
 
-    `description` is a mapping from language to text, or one text for every language.
+    `description` is a mapping from language to text, or one text for every language; of a table a template over its
+    columns, where they hold none.
     """
 
     source: str = "inline"
@@ -150,12 +151,24 @@ class TextConf:
 
 @dataclass
 class QuestionConf:
-    """One rated question; its name is its key under `questions`."""
+    """One question; its name is its key under `questions`.
+
+    `points` maps each number of a likert scale to its label; `options` are a list of labels, or map a name to each. A
+    label is a text, or maps each language to one.
+    """
 
     label: str = ""
     wording: str = MISSING
     low: float = 0.0
     high: float = 100.0
+    kind: str = "number"
+    step: Optional[float] = None
+    points: dict[int, Any] = field(default_factory=dict)
+    options: Any = None
+    least: int = 1
+    most: Optional[int] = None
+    max_chars: int = 400
+    reverse: bool = False
 
 
 @dataclass
@@ -169,6 +182,9 @@ class PromptConf:
     reply: str = "json"
     reason_max_chars: int = 400
     rescale: bool = False
+    ask: str = "together"
+    reasons: str = "after"
+    scales: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one, where PyYAML was built with it."""
 PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)")
 
 
@@ -64,7 +66,7 @@ def _first(file: str, folders: Sequence[Path]) -> dict[str, Any]:
 def content(place: Path) -> dict[str, Any]:
     """What a config file holds; nothing where it cannot be read."""
     try:
-        found = yaml.safe_load(place.read_bytes())
+        found = yaml.load(place.read_bytes(), Loader=LOADER)  # noqa: S506  one of the two safe loaders
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

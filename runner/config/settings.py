@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -38,8 +38,12 @@ RUNTIME_OF_PRICES = (
     "cache_write_usd_per_mtok", "cache_write_1h_usd_per_mtok", "reasoning_usd_per_mtok", "request_usd", "tiers",
 )  # fmt: skip
 """Likewise, fields of a model's prices. The older ones are part of it, and stay so for the hashes of old runs."""
-LATER: Mapping[str, Json] = {"rescale": False}
+LATER: Mapping[str, Json] = {"rescale": False, "ask": "together", "reasons": "after", "scales": []}
 """Fields of a prompt that earlier versions did not have: at these values they are no part of the hash, which stays."""
+LATER_OF_A_QUESTION: Mapping[str, Json] = {
+    "kind": "number", "step": None, "options": [], "least": 1, "most": None, "max_chars": 400, "reverse": False,
+}  # fmt: skip
+"""Likewise, fields of a question."""
 _OF_PRICES = frozenset(("prices", name) for name in RUNTIME_OF_PRICES)
 ASKS_AGAIN = ("unscorable", "keys")
 """Of an experiment's `ask_again`: where both are nothing, it is no part of the hash, which stays as it was before."""
@@ -114,7 +118,14 @@ def _identity_of_a_design(design: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _identity_of_a_prompt(prompt: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in prompt.items() if name not in LATER or value != LATER[name]}
+    found = _without(LATER, prompt)
+    return found | {"questions": [_without(LATER_OF_A_QUESTION, one) for one in found["questions"]]}
+
+
+def _without(later: Mapping[str, Json], record: Mapping[str, Json]) -> dict[str, Json]:
+    """A record without the later fields that have their defaults. A list is a tuple before it is saved."""
+    plain = ((name, list(value) if isinstance(value, tuple) else value) for name, value in record.items())
+    return {name: value for name, value in plain if name not in later or value != later[name]}
 
 
 def _identity_of_a_model(model: Mapping[str, Json]) -> dict[str, Json]:
@@ -255,7 +266,7 @@ def _leaves(path: Path, value: Json) -> list[tuple[Path, Json]]:
 def differences(was: Mapping[Path, Json], now: Mapping[Path, Json]) -> list[Difference]:
     """The settings that differ, in order; an item that one side lacks altogether is one difference."""
     items_was, items_now = (
-        {path[:2] for path in side if path[0] in (*GROUPS.values(), "prompt")} for side in (was, now)
+        {path[:2] for path in side if len(path) > 1 and path[0] in (*GROUPS.values(), "prompt")} for side in (was, now)
     )
     alone = {*items_was} ^ {*items_now}
     found: dict[Path, Difference] = {}
@@ -266,6 +277,28 @@ def differences(was: Mapping[Path, Json], now: Mapping[Path, Json]) -> list[Diff
         elif was.get(path, ABSENT) != now.get(path, ABSENT):
             found[path] = Difference(path, was.get(path, ABSENT), now.get(path, ABSENT))
     return list(found.values())
+
+
+def aligned(every: Sequence[Mapping[Path, Json]]) -> list[dict[Path, Json]]:
+    """Settings of several experiments, so that what stands for the same thing under two names is compared by value.
+
+    Where each of them has one prompt (or model, persona, text) that not all have, these have the paths of one named
+    "*", such as `prompt.*.system`; which one it is stands at the path of the group alone.
+    """
+    made = [dict(each) for each in every]
+    for group in ("prompt", *GROUPS.values()):
+        items = [list(dict.fromkeys(path[1] for path in each if path[0] == group)) for each in every]
+        common = set.intersection(*(set(names) for names in items)) if items else set()
+        alone = [[name for name in names if name not in common] for names in items]
+        if any(len(names) != 1 for names in alone):
+            continue
+        for place, (name,) in enumerate(alone):
+            renamed = {
+                (group, "*", *path[2:]) if path[:2] == (group, name) else path: value
+                for path, value in made[place].items()
+            }
+            made[place] = {(group,): name, **renamed}
+    return made
 
 
 def shown(value: Json, other: Json = None) -> str:

@@ -16,8 +16,8 @@ import yaml
 
 from runner.config import schema
 from runner.config.hydra_errors import own_folders
-from runner.config.selected import files, package_of
-from runner.errors import COMMAND_LINE, EDIT, ConfigError
+from runner.config.selected import LOADER, files, package_of
+from runner.errors import COMMAND_LINE, EDIT, ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PLAIN = re.compile(r"[-+.:\w]{1,60}")
 """What can be read as a number, a truth value or a time at all."""
-Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+NOTHING = ("", "~", "null", "Null", "NULL")
+WORDS = (str, str | None)
+"""What the schema says where words are wanted."""
 
 
 def check(words: Sequence[str], conf: Path) -> None:
@@ -40,7 +42,7 @@ def check(words: Sequence[str], conf: Path) -> None:
     for group, name, path in files(words, [*own_folders(words), conf]):
         try:
             text = path.read_text(encoding="utf-8")
-            tree = yaml.compose(text, Loader=Loader)
+            tree = yaml.compose(text, Loader=LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue
         root = package_of(text, group)
@@ -50,19 +52,41 @@ def check(words: Sequence[str], conf: Path) -> None:
 
 def _check_node(node: yaml.ScalarNode, key: str, where: str, path: Path) -> None:
     if not node.style and (read := _read_as(node.value)) is not None:
-        message = f'line {node.start_mark.line + 1}: {node.value} is read as {read}: put it in quotes, "{node.value}"'
-        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{shlex.quote(str(path))}")
+        said = f'put it in quotes, "{node.value}"' if node.value else 'write "", or leave the key out'
+        message = f"line {node.start_mark.line + 1}: {node.value or 'what is not there'} is read as {read}: {said}"
+        raise ConfigError(message, where=where, key=key, advice=f"{EDIT}{pasted(path)}")
 
 
 def _check_override(word: str, words: Sequence[str]) -> None:
     key, _, value = word.lstrip("+").partition("=")
-    if "." not in key or _kind(schema.RunnerConf, tuple(key.split("."))) is not str:
+    kind = _kind(schema.RunnerConf, tuple(key.split(".")))
+    if value.startswith("{"):
+        for inner, read in _changed(_parsed(value), kind, key, value):
+            name = re.escape(inner.rpartition(".")[2])
+            mended = re.sub(rf"(\b{name}\s*:\s*)([^,{{}}\s]+)", r'\1"\2"', value)
+            quoted = [f"{key}={mended}" if one is word else one for one in words]
+            message = f"what is written there is read as {read}: put it in quotes"
+            raise ConfigError(message, where=COMMAND_LINE, key=inner, advice=shlex.join(["runner", *quoted]))
+    if kind not in WORDS:
         return
     for part in value.split(",") if PLAIN.fullmatch(value.replace(",", "")) else []:
-        if (read := _hydra_reads(part)) is not None:
+        if (other := _hydra_reads(part)) is not None:
             quoted = [f'{key}="{value}"' if one is word else one for one in words]
-            message = f"{part} is read as {read}: put it in quotes"
+            message = f"{part} is read as {other}: put it in quotes"
             raise ConfigError(message, where=COMMAND_LINE, key=key, advice=shlex.join(["runner", *quoted]))
+
+
+def _changed(value: object, kind: object, key: str, written: str) -> Iterator[tuple[str, str]]:
+    """Key and reading of each value of a mapping on the command line that stands otherwise in what was written."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _changed(inner, _kind(kind, (str(name),)), f"{key}.{name}", written)
+    elif kind in WORDS and isinstance(value, int | float) and not _stands_in(written, str(value)):
+        yield key, str(value)
+
+
+def _stands_in(written: str, word: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", written) is not None
 
 
 def _check_choice(word: str, words: Sequence[str], conf: Path) -> None:
@@ -75,26 +99,33 @@ def _check_choice(word: str, words: Sequence[str], conf: Path) -> None:
 
 
 @cache
-def _hydra_reads(value: str) -> str | None:
+def _parsed(value: str) -> object:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        read = OverridesParser.create().parse_override(f"a.b={value}").value()
+        return OverridesParser.create().parse_override(f"a.b={value}").value()
     except HydraException:
-        return None
+        return None  # Hydra says so itself
+
+
+@cache
+def _hydra_reads(value: str) -> str | None:
+    read = _parsed(value)
     return None if read is None or str(read) == value else str(read)
 
 
 @cache
 def _read_as(written: str) -> str | None:
-    """What OmegaConf makes of a plain scalar where words are wanted; None where that is what is written, or null."""
+    """What OmegaConf makes of a plain scalar where words are wanted; None where that is what is written."""
     from omegaconf import OmegaConf
 
+    if written in NOTHING:
+        return "no value"
     if not PLAIN.fullmatch(written):
         return None
     (read,) = OmegaConf.create(f"- {written}")
-    return None if read is None or str(read) == written else str(read)
+    return None if str(read) == written else str(read)
 
 
 # ---- where words are wanted -----------------------------------------------------------------------------------------
@@ -104,18 +135,21 @@ def _words(node: yaml.Node | None, kind: object, path: tuple[str, ...]) -> Itera
     """Each scalar that becomes words, and each key, with its path."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
+            if key.tag == "tag:yaml.org,2002:merge":
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    yield from _words(merged, kind, path)
+            elif isinstance(key, yaml.ScalarNode):
                 here = (*path, str(key.value))
                 yield key, ".".join(here)
                 yield from _words(value, _kind(kind, here[-1:]), here)
-    elif isinstance(node, yaml.ScalarNode) and kind is str:
+    elif isinstance(node, yaml.ScalarNode) and (kind is str or (kind in WORDS and node.value not in NOTHING)):
         yield node, ".".join(path)
 
 
 def _kind(kind: object, path: tuple[str, ...]) -> object:
     """The schema's type below a path; str for words, None for what is not told (a model's `extra`) or is not there."""
     for name in path:
-        if kind is str:  # a description by language, whose type in the schema is any
+        if kind in WORDS:  # a description by language, whose type in the schema is any
             continue
         if get_origin(kind) is dict:
             kind = _plain(get_args(kind)[1])
@@ -127,8 +161,10 @@ def _kind(kind: object, path: tuple[str, ...]) -> object:
 
 
 def _plain(kind: object) -> object:
-    """Without Optional."""
+    """Without Optional, but of words, where a null is none."""
     inner = [part for part in get_args(kind) if part is not type(None)]
+    if inner == [str]:
+        return str | None
     return inner[0] if get_origin(kind) is Union and len(inner) == 1 else kind
 
 

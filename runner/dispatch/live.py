@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.dispatch.limiter import Closed, Limiter
-from runner.dispatch.observer import NOT_SENT, STOPPED
+from runner.dispatch.observer import NOT_SENT, STOPPED, repeats_key
 from runner.dispatch.resources import explained
 from runner.dispatch.retry import AccountBreakers, Breaker, attempt
 from runner.dispatch.transport import Wire, new_session, sender
@@ -292,11 +292,9 @@ class _ModelQueue:
         """A reply as it is kept: should it repeat the key, then without that, which is said once."""
         key_env = self.model.key_env
         kept = raw_without_key(raw, known_key(key_env), key_env)
-        if kept is not raw and kept != raw and not self._repeated:
+        if kept is not raw and not self._repeated:
             self._repeated = True
-            self.observer.notice(
-                f"{self.model.name}: replies repeat the API key; they are kept with <{key_env}> instead"
-            )
+            self.observer.notice(repeats_key(self.model))
         return kept
 
     async def _work(self, codec: Codec | Fallback, send: Send) -> None:
@@ -373,15 +371,17 @@ class _ModelQueue:
             self._fail(trial, Problem(error.kind, error.explained), attempts, error)
             return
         self.breaker.record_success()
+        kept = self._kept(raw)
         answer = Answer(
             key=trial.key,
-            raw=self._kept(raw),
+            raw=kept,
             route="live",
             model_id=self.model.id,
             endpoint=endpoint_of(self.model),
             attempts=attempts,
             latency_s=latency_s,
             time=_now(),
+            redacted=kept is not raw,
         )
         stored = self.keeping.put(answer)
         self.observer.answered(trial, answer)

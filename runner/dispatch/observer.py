@@ -18,6 +18,11 @@ STOPPED = "stopped"
 """Kind of a trial that was never sent because its model refuses everything."""
 
 
+def repeats_key(model: Model) -> str:
+    """What is said, once, of a model whose replies hold its key."""
+    return f"{model.name}: replies repeat the API key; they are kept with <{model.key_env}> instead"
+
+
 class Observer(Protocol):
     """Who is told what happens. Every call comes from the dispatching thread and must return at once.
 

@@ -25,6 +25,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,7 +33,7 @@ import sqlalchemy as sa
 
 from runner.config.database_urls import url_of
 from runner.errors import LedgerError
-from runner.ledger import rescue, stored
+from runner.ledger import redactions, rescue, stored
 from runner.ledger.at_once import AtOnce
 from runner.ledger.batches import BatchStore
 from runner.ledger.claims import Claims
@@ -42,14 +43,16 @@ from runner.ledger.schema import ANSWER, CLAIM, VERSION, answered, prepare
 from runner.records import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from runner.ledger.rescue import Rescue
 
 _FIELDS = stored.FIELDS
+_RAW = _FIELDS.index("raw")
 _VALUES = attrgetter(*_FIELDS)
+_IS_REDACTED = attrgetter("redacted")
 _END_CLAIM = sa.delete(CLAIM).where(CLAIM.c.key == sa.bindparam("answered"))
 _TRASH = "ledger_trash"
 _TRASHED: sa.Select[Any] = sa.select(sa.column("key")).select_from(sa.table(_TRASH, sa.column("key")))
@@ -133,7 +136,8 @@ class Ledger:
         An SQLite file that nobody else is writing to holds them on return, and the future is complete.
         """
         self._database.check_process()
-        if self._writer.is_well and self._database.is_in_place and self._at_once.store(answers):
+        is_plain = not any(map(_IS_REDACTED, answers))
+        if is_plain and self._writer.is_well and self._database.is_in_place and self._at_once.store(answers):
             self.last_stored_s = time.monotonic()
             return _STORED
         return self._writer.put(*answers)
@@ -164,6 +168,10 @@ class Ledger:
             those = (_TRASHED.where(_TRASHED.selected_columns.key.in_(part)).limit(1) for part in parts(keys))
             return any(connection.execute(query).first() is not None for query in those)
 
+    def rescued(self, keys: Collection[str]) -> list[str]:
+        """What ledgers beside this one hold of `keys`, a line each: answers that it could not take at the time."""
+        return rescue.left_over(self._database, keys)
+
     def check_whole(self) -> None:
         """LedgerError where the file is damaged: what is there is read before anything is bought."""
         self._database.check_whole()
@@ -181,11 +189,15 @@ class Ledger:
         for part in parts(keys, _ANSWERS_A_READ):
             with self._reading() as connection:
                 rows = stored.read(connection, part)
+                redacted = redactions.marked(
+                    connection, (row[_RAW] for row in rows.values() if type(row[_RAW]) is bytes)
+                )
             for key in part:
                 if key not in rows:
                     continue
                 if (wrong := stored.damage(rows[key])) is None:
-                    yield Answer(*rows[key])
+                    answer = Answer(*rows[key])
+                    yield replace(answer, redacted=True) if answer.raw in redacted else answer
                 else:
                     self.damaged[key] = wrong
 
@@ -242,9 +254,11 @@ class Ledger:
 def _commit(database: Database, answers: list[Answer]) -> None:
     """Store answers at once. In the order of the keys, so that two writers cannot deadlock on a server."""
     rows = [dict(zip(_FIELDS, _VALUES(put), strict=True)) for put in sorted(answers, key=attrgetter("key"))]
+    redactions.make_room(database, answers)
     with database.writing() as connection:
         connection.execute(database.insert(ANSWER).on_conflict_do_nothing(), rows)
         connection.execute(_END_CLAIM, [{"answered": row["key"]} for row in rows])
+        redactions.mark(database, connection, answers)
 
 
 def _add(path: Path, answers: list[Answer]) -> None:

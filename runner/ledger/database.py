@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from runner.config.database_urls import file_of, url_of
-from runner.errors import LedgerError
+from runner.errors import LedgerError, pasted
 from runner.ledger.rescue import LedgerFile
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Database:
         """LedgerError in a forked child, and where the file is not in its place any more."""
         self.check_process()
         if self.file is not None and (loss := self.file.loss) is not None:
-            raise LedgerError(f"{self.place} {loss}", advice=f"ls -la {shlex.quote(str(self.file.path.parent))}")
+            raise LedgerError(f"{self.place} {loss}", advice=f"ls -la {pasted(self.file.path.parent)}")
 
     @property
     def is_in_place(self) -> bool:
@@ -169,7 +169,7 @@ def parts(values: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[list[T]
 
 def recover(file: Path) -> str:
     """What to type to save what is left of a damaged ledger, beside it."""
-    return f"sqlite3 {shlex.quote(str(file))} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
+    return f"sqlite3 {pasted(file)} .recover | sqlite3 {shlex.quote(f'{file}.recovered')}"
 
 
 def _check_address(address: sa.URL) -> None:

@@ -8,25 +8,27 @@ not.
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 import sqlite3
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import LedgerError
+from runner.errors import LedgerError, pasted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from runner.ledger.database import Database
 
 OF_A_SERVER = Path("outputs/ledger.db")
 """Beside what the answers are kept that a server does not take."""
+ANSWERS = "ledger_answer"
 _SMALLEST = 512
 """Bytes of the smallest file that SQLite writes to."""
 
@@ -116,9 +118,28 @@ def begin(database: Database, why: LedgerError, store: Callable[[Path], None]) -
     return None
 
 
+def left_over(database: Database, keys: Collection[str]) -> list[str]:
+    """Of ledgers that were begun beside this one, how many of these answers each holds, and how to take them in."""
+    beside, said = _beside(database), []
+    for path in sorted(beside.parent.glob(f"{glob.escape(beside.stem)}.rescued-*{glob.escape(beside.suffix)}")):
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found,
+        ):
+            held = sum(key in keys for (key,) in found.execute(f"SELECT key FROM {ANSWERS}"))  # noqa: S608  our own
+            if held:
+                take_in = f"runner ledger merge {shlex.quote(str(path))} --ledger {shlex.quote(database.place)}"
+                said.append(f"{path} holds {held} of the answers that are about to be bought: {take_in}")
+    return said
+
+
+def _beside(database: Database) -> Path:
+    return OF_A_SERVER if database.file is None else database.file.path
+
+
 def _places(database: Database) -> Iterator[Path]:
     """Files to begin a ledger in: beside the one there is, and where the system keeps what is passing."""
-    beside = OF_A_SERVER if database.file is None else database.file.path
+    beside = _beside(database)
     name = f"{beside.stem}.rescued-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}{beside.suffix}"
     yield beside.with_name(name)
     with suppress(OSError):
@@ -126,9 +147,9 @@ def _places(database: Database) -> Iterator[Path]:
 
 
 def _advice(database: Database, error: LedgerError, path: Path) -> str:
-    rescued = shlex.quote(str(path))
+    rescued = pasted(path)
     if database.file is not None and not database.file.path.exists():
-        place = shlex.quote(str(database.file.path))
+        place = pasted(database.file.path)
         return f"rm -f {place}-wal {place}-shm; mv {rescued} {place}"
     if error.advice is not None and error.advice.startswith("sqlite3 "):
         return error.advice

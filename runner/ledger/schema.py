@@ -92,7 +92,7 @@ def prepare(database: Database) -> None:
         is_whole = TABLES.tables.keys() <= set(sa.inspect(connection).get_table_names())
     if not is_whole:
         with database.writing() as connection:
-            _lock(connection)
+            lock(connection)
             is_new = not sa.inspect(connection).has_table(VERSION.name)
             TABLES.create_all(connection)
             if is_new:
@@ -114,7 +114,7 @@ def add_later_columns(database: Database) -> None:
     if not missing:
         return
     with database.writing() as connection:
-        _lock(connection)
+        lock(connection)
         for column in _missing(connection):
             connection.execute(sa.text(f"ALTER TABLE {column.table} ADD COLUMN {column.name} TEXT"))
 
@@ -124,7 +124,7 @@ def add_trash(database: Database) -> None:
     if has_trash(database):
         return
     with database.writing() as connection:
-        _lock(connection)
+        lock(connection)
         TRASH.metadata.create_all(connection)
 
 
@@ -139,7 +139,8 @@ def _missing(connection: sa.Connection) -> list[sa.Column[str]]:
     return [one for one in _LATER if one.name not in {known["name"] for known in look.get_columns(one.table.name)}]
 
 
-def _lock(connection: sa.Connection) -> None:
+def lock(connection: sa.Connection) -> None:
+    """Let no other program make tables until the transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 

@@ -6,13 +6,11 @@ trial and no other, so columns are taken as they are, and looked at here.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from runner.ledger.schema import ANSWER
-from runner.records import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +18,8 @@ if TYPE_CHECKING:
     Stored = Sequence[Any]
     """The columns of a row, in the order of FIELDS."""
 
-FIELDS = tuple(field.name for field in fields(Answer))
+FIELDS = tuple(column.name for column in ANSWER.columns)
+"""Those of an Answer that are columns, in its own order."""
 _AS_IT_IS: list[sa.ColumnClause[Any]] = [sa.column(name) for name in FIELDS]
 """Without a type: a column's own would make bytes of a number, as many as it says."""
 _WHOLE = (str, bytes, str, str, str, int, float, str)

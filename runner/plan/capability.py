@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 SCHEMA_NAME = "scores"
 BOUNDS = frozenset(
-    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern"}
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+        *("pattern", "minItems", "maxItems", "uniqueItems"),
+    }
 )
 """Keywords that strict modes refuse or ignore. Replies are checked here in any case."""
 NOT_EXTRA = frozenset({"model", "messages", "stream", "n"})

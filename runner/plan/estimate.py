@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING
 from runner.config import catalog
 from runner.config.pricing import price_of
 from runner.plan import tokens
+from runner.plan.reply_format import value_key, written
 from runner.records import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from runner.plan.job import TrialPlan
-    from runner.records import Adapted, Experiment, Model, PromptTemplate, Route, Trial
+    from runner.records import Adapted, Experiment, Json, Model, PromptTemplate, Question, Route, Trial
 
     Lookup = Callable[[Sequence[str]], set[str]]
 
@@ -243,7 +244,7 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
     """Add one model of one job to its line."""
     line = book.line(model)
     line.cells += len(plan.experiment.personas) * len(plan.experiment.prompts)
-    replies = {prompt.name: book.tokens(line.tokenizer, longest_reply(prompt)) for prompt in plan.experiment.prompts}
+    longest: dict[tuple[Json, str | None], int] = {}
     asked: Counter[tuple[int, int]] = Counter()
     again: Counter[tuple[int, int]] = Counter()
     last: tuple[Adapted, int] | None = None
@@ -252,7 +253,11 @@ def _price_model(book: _Ledgered, plan: TrialPlan, model: Model, lookup: Lookup)
         if last is None or trial.adapted is not last[0]:
             last = (trial.adapted, _input_tokens(book, line.tokenizer, trial.adapted))
         most = trial.cell.sampling.max_tokens
-        size = (last[1], most if line.reasons else min(replies[trial.cell.prompt], most))
+        asked_of = trial.cell.prompt, trial.question
+        if asked_of not in longest:
+            prompt = plan.experiment.prompt_named(trial.cell.prompt)
+            longest[asked_of] = book.tokens(line.tokenizer, longest_reply(prompt, trial.question))
+        size = (last[1], most if line.reasons else min(longest[asked_of], most))
         if further is None:
             asked[size] += 1
         else:
@@ -317,14 +322,45 @@ def highest_price(trial: Trial, route: Route) -> float | None:
     return price_of(Tokens(into, trial.cell.sampling.max_tokens), trial.cell.model, route)
 
 
-def longest_reply(prompt: PromptTemplate) -> str:
-    """A reply with every score and every reason at its longest, in the prompt's language."""
-    sentence = SENTENCES.get(prompt.language, SENTENCES["en"])
-    reason = (sentence * (prompt.reason_max_chars // len(sentence) + 1))[: prompt.reason_max_chars]
+def longest_reply(prompt: PromptTemplate, question: str | None = None) -> str:
+    """A reply with every answer and every reason at its longest, in the prompt's language; or that to one question."""
+    reason = _sentences(prompt.language, prompt.reason_max_chars)
+    asked = [item for item in prompt.questions if question in (None, item.name)]
+    reasoned = {item.name: prompt.reasons != "none" and item.has_reason for item in asked}
+    values = {item.name: _longest(item, prompt.language) for item in asked}
     if prompt.reply == "labelled":
-        lines = (f"Q1. {item.label}(value): 100\nQ1. {item.label}(reason): {reason}" for item in prompt.questions)
+        lines = (
+            f"Q1. {item.label}(value): {written(values[item.name], item)}"
+            + f"\nQ1. {item.label}(reason): {reason}" * reasoned[item.name]
+            for item in asked
+        )
         return "\n".join(lines)
-    return json.dumps({item.name: {"score": 100, "reason": reason} for item in prompt.questions}, ensure_ascii=False)
+    whole = {
+        item.name: {value_key(item): values[item.name]} | ({"reason": reason} if reasoned[item.name] else {})
+        for item in asked
+    }
+    return json.dumps(whole, ensure_ascii=False)
+
+
+def _sentences(language: str, chars: int) -> str:
+    sentence = SENTENCES.get(language, SENTENCES["en"])
+    return (sentence * (chars // len(sentence) + 1))[:chars]
+
+
+def _longest(question: Question, language: str) -> Json:
+    """The longest answer to a question, or about that."""
+    names = [option.name for option in question.options]
+    match question.kind:
+        case "choice" | "yes_no":
+            return max(names, key=len)
+        case "choices" | "rank":
+            return names
+        case "distribution":
+            return dict.fromkeys(names, 1 / 3)
+        case "text":
+            return _sentences(language, question.max_chars)
+        case _:
+            return 100
 
 
 def may_reason(model: Model) -> bool:

@@ -9,7 +9,7 @@ from runner.config.origin import UNKNOWN
 from runner.errors import ConfigError
 from runner.plan import capability, nuisance
 from runner.plan.prompt import PromptManager
-from runner.plan.trials import attempt_key, trials_of
+from runner.plan.trials import attempt_key, questions_of, trials_of
 from runner.records import REFUSED
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config.origin import Origin
-    from runner.records import Adapted, Cell, Design, Experiment, Json, Model, Text, Trial
+    from runner.records import Adapted, Cell, Design, Experiment, Json, Model, PromptTemplate, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class TrialPlan:
         try:
             nuisance.check(experiment)
             for prompt in experiment.prompts:
-                self.prompt({"prompt": prompt.name}).check(experiment.design)
+                for question in questions_of(prompt):
+                    self.prompt({"prompt": prompt.name}, question).check(experiment.design)
         except ConfigError as error:
             raise origin.placed(error) from error.__cause__
 
@@ -82,18 +83,27 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
-    def prompt(self, factors: Mapping[str, Json]) -> ReadyPrompt:
-        """The prompt of a trial, or a row, of these factors; the first where none bears the name that they say."""
+    def prompt(self, factors: Mapping[str, Json], question: str | None = None) -> ReadyPrompt:
+        """The prompt of a trial, or a row, of these factors; the first where none bears the name that they say.
+
+        `question`: the one that is asked alone.
+        """
         prompt = self.experiment.prompt_named(factors.get("prompt"))
-        place = (prompt.name, factors.get(nuisance.QUESTION_ORDER))
+        place = (prompt.name, question, factors.get(nuisance.QUESTION_ORDER))
         if place not in self._prompts:
-            self._prompts[place] = ReadyPrompt(PromptManager(nuisance.as_given(prompt, factors)))
+            asking = nuisance.as_given(prompt, factors) if question is None else _alone(prompt, question)
+            self._prompts[place] = ReadyPrompt(PromptManager(asking))
         return self._prompts[place]
 
+    def untold(self) -> dict[str, str]:
+        """The sentence that a prompt lacks -> that prompt: of each question whose range or options no request tells."""
+        ready = {(name, question): one for (name, question, _), one in self._prompts.items()}
+        return {sentence: str(name) for (name, _), one in ready.items() for sentence in one.manager.untold()}
+
     def _adapt(
-        self, cell: Cell, text: Text, temperature: float, seed: int | None, factors: Mapping[str, Json]
+        self, cell: Cell, text: Text, temperature: float, seed: int | None, of: tuple[Mapping[str, Json], str | None]
     ) -> Adapted:
-        ready = self.prompt(factors)
+        ready = self.prompt(*of)
         try:
             return capability.adapt(
                 ready.manager.get_prompt(cell.persona, text),
@@ -123,6 +133,11 @@ class ReadyPrompt:
             message = "the template does not name `questions`, so that design.question_order cannot change their order"
             advice = "runner design.question_order=fixed"
             raise ConfigError(message, where=self.manager.where, key="user", advice=advice)
+
+
+def _alone(prompt: PromptTemplate, question: str) -> PromptTemplate:
+    """The prompt as it asks one of its questions in a request of its own."""
+    return replace(prompt, questions=tuple(one for one in prompt.questions if one.name == question))
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

@@ -105,14 +105,14 @@ def levels_of(experiment: Experiment, prompt: PromptTemplate, text: int, repetit
 
 
 def _has_orders(design: Design, prompt: PromptTemplate) -> bool:
-    return design.question_order != "fixed" and len(prompt.questions) > 1
+    return design.question_order != "fixed" and prompt.ask == "together" and len(prompt.questions) > 1
 
 
 def check(experiment: Experiment) -> None:
     """ConfigError where there is nothing to put in another order."""
     how = experiment.design.question_order
-    if how != "fixed" and not any(len(prompt.questions) > 1 for prompt in experiment.prompts):
-        message = f"{how}, and no prompt asks more than one question: there is nothing to put in another order"
+    if how != "fixed" and not any(_has_orders(experiment.design, prompt) for prompt in experiment.prompts):
+        message = f"{how}, and no prompt asks several questions in one request: there is no order"
         raise ConfigError(
             message, where="group design", key="question_order", advice="runner design.question_order=fixed"
         )
@@ -149,9 +149,11 @@ def priced(experiment: Experiment) -> list[str]:
 def as_given(prompt: PromptTemplate, factors: Mapping[str, Json]) -> PromptTemplate:
     """The prompt as a trial, or a row, of these factors was asked it: its questions in that order."""
     order = factors.get(QUESTION_ORDER)
-    names = order.split(BETWEEN) if isinstance(order, str) else []
+    if not isinstance(order, str):
+        return prompt
+    names = order.split(BETWEEN)
     asked = {question.name: question for question in prompt.questions}
-    if sorted(names) != sorted(asked):  # "" where there is no order, or one of another prompt
+    if sorted(names) != sorted(asked):  # "fixed" in a job of a sweep over it
         return prompt
     return _ordered(prompt, tuple(asked[name] for name in names))
 

@@ -4,7 +4,9 @@ Templates are Jinja in a sandbox. They see, and nothing else:
 
     persona        the persona's description, in the prompt's language
     text           content, title, author, language, name ("" where the text has none)
-    questions      for each: number (from 1), name, label, wording, low, high
+    questions      for each: number (from 1), name, label, wording, low, high, kind, step, options, least, most,
+                   max_chars
+                   and of its options, for each: number (from 1), name, label
     reply_format   how to write the answers; added below the user template where neither template places it
 
 Every name in a template is checked when the manager is made, so a typo costs no request. A text is a value, never a
@@ -17,25 +19,25 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateSyntaxError, meta, nodes
 
+from runner.config import templates
+from runner.config.templates import RENDERING_ERRORS
 from runner.errors import ConfigError, nearest
-from runner.plan.reply_keys import reply_keys
+from runner.plan.reply_format import QuestionView, folded, question_view, reply_format, reply_schema, untold
 from runner.records import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from runner.records import Json, Persona, PromptTemplate, Question, Text
+    from runner.records import Json, Persona, PromptTemplate, Text
 
 VARIABLES = ("persona", "text", "questions", "reply_format")
 KEPT = 1024
 """Rendered strings that a manager keeps: its personas' systems and, mostly, its texts' users."""
-RENDERING_ERRORS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What a template of the user's can raise. Jinja lets Python's own errors through as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,50 +51,6 @@ class TextView:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionView:
-    """What a template sees of a question. Whole numbers are ints, so that 100.0 is written 100."""
-
-    number: int
-    name: str
-    label: str
-    wording: str
-    low: int | float
-    high: int | float
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The fixed words of the reply format in one language."""
-
-    json: str
-    labelled: str
-    value: str
-    reason: str
-    sentence: str
-
-
-WORDS: Mapping[str, Words] = {
-    "en": Words(
-        json='Reply with one JSON object and nothing else. It has the keys {}, and under each an object with "score", '
-        'the number, and "reason", one short sentence about the text.',
-        labelled="Reply with these lines and nothing else:",
-        value="value",
-        reason="reason",
-        sentence="one short sentence",
-    ),
-    "ja": Words(
-        json="JSONオブジェクトを一つだけ返し、ほかには何も書かないでください。キーは{}とし、それぞれに "
-        '"score"（数値）と"reason"（日本語の短い一文）を持つオブジェクトを入れてください。',
-        labelled="次の形の行だけで答え、ほかには何も書かないでください。",
-        value="数値",
-        reason="理由",
-        sentence="短い一文",
-    ),
-}
-"""Language -> words. A prompt in another language gets the English ones, unless its template writes its own."""
-
-
 class PromptManager:
     """One prompt's templates, checked and compiled: get_prompt for each persona and text, reply_schema for all.
 
@@ -103,9 +61,9 @@ class PromptManager:
     def __init__(self, template: PromptTemplate) -> None:
         self.template = template
         self.where = f"prompt/{template.name}.yaml"
-        self.questions = tuple(_question_view(number, q) for number, q in enumerate(template.questions, start=1))
+        self.questions = tuple(question_view(number, q) for number, q in enumerate(template.questions, start=1))
         self.reply_format = reply_format(template)
-        environment = _environment()
+        environment = templates.environment()
         trees = {key: self._parsed(environment, key) for key in ("system", "user")}
         self._names = {key: meta.find_undeclared_variables(tree) for key, tree in trees.items()}
         placed = any("reply_format" in names for names in self._names.values())
@@ -125,17 +83,15 @@ class PromptManager:
         )
 
     def reply_schema(self) -> dict[str, Json] | None:
-        """JSON schema of the reply; None where labelled lines are asked for. The same shape for one question or many.
+        """JSON schema of the reply; None where labelled lines are asked for."""
+        return reply_schema(self.template)
 
-        All keys (see reply_keys) are required and no others allowed, as OpenAI's strict mode wants. The score precedes
-        its reason, as in the labelled lines: both formats then measure the same thing, a first rating and then its
-        grounds.
-        """
-        if self.template.reply == "labelled":
-            return None
-        bound = self.template.reason_max_chars
-        keys = reply_keys(self.template.questions)
-        return _object({key: _answer(question, bound) for key, question in zip(keys, self.questions, strict=True)})
+    def untold(self) -> list[str]:
+        """Of each question whose range or options the prompt never tells, the sentence that it lacks."""
+        shown = self._rendered("a reader", TextView("words", "", "", "", "name"))
+        rendered = folded(f"{shown.system}\n{shown.user}")
+        missing = (untold(question, rendered, self.template.language) for question in self.template.questions)
+        return [sentence for sentence in missing if sentence is not None]
 
     def names(self, variable: str) -> bool:
         """Whether a template makes use of one of VARIABLES."""
@@ -196,57 +152,7 @@ class PromptManager:
         raise ConfigError(message, where=self.where, key=key, advice=advice) from cause
 
 
-def reply_format(template: PromptTemplate) -> str:
-    """The ready instruction on how to write the answers, for JSON or labelled lines, in the prompt's language."""
-    words = WORDS.get(template.language, WORDS["en"])
-    questions = [_question_view(number, question) for number, question in enumerate(template.questions, start=1)]
-    if template.reply == "labelled":
-        return "\n".join(
-            [words.labelled, *(line for question in questions for line in _labelled_lines(question, words))]
-        )
-    # Told, not shown: a very small model copies whatever could stand in a reply, placeholders and example values alike.
-    keys = reply_keys(template.questions)
-    listed = ", ".join(f'"{key}"' for key in keys)
-    named = zip(keys, template.questions, strict=True)
-    stand_ins = ", ".join(f"{key}: {question.label}" for key, question in named if key != question.name)
-    return words.json.format(f"{listed} ({stand_ins})" if stand_ins else listed)
-
-
-def _labelled_lines(question: QuestionView, words: Words) -> Iterator[str]:
-    head = f"Q{question.number}. {question.label}"
-    yield f"{head}({words.value}): <{question.low}-{question.high}>"
-    yield f"{head}({words.reason}): <{words.sentence}>"
-
-
-def _question_view(number: int, question: Question) -> QuestionView:
-    low, high = (int(end) if float(end).is_integer() else end for end in (question.low, question.high))
-    return QuestionView(number, question.name, question.label, question.wording, low, high)
-
-
-def _answer(question: QuestionView, reason_max_chars: int) -> dict[str, Json]:
-    whole = isinstance(question.low, int) and isinstance(question.high, int)
-    score = {"type": "integer" if whole else "number", "minimum": question.low, "maximum": question.high}
-    return _object({"score": score, "reason": {"type": "string", "minLength": 1, "maxLength": reason_max_chars}})
-
-
-def _object(properties: dict[str, Json]) -> dict[str, Json]:
-    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
-
-
 # ---- templates ------------------------------------------------------------------------------------------------------
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        autoescape=False,  # plain text for a model: escaping would change what it reads
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # Equal inputs must give equal strings.
-    del environment.filters["random"], environment.globals["lipsum"]
-    return environment
 
 
 def _unknown_attributes(tree: nodes.Template) -> Iterator[tuple[str, int, str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""A question's key in a reply that is asked for as JSON: its name, where every API takes that for a property's name."""
+"""The keys of a reply that is asked for as JSON: names, where every API takes them for a property's name."""
 
 from __future__ import annotations
 
@@ -25,3 +25,18 @@ def reply_keys(questions: tuple[Question, ...]) -> tuple[str, ...]:
 
 def _numbered(number: int, names: set[str]) -> str:
     return next(key for start in ("q", "question_", "the_question_") if (key := f"{start}{number}") not in names)
+
+
+def option_keys(question: Question) -> tuple[str, ...]:
+    """A key for each option of a distribution: `p` and its number for a point, else its name, or `o` and its place."""
+    taken = {option.name.casefold() for option in question.options}
+    if question.has_points:
+        return tuple(f"p{option.name}".replace("-", "minus") for option in question.options)
+    return tuple(
+        option.name if TAKEN_BY_ALL.fullmatch(option.name) else _placed(place, taken)
+        for place, option in enumerate(question.options, start=1)
+    )
+
+
+def _placed(place: int, taken: set[str]) -> str:
+    return next(key for start in ("o", "option_", "the_option_") if (key := f"{start}{place}") not in taken)

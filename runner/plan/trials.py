@@ -17,9 +17,9 @@ from runner.records import Cell, Trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runner.records import Adapted, Experiment, Json, Model, Persona, Request, Sampling, Text
+    from runner.records import Adapted, Experiment, Json, Model, Persona, PromptTemplate, Request, Sampling, Text
 
-    Adapt = Callable[[Cell, Text, float, int | None, Mapping[str, Json]], Adapted]
+    Adapt = Callable[[Cell, Text, float, int | None, tuple[Mapping[str, Json], str | None]], Adapted]
 
 KEY_VERSION = 1
 """Raised only when the same request would get another key; old answers are then no longer found."""
@@ -113,16 +113,24 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
-    repetitions = sum(nuisance.repetitions_of(experiment, prompt) for prompt in experiment.prompts)
-    return len(experiment.models) * len(experiment.personas) * len(experiment.texts) * repetitions
+    requests = sum(
+        nuisance.repetitions_of(experiment, prompt) * len(questions_of(prompt)) for prompt in experiment.prompts
+    )
+    return len(experiment.models) * len(experiment.personas) * len(experiment.texts) * requests
+
+
+def questions_of(prompt: PromptTemplate) -> tuple[str | None, ...]:
+    """The question of each request of a trial; None alone where one request asks all."""
+    return tuple(question.name for question in prompt.questions) if prompt.ask == "separately" else (None,)
 
 
 def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
-    """All trials in the order of cells, texts, repetitions; made one at a time.
+    """All trials in the order of cells, texts, repetitions and questions that are asked alone, made one at a time.
 
-    `adapt(cell, text, temperature, seed, factors)` fits the prompt to the cell's model. Repetitions share its result
-    unless a seed, or what the design gives them, sets them apart. Prompts that start alike (one persona, many texts)
-    come one after another, which lets a model server reuse what it has already read.
+    `adapt(cell, text, temperature, seed, (factors, question))` fits the prompt to the cell's model; `question` is the
+    one that has a request of its own, or None. Repetitions share its result unless a seed, or what the design gives
+    them, sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
+    server reuse what it has already read.
     """
     prompts = {prompt.name: prompt for prompt in experiment.prompts}
     for cell, (place, text) in product(cells_of(experiment), enumerate(experiment.texts)):
@@ -130,13 +138,14 @@ def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
         prompt = prompts[cell.prompt]
         made: dict[tuple[Json, ...], tuple[Mapping[str, Json], Adapted, Keys]] = {}
-        for repetition in range(1, nuisance.repetitions_of(experiment, prompt) + 1):
+        repetitions = range(1, nuisance.repetitions_of(experiment, prompt) + 1)
+        for repetition, question in product(repetitions, questions_of(prompt)):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
             levels = nuisance.levels_of(experiment, prompt, place, repetition)
-            alike = (seed, *levels.values())
+            alike = (seed, question, *levels.values())
             if alike not in made:
                 factors: Mapping[str, Json] = {"prompt": cell.prompt, **levels}
-                adapted = adapt(cell, text, temperature, seed, factors)
+                adapted = adapt(cell, text, temperature, seed, (factors, question))
                 made[alike] = factors, adapted, Keys(adapted.request, endpoint)
             factors, adapted, keys = made[alike]
-            yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors)
+            yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors, question)

@@ -6,14 +6,13 @@ So a run without key or network takes the same path as any other: the same codec
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ def weights_of(model: Model) -> Path:
             "no such weights file",
             where=f"model/{model.name}.yaml",
             key="id",
-            advice=f"ls {shlex.quote(str(own.parent))}",
+            advice=f"ls {pasted(own.parent)}",
         )
     specs = [spec for name in WEIGHTS_PACKAGES if (spec := find_spec(name)) is not None]
     for folder in (folder for spec in specs for folder in spec.submodule_search_locations or ()):

@@ -67,7 +67,8 @@ class Fallback:
     async def complete(self, request: Request, timeout_s: float) -> bytes:
         """One attempt: a chat completion's JSON as LiteLLM reads the reply, with the reply itself as `received`.
 
-        ProviderError as any other exchange. A reply that LiteLLM cannot read is given all the same: it is paid for.
+        `timeout_s`: seconds for all of it. ProviderError as any other exchange. A reply that LiteLLM cannot read is
+        given all the same: it is paid for.
         """
         litellm = prepare()
         with _watched(Exchange(self.model.limits.max_reply_bytes, f"model.{self.model.name}.api_base")) as exchange:

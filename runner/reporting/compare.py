@@ -12,7 +12,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.config.settings import ABSENT, differences, settings_of
+from runner.config.settings import ABSENT, aligned, differences, settings_of
 from runner.errors import ConfigError
 from runner.reporting import stats
 from runner.reporting.stats import of_run
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Json
+    from runner.records import Experiment, Json
 
 MATCHED = ("text", "persona", "model")
+"""And the prompt, where both have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 def _shared(first: pd.DataFrame, other: pd.DataFrame) -> tuple[str, ...]:
     """What cells of both may be paired by: text and persona, and model too where both have one in common."""
-    return tuple(column for column in MATCHED if set(first[column].unique()) & set(other[column].unique()))
+    several = "prompt" in first and "prompt" in other and min(first["prompt"].nunique(), other["prompt"].nunique()) > 1
+    matched = (*MATCHED, "prompt") if several else MATCHED
+    return tuple(column for column in matched if set(first[column].unique()) & set(other[column].unique()))
 
 
 def _own_answers(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -88,7 +91,12 @@ def _own_answers(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 def _settings(folders: Sequence[Path]) -> Iterator[Setting]:
     """Settings in which any run differs from the first, in the first's order."""
-    every = [settings_of(saved.experiment_in(folder)) for folder in folders]
+    return settings_that_differ([saved.experiment_in(folder) for folder in folders])
+
+
+def settings_that_differ(experiments: Sequence[Experiment]) -> Iterator[Setting]:
+    """Likewise of experiments: by value, also where one has a prompt, model, persona or text in another's place."""
+    every = aligned([settings_of(experiment) for experiment in experiments])
     paths = dict.fromkeys(difference.path for other in every[1:] for difference in differences(every[0], other))
     for path in paths:
         yield Setting(".".join(path), tuple(_value(settings, path) for settings in every))

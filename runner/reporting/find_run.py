@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import shlex
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError, TrackingError
+from runner.errors import ConfigError, TrackingError, pasted
 from runner.results import manifest, saved
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ class UnknownRunError(ConfigError):
     def __init__(self, message: str, word: str) -> None:
         self.word = word
         self.near = nearest(word)
-        names = ", ".join(shlex.quote(str(folder)) for folder in self.near)
+        names = ", ".join(pasted(folder) for folder in self.near)
         known = f"the nearest runs: {names}" if self.near else f"there is no run in {OUTPUTS}{os.sep} yet"
-        advice = f"runner stats {shlex.quote(str(self.near[0]))}" if self.near else "runner"
+        advice = f"runner stats {pasted(self.near[0])}" if self.near else "runner"
         super().__init__(f"{message}; {known}", where=PLACE, advice=advice)
 
 
@@ -59,7 +58,7 @@ def find(word: str, where: Callable[[], Tracking]) -> Path:
         raise saved.missing(path, "run.json")
     if any((path / name).exists() for name in ("results.jsonl.part", ".hydra")):
         message = "this run was interrupted before it had results; the command that made it goes on from there"
-        overrides = shlex.quote(str(path / ".hydra" / "overrides.yaml"))
+        overrides = pasted(path / ".hydra" / "overrides.yaml")
         raise ConfigError(message, where=word, advice=f"cat {overrides}")
     if path.is_dir():
         raise UnknownRunError(f"'{word}' is not the folder of a run", word)
@@ -83,7 +82,7 @@ def newest(count: int = 1, outputs: Path = OUTPUTS) -> list[Path]:
     found = launches(outputs)[:count]
     if len(found) == count:
         return found
-    has = f"only one run, {shlex.quote(str(found[0]))}," if found else "no run"
+    has = f"only one run, {pasted(found[0])}," if found else "no run"
     advice = "runner sampling.temperature=0" if found else "runner"
     raise ConfigError(f"there is {has} in {outputs}{os.sep} yet", where=PLACE, advice=advice)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -27,8 +26,8 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
 from runner import fastjson
-from runner.errors import RunnerError
-from runner.records import Dropped, Outcome, Problem, Route, Row, Source, Stated, Tokens, is_factor
+from runner.errors import RunnerError, pasted
+from runner.records import Dropped, Given, Outcome, Problem, Route, Row, Source, Stated, Tokens, is_factor
 from runner.results.reply_files import store
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from runner.records import Json, Prices, PromptTemplate
+    from runner.records import Json, Prices, PromptTemplate, Question
 
 _AGAIN = "run the same command again: answers that were paid for are not bought twice"
 
@@ -46,9 +45,10 @@ _AGAIN = "run the same command again: answers that were paid for are not bought 
 _FIELDS = tuple(field.name for field in fields(Row))
 _NAMES = frozenset(_FIELDS)
 _ASKED_AGAIN = ("asked", "taken", "earlier_usd")
-_USUAL = _NAMES - {"stated", "factors", *_ASKED_AGAIN}
-"""The fields of every line; `stated` is in those alone whose scores were converted, and the last three in those of
-trials that were asked again."""
+_USUAL = _NAMES - {"stated", "answers", "question", "factors", "redacted", *_ASKED_AGAIN}
+"""The fields of every line; `stated` is in those alone whose scores were converted, `answers` where a question is no
+plain number, `question` where each has a request of its own, `redacted` in those whose reply had a key in it, and the
+last three in those of trials that were asked again."""
 _KINDS = tuple(field.name for field in fields(Tokens))
 _COUNTED = attrgetter(*_KINDS)
 _USUAL_KINDS = frozenset({"input", "output", "cached", "reasoning"})
@@ -73,6 +73,14 @@ def _row_line(row: Row) -> bytes:
         line["stated"] = {question: asdict(stated) for question, stated in row.stated.items()}
     else:
         del line["stated"]
+    if row.answers:
+        line["answers"] = {question: given and _given_line(given) for question, given in row.answers.items()}
+    else:
+        del line["answers"]
+    if row.question is None:
+        del line["question"]
+    if not row.redacted:
+        del line["redacted"]
     del line["factors"]
     if row.factors:
         line |= row.factors
@@ -82,6 +90,12 @@ def _row_line(row: Row) -> bytes:
         for name in _ASKED_AGAIN:
             del line[name]
     return _line(line)
+
+
+def _given_line(given: Given) -> dict[str, Json]:
+    """An answer's fields; moments are those of a distribution alone."""
+    line: dict[str, Json] = {"value": given.value, "label": given.label, "raw": given.raw}
+    return line if given.moments is None else {**line, "moments": dict(given.moments)}
 
 
 def row_from_json(line: str | bytes) -> Row:
@@ -115,7 +129,7 @@ def _unopened(path: Path, error: OSError) -> RunnerError:
     from runner.results.saved import advice_of  # which reads rows itself
 
     lost = isinstance(error, FileNotFoundError | NotADirectoryError)
-    advice = advice_of(path.parent) if lost else f"ls -l {shlex.quote(str(path))}"
+    advice = advice_of(path.parent) if lost else f"ls -l {pasted(path)}"
     return RunnerError(f"{path}: {error.strerror or error}; {_AGAIN}", advice=advice)
 
 
@@ -177,6 +191,8 @@ def _row(found: Any) -> Row:
         raise TypeError(f"{type(found).__name__} in place of an object")
     if "stated" in found:
         found["stated"] = {name: Stated(**stated) for name, stated in found["stated"].items()}
+    if "answers" in found:
+        found["answers"] = {name: given and Given(**given) for name, given in found["answers"].items()}
     if found.keys() != _USUAL:
         found = _with_factors(found)
     scores = found["scores"]
@@ -194,7 +210,7 @@ def _row(found: Any) -> Row:
             raise TypeError(f"'{wrong}' is {_shown(getattr(row, wrong))}")
         _SEEN.add(kinds)
     _check(row)
-    if row.dropped or row.problem is not None or row.stated:
+    if row.dropped or row.problem is not None or row.stated or row.answers:
         _check_rare(row)
     return row
 
@@ -256,6 +272,22 @@ def _check_rare(row: Row) -> None:
     for name, stated in row.stated.items():
         if not {int, float}.issuperset(map(type, asdict(stated).values())):
             raise TypeError(f"what is stated of '{name}' lacks a number")
+    for name, given in row.answers.items():
+        if given is not None:
+            _check_given(name, given)
+
+
+def _check_given(name: str, given: Given) -> None:
+    """Likewise of an answer: its value is words, a number, a list of names, or a number for each name."""
+    value = given.value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    kinds = {int, float} if isinstance(value, dict) else {str} if isinstance(value, list) else {int, float, str}
+    if not kinds.issuperset(map(type, inner)) or type(given.label) not in _TEXT or is_deep(given.raw, _DEEPEST):
+        raise TypeError(f"the answer to '{name}' is {_shown(value)}")
+    if any(type(one) in {int, float} and not -_MOST < one < _MOST for one in inner):
+        raise TypeError(f"the answer to '{name}' is a number beyond all bounds")
+    if given.moments is not None and not {int, float}.issuperset(map(type, given.moments.values())):
+        raise TypeError(f"the moments of '{name}' are no numbers")
 
 
 def is_deep(value: Json, most: int) -> bool:
@@ -379,12 +411,25 @@ def _answers(row: Row, prompt: PromptTemplate) -> str:
     value, reason = ("数値", "理由") if prompt.language == "ja" else ("value", "reason")
     blocks = []
     for number, question in enumerate(prompt.questions, 1):
+        if row.question not in (None, question.name):
+            continue
         label = f"Q{number}. {question.label or question.name}"
-        lines = [f"{label}({value}): {_short(row.scores[question.name])}"]
-        if row.reasons[question.name]:
+        if (given := row.answers.get(question.name)) is None:
+            lines = [f"{label}({value}): {_short(row.scores[question.name])}"]
+        else:
+            lines = [_given_words(label, given, question, prompt.language)]
+        if row.reasons.get(question.name):
             lines.append(f"{label}({reason}): {row.reasons[question.name]}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def _given_words(label: str, given: Given, question: Question, language: str) -> str:
+    """The line of an answer that is no plain number."""
+    from runner.plan.reply_format import value_word, words_of, written  # which most rows do not need
+
+    words = words_of("ja" if language == "ja" else "en")
+    return f"{label}({value_word(question, words)}): {written(given.value, question)}"
 
 
 def _on_one_line(name: str) -> str:

@@ -10,7 +10,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from runner.records import whole_pairs
-from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL
+from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SCORE = "score:"
 """Prefix of the columns that hold a question's scores."""
+CHOICE = "choice:"
+"""Prefix of the columns that hold a question's answers, as JSON, where it is no plain number."""
 OUTCOMES = ("failed", "unscorable", "scored")
 SENT_TO_CELL = "sent_to_cell"
 BETWEEN = "\x1f"
@@ -30,6 +32,11 @@ BETWEEN = "\x1f"
 def columns_of(counted: Sequence[Tally]) -> list[str]:
     """The names of the columns of scores: each question that any tally knows."""
     return [SCORE + question for question in dict.fromkeys(question for one in counted for question in one.scores)]
+
+
+def choices_of(counted: Sequence[Tally]) -> list[str]:
+    """The names of the columns of answers that are no plain numbers."""
+    return [CHOICE + question for question in dict.fromkeys(question for one in counted for question in one.choices)]
 
 
 def factors_in(counted: Sequence[Tally]) -> list[str]:
@@ -54,7 +61,8 @@ def frame(counted: Sequence[Tally], *columns: str) -> pd.DataFrame:
     sent to all trials of the row's cell, as "0.6|0.7". FLAGS: whether. NUMBERS: NaN where unknown. again: whether the
     answer is an earlier job's as well, for the same model, persona, text and repetition. answer: a number that such
     answers share, in this process. asked: the questions of the row's job and prompt, with BETWEEN in between.
-    `score:<question>`: NaN where there is none. Any other name is a factor's: text, "" where a row has none.
+    `score:<question>`: NaN where there is none. `choice:<question>`: its answer as JSON, "" where there is none. Any
+    other name is a factor's: text, "" where a row has none.
 
     Each column costs its eight bytes a row or less, and no copy: ask for those that are needed.
     """
@@ -71,7 +79,7 @@ def _column(counted: Sequence[Tally], name: str) -> Any:
         return made[name](counted)
     if name in FLAGS:
         return (_flags(counted) >> FLAGS.index(name) & 1).astype(bool)
-    if name in (*OF_CELL, *OF_TRIAL, SENT_TO_CELL):
+    if name in (*OF_CELL, *OF_TRIAL, SENT_TO_CELL) or name.startswith(CHOICE):
         return _categories(counted, name)
     if not name.startswith(SCORE) and name not in NUMBERS:
         return _of_labels([_factor(one, name) for one in counted])
@@ -130,9 +138,7 @@ def _numbers(counted: Tally, name: str) -> Sequence[float]:
 
 def _categories(counted: Sequence[Tally], name: str) -> pd.Categorical:
     """A column of labels: its distinct values in the order of the rows, and each row's."""
-    return _of_labels(
-        [(_values(one, name), (one.of_trial[name] if name in OF_TRIAL else one.labels).codes) for one in counted]
-    )
+    return _of_labels([(_values(one, name), _labels(one, name).codes) for one in counted])
 
 
 def _factor(counted: Tally, name: str) -> tuple[Sequence[Hashable], array[int]]:
@@ -159,8 +165,16 @@ def _of_labels(every: Sequence[tuple[Sequence[Hashable], array[int]]]) -> pd.Cat
     return pd.Categorical.from_codes(whole, categories=pd.Index(list(places), dtype=None if places else object))
 
 
+def _labels(counted: Tally, name: str) -> Labels:
+    if name.startswith(CHOICE):
+        return counted.choices.get(name.removeprefix(CHOICE)) or Labels({"": 0}, array("i", [0]) * counted.rows)
+    return counted.of_trial[name] if name in OF_TRIAL else counted.labels
+
+
 def _values(counted: Tally, name: str) -> list[Hashable]:
     """What each code of a column of labels stands for."""
+    if name.startswith(CHOICE):
+        return list(_labels(counted, name).index)
     if name in OF_TRIAL:
         return list(counted.of_trial[name].index)
     each: list[Any] = list(counted.labels.index)

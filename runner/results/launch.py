@@ -94,7 +94,8 @@ class JobResult:
     @classmethod
     def of(cls, job: Job) -> JobResult:
         """A job's result before anything has happened."""
-        return cls(job.index, job.folder, job.overrides, job.experiment, is_swept=job.is_swept)
+        tally = Tally(scales=job.experiment.scales)
+        return cls(job.index, job.folder, job.overrides, job.experiment, tally=tally, is_swept=job.is_swept)
 
     def note(self, row: Row) -> None:
         """Take up a row, but for `counts`."""
@@ -112,13 +113,16 @@ class JobResult:
         return isinstance(self.error, ConfigError) or (bool(self.tally.rows) and not self.lost[NOT_SENT])
 
     def summary(self) -> pd.DataFrame:
-        """The table of summary.csv, made once its rows are written."""
+        """The table of summary.csv: one row a cell, columns as in `summary.summary`. Made once its rows are written."""
         if self._summary is None:
             self._summary = summary_of(self.tally)
         return self._summary
 
     def metrics(self, *, unknown: bool = False) -> dict[str, float]:
-        """What MLflow shows for the whole job; with `unknown` also what has no value here, as NaN."""
+        """What MLflow shows for the whole job, by name, in the units of `summary.total_metrics`.
+
+        With `unknown` also what has no value here, as NaN.
+        """
         return total_metrics(self.tally, unknown=unknown)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shlex
 import subprocess
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.config.database_urls import without_password
 from runner.config.settings import identity_of
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 from runner.records import READING_VERSION, RECORD_VERSION
 from runner.results import served, summary
 from runner.results.factors import axes_of
@@ -289,7 +288,7 @@ def asked_folders(folder: Path) -> list[Path]:
     failed = {job: why for job in jobs if (why := load(job, "run.json").get("error")) is not None}
     if len(failed) == len(jobs):
         message = f"no job of it has results: {failed[jobs[0]]}"
-        raise ConfigError(message, where=str(folder), advice=f"cat {shlex.quote(str(jobs[0] / 'run.json'))}")
+        raise ConfigError(message, where=str(folder), advice=f"cat {pasted(jobs[0] / 'run.json')}")
     return [job for job in jobs if job not in failed]
 
 

@@ -74,6 +74,7 @@ def _result_in(folder: Path) -> JobResult:
     run = manifest.load(folder, "run.json")
     result = JobResult(run["job"], folder, tuple(run["overrides"]), None, counts=_counts(run))
     result.experiment = saved.experiment_in(folder)
+    result.tally.scales = result.experiment.scales
     for row in saved.rows_in(folder):
         result.note(row)
     return result

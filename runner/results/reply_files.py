@@ -199,7 +199,8 @@ class FileNames:
         parts = [row.text, row.model, row.persona]
         temperature = row.sent.get("temperature")
         heat = "--" if temperature is None else f"{round(temperature * 100):02d}"
-        end = f"_temp{heat}_{row.repetition:02d}.txt"
+        alone = "" if row.question is None else f"_{row.question}"
+        end = f"_temp{heat}_{row.repetition:02d}{alone}.txt"
         name = "_".join(_safe(part) for part in parts) + end
         if len(name.encode()) > _MAX_BYTES - _HASH_BYTES:
             name = "_".join(_safe(part, _MAX_PART_BYTES) for part in parts) + end

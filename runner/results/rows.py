@@ -19,7 +19,7 @@ from runner.results import factors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runner.records import Answer, Json, PromptTemplate, Reading, Source, Trial
+    from runner.records import Answer, Json, PromptTemplate, Question, Reading, Source, Trial
 
 DAMAGED = "damaged"
 """Kind of a trial whose answer is in the ledger, and is no answer any more: it is neither read nor bought again."""
@@ -59,6 +59,7 @@ class Reader:
             route=answer.route,
             outcome="scored" if problem is None else "unscorable",
             scores=reading.scores,
+            answers=reading.answers,
             reasons=reading.reasons,
             stated=reading.stated,
             problem=problem,
@@ -68,6 +69,7 @@ class Reader:
             saved_usd=saving_of(reply.tokens, trial.cell.model, answer.route, **billed),
             time=answer.time,
             source=source,
+            redacted=answer.redacted,
         )
 
     def failed(self, trial: Trial, failure: Failure) -> Row:
@@ -79,8 +81,7 @@ class Reader:
             Reply(text=failure.reply, finish=None),
             route=failure.route,
             outcome="unscorable" if judged else "failed",
-            scores=self._nothing(trial),
-            reasons=self._nothing(trial),
+            **self._nothing(trial),
             problem=failure.problem,
             attempts=failure.attempts,
             latency_s=None,
@@ -105,20 +106,31 @@ class Reader:
         except ProviderError as error:
             reply = Reply(text=answer.raw.decode("utf-8"), finish=None)
             self.no_replies += 1
-            return reply, Unscorable(Problem(error.kind, str(error)), self._nothing(trial), self._nothing(trial))
-        prompt = self.prompt_of(trial)
-        reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
-        if prompt is not (written := self._written(trial)):
-            reading = nuisance.as_written(reading, written.questions)
+            return reply, self._unread(trial, Problem(error.kind, str(error)))
+        reading = self.read(trial, reply)
         if (refused := identity.refusal(trial.cell.model, reply.model_version)) is not None:
             # Bought before identity was strict: what it says is kept to be read, and counts for nothing.
-            nothing = self._nothing(trial)
-            return reply, Unscorable(Problem(identity.OTHER_MODEL, refused), nothing, nothing)
+            return reply, self._unread(trial, Problem(identity.OTHER_MODEL, refused))
         return reply, reading
 
-    def _nothing(self, trial: Trial) -> dict[str, None]:
-        """No score, or no reason, for any question of a trial."""
-        return {question.name: None for question in self._written(trial).questions}
+    def read(self, trial: Trial, reply: Reply) -> Reading:
+        """What a reply to a trial says."""
+        prompt, written = self.prompt_of(trial), self._written(trial)
+        asked = _alone(prompt.questions, trial.question)
+        reading = score.read(reply, asked, prompt.reply, rescale=prompt.rescale)
+        return reading if prompt is written else nuisance.as_written(reading, written.questions)
+
+    def _nothing(self, trial: Trial) -> dict[str, Any]:
+        """No score, no answer and no reason for any question that was asked, by the field of a row."""
+        asked = _alone(self._written(trial).questions, trial.question)
+        return {
+            "scores": {question.name: None for question in asked if question.is_numeric},
+            "answers": {question.name: None for question in asked if question.is_given},
+            "reasons": {question.name: None for question in asked if question.has_reason},
+        }
+
+    def _unread(self, trial: Trial, problem: Problem) -> Unscorable:
+        return Unscorable(problem, **self._nothing(trial))
 
     def _factors(self, trial: Trial) -> dict[str, Json]:
         """The trial's own, which say more than a setting of the job does, the job's, and what is known of its items."""
@@ -144,6 +156,7 @@ class Reader:
             persona=trial.cell.persona.name,
             text=trial.text.name,
             repetition=trial.repetition,
+            question=trial.question,
             reply=reply.text,
             requested=adapted.requested,
             sent=adapted.sent,
@@ -156,6 +169,11 @@ class Reader:
             served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )
+
+
+def _alone(questions: tuple[Question, ...], question: str | None) -> tuple[Question, ...]:
+    """The questions of a trial: all, or the one that has its request."""
+    return questions if question is None else tuple(one for one in questions if one.name == question)
 
 
 def damaged(key: str, why: str, ledger: str) -> Failure:

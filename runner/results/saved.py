@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.config import settings
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.plan.trials import count_of
 from runner.results import files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, KeysView, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Set
     from pathlib import Path
 
     from runner.records import Experiment, Json, Row
@@ -43,7 +43,7 @@ def load(folder: Path, name: str) -> dict[str, Any]:
         message = "this is not the folder of a run"
         raise ConfigError(message, where=str(folder), key=name, advice="ls outputs/*/*/run.json") from error
     except OSError as error:
-        advice = f"ls -l {shlex.quote(str(file))}"
+        advice = f"ls -l {pasted(file)}"
         raise ConfigError(f"cannot be read: {error.strerror or error}", where=str(file), advice=advice) from error
     except RecursionError as error:
         raise _damaged(file, "it is nested too deep") from error
@@ -81,16 +81,18 @@ def rows_in(folder: Path, experiment: Experiment | None = None) -> Iterator[Row]
     prompt; at the end where they are not as many as run.json counts.
     """
     path, number = folder / "results.jsonl", 0
-    asked: dict[Json, KeysView[str]] = {}
+    asked: dict[Json, tuple[Set[str], Set[str]]] = {}
     for number, row in enumerate(files.read_rows(path), 1):
         prompt = row.factors.get("prompt")
-        first = asked.get(prompt)
-        if first is None:
-            first = asked[prompt] = row.scores.keys()
+        held: Set[str] = row.scores.keys() | row.answers.keys() if row.answers else row.scores.keys()
+        if row.question is not None:
+            _check_questions(path, number, row, {row.question})
+        elif (first := asked.get(prompt)) is None:
+            asked[prompt] = held, row.reasons.keys()
             named = () if experiment is None else experiment.prompt_named(prompt).questions
-            _check_questions(path, number, row, {*(question.name for question in named), *first})
-        elif row.scores.keys() != first or row.reasons.keys() != first:
-            _check_questions(path, number, row, first)
+            _check_questions(path, number, row, {*(question.name for question in named), *held})
+        elif held != first[0] or row.reasons.keys() != first[1]:
+            _check_questions(path, number, row, first[0])
         yield row
     had = _trials(folder)
     if had is not None and number != had:
@@ -98,11 +100,16 @@ def rows_in(folder: Path, experiment: Experiment | None = None) -> Iterator[Row]
 
 
 def _check_questions(path: Path, number: int, row: Row, asked: Collection[str]) -> None:
-    """RunnerError where a row has not a score, or null, and likewise a reason, for each question and no other."""
-    for name, held in (("scores", row.scores), ("reasons", row.reasons)):
-        for question in (question for question in asked if question not in held):
+    """RunnerError where a row has not a score, an answer or null for each question, or anything for another one.
+
+    An answer that is no score may be words of the model's own, which have no reason.
+    """
+    no_scores = row.answers.keys() - row.scores.keys()
+    held = {"scores": row.scores.keys() | row.answers.keys(), "reasons": row.reasons.keys() | no_scores}
+    for name, questions in held.items():
+        for question in (question for question in asked if question not in questions):
             raise _unlike(path.parent, f"{path}, line {number}: '{name}' lacks the question '{question}'")
-        for question in (question for question in held if question not in asked):
+        for question in (question for question in questions if question not in asked):
             raise _unlike(path.parent, f"{path}, line {number}: '{name}' has '{question}', which nobody asked")
 
 
@@ -133,7 +140,7 @@ def missing(folder: Path, name: str) -> ConfigError:
 
 def advice_of(folder: Path) -> str:
     """The command that made a run, or what shows what is left of it."""
-    return command_of(folder) or f"ls -la {shlex.quote(str(folder))}"
+    return command_of(folder) or f"ls -la {pasted(folder)}"
 
 
 def command_of(folder: Path) -> str | None:
@@ -168,7 +175,7 @@ def hydras(file: Path) -> Any:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    advice = f"less {shlex.quote(str(file))}"
+    advice = f"less {pasted(file)}"
     try:
         return OmegaConf.load(file)
     except RecursionError as error:

@@ -69,7 +69,8 @@ def verification(*counted: Tally) -> pd.DataFrame:
 def scores_by_model_persona(*counted: Tally) -> pd.DataFrame:
     """One row a model, persona and temperature: `trials`, and each question's n, mean, sd, min, max, texts, missing.
 
-    Where several prompts were asked, one a `prompt` too.
+    Index: model, persona, temperature (as sent); where several prompts were asked, the prompt too. Means and ranges in
+    the question's own range; `summary` says which.
     """
     by = ["model", "persona", *(["prompt"] if "prompt" in varied(*counted) else []), "temperature"]
     of_cell = [SENT_TO_CELL if name == "temperature" else name for name in by]
@@ -202,7 +203,8 @@ def _digest(text: str) -> str:
 def total_metrics(*counted: Tally, unknown: bool = False) -> dict[str, float]:
     """Counts, rates, scores, seconds, tokens and money over every row, for a launch's own run. {} without rows.
 
-    What is unknown is left out, unless `unknown` asks for it: as NaN.
+    Names and units as in `cell_metrics`, without those of single texts: rates from 0 to 1, scores in the questions' own
+    range, seconds, US dollars. What is unknown is left out, unless `unknown` asks for it: as NaN.
     """
     if not any(one.rows for one in counted):
         return {}

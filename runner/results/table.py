@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from runner.records import whole_pairs
@@ -13,14 +14,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Experiment, Json, Row
+    from runner.records import Experiment, ItemScale, Json, Row
 
 TRIAL = {
     "run": "str", "job": "int64", "cell": "str", "model": "str", "model_id": "str", "provider": "str", "vendor": "str",
     "persona": "str", "text": "str", "repetition": "int64",
 }  # fmt: skip
 """Columns that say which trial a line is of, and their types."""
-SCORE = {"question": "str", "score": "float64", "reason": "str", "outcome": "str", "problem": "str", "message": "str"}
+SCORE = {
+    "question": "str", "score": "float64", "value": "str", "label": "str", "sd": "float64", "entropy": "float64",
+    "reason": "str", "outcome": "str", "problem": "str", "message": "str",
+}  # fmt: skip
 """Columns of what came of one question."""
 REPLY = {
     "route": "str", "source": "str", "rung": "str", "requested_temperature": "float64", "sent_temperature": "float64",
@@ -42,9 +46,13 @@ def table(folder: Path) -> pd.DataFrame:
     (`sampling.temperature`, `prompt`); model, persona and text have their columns in any case.
 
     `score` counts as in all tables: wherever it was read, whatever else the reply lacks. A trial that failed has its
-    lines too, with `problem` and `message`. A text that is missing is None, a number that is missing NaN. Tokens
-    and prices are those of the whole reply: count them once a `key` and repetition. ConfigError where the folder has no
-    results.
+    lines too, with `problem` and `message`. `value` is the answer as stated, as text: a number, an option's name (its
+    `label` beside it), words, or JSON of several names or of probabilities; `sd` and `entropy` (bits) are those of
+    probabilities, whose mean is the score where they are of points. A scale has lines of its own behind those of its
+    trial's questions: its score is the mean of its items'.
+
+    A text that is missing is None, a number that is missing NaN. Tokens and prices are those of the whole reply: count
+    them once a `key` and repetition. ConfigError where the folder has no results.
     """
     import pandas as pd
 
@@ -99,17 +107,40 @@ def _of_items(jobs: Sequence[_ReadJob]) -> list[str]:
 
 
 def _lines(job: _ReadJob, axes: Mapping[str, Json]) -> Iterator[tuple[dict[str, Json], Row]]:
-    """A line for each trial and question of its prompt, with its row."""
+    """A line for each trial and question of its prompt, and for each scale of these, with its row."""
     prompts = job.experiment.prompts
-    asked = {prompt.name: [question.name for question in prompt.questions] for prompt in prompts}
+    scores: dict[str, float | None] = {}
     for row in saved.rows_in(job.folder):
         own = {**job.texts.get(row.text, {}), **job.personas.get(row.persona, {})}
-        prompt = row.factors.get("prompt", prompts[0].name)
+        name = row.factors.get("prompt", prompts[0].name)
+        prompt = job.experiment.prompt_named(name)
         # Where prompts were swept, the column has the one of the row, not all that a job asks.
-        trial = {**_trial(row), **own, **axes, **row.factors, "prompt": prompt}
-        for question in dict.fromkeys((*asked.get(str(prompt), ()), *row.scores)):
-            own_score = {"score": row.scores.get(question), "reason": row.reasons.get(question)}
-            yield {**trial, "question": question, **own_score}, row
+        trial = {**_trial(row), **own, **axes, **row.factors, "prompt": name}
+        asked = [question.name for question in prompt.questions]
+        own_part = asked if row.question is None else [row.question]
+        for question in dict.fromkeys((*own_part, *row.scores, *row.answers)):
+            yield {**trial, "question": question, **_answer(row, question)}, row
+        scores = {**row.scores} if row.question in (None, asked[0]) else {**scores, **row.scores}
+        if row.question in (None, asked[-1]):
+            for scale in prompt.scales:
+                yield {**trial, "question": scale.name, "score": _mean(scale, scores)}, row
+
+
+def _mean(scale: ItemScale, scores: Mapping[str, float | None]) -> float | None:
+    """A scale's score: the mean of its items', where all are there."""
+    whole = [score for item in scale.items if (score := scores.get(item)) is not None]
+    return sum(whole) / len(whole) if len(whole) == len(scale.items) else None
+
+
+def _answer(row: Row, question: str) -> dict[str, Json]:
+    """What a row says of one question."""
+    score, given = row.scores.get(question), row.answers.get(question)
+    found = {"score": score, "reason": row.reasons.get(question)}
+    if given is None:
+        return found if score is None else {**found, "value": f"{score:g}"}
+    value = given.value if isinstance(given.value, str) else json.dumps(given.value, ensure_ascii=False)
+    moments = given.moments or {}
+    return {**found, "value": value, "label": given.label, "sd": moments.get("sd"), "entropy": moments.get("entropy")}
 
 
 def _trial(row: Row) -> dict[str, Json]:

@@ -49,18 +49,22 @@ than the one asked for is read all the same. tests/score/corpus holds examples o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner import fastjson
-from runner.plan.reply_keys import reply_keys
-from runner.records import Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
+from runner.plan.reply_format import value_key
+from runner.plan.reply_keys import option_keys, reply_keys
+from runner.records import Given, Json, Problem, Question, Reading, Reply, ReplyFormat, Scored, Unscorable
 from runner.score import lines, objects
 from runner.score.characters import INVISIBLE
 from runner.score.findings import Answers, judged
+from runner.score.kinds import is_on_grid, score_of, strict
 from runner.score.names import sheet_of
 from runner.score.reasoning import spoken
-from runner.score.surroundings import is_refusal, refuses_task
+from runner.score.surroundings import is_refusal, refuses_task, scales_in_reason
 
 if TYPE_CHECKING:
     from runner.score.names import Sheet
@@ -68,10 +72,15 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+MOST_OF_OTHER_SCALES = 20
+"""A score above it is on no other scale that a reason may name: most are above, and cost no second look."""
 _WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
 _SHOWN = 200
 """Characters that a message shows of words that are in the wrong place."""
-_SEVERITY = ("ambiguous", "other_scale", "not_a_number", "out_of_range", "missing_question")
+_SEVERITY = (
+    "refused", "ambiguous", "other_scale", "not_a_number", "not_an_option", "not_a_ranking", "wrong_sum",
+    "out_of_range", "missing_question",
+)  # fmt: skip
 
 
 def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat, *, rescale: bool = False) -> Reading:
@@ -91,11 +100,11 @@ def read(reply: Reply, questions: tuple[Question, ...], fmt: ReplyFormat, *, res
         return _nothing(Problem("refused", "the model declined, and filled the form with one number"), answers)
     if kind is None:
         scores = {name: score for name, score in answers.scores.items() if score is not None}
-        return Scored(scores, answers.reasons, answers.stated)
+        return Scored(scores, answers.reasons, answers.stated, answers.given)
     message = reply.refusal if kind == "refused" and reply.refusal else _message(kind, said, answers, reply.finish)
     if kind == "empty" and reply.aside:
         message = _elsewhere(reply.aside, reply.finish)
-    return Unscorable(Problem(kind, message), answers.scores, answers.reasons, answers.stated)
+    return Unscorable(Problem(kind, message), answers.scores, answers.reasons, answers.stated, answers.given)
 
 
 def _elsewhere(words: str, finish: str | None) -> str:
@@ -110,14 +119,15 @@ def _elsewhere(words: str, finish: str | None) -> str:
 
 
 def _nothing(problem: Problem, answers: Answers) -> Unscorable:
-    return Unscorable(problem, dict.fromkeys(answers.scores), answers.reasons)
+    return Unscorable(problem, dict.fromkeys(answers.scores), answers.reasons, answers=dict.fromkeys(answers.given))
 
 
 def _is_an_empty_form(answers: Answers, questions: tuple[Question, ...]) -> bool:
     """Whether the reply declines and gives every question the same number all the same, or only the lowest."""
     values = {*answers.scores.values()}
-    lows = {question.low for question in questions}
-    if len(values) > 1 or not (values == lows or len(questions) > 1):
+    scored = [question for question in questions if question.is_numeric]
+    lows = {question.turned(question.low) for question in scored}
+    if len(values) > 1 or not (values == lows or len(scored) > 1 or not scored):
         return False
     given = [reason for reason in answers.reasons.values() if reason]
     return any(map(is_refusal, answers.outside)) or (bool(given) and all(map(refuses_task, given)))
@@ -129,35 +139,64 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
         found = fastjson.loads(text)
     except (ValueError, RecursionError):
         return None
-    keys = reply_keys(questions)
-    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, keys):
+    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, questions):
         return None
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
-    for key, question in zip(keys, questions, strict=True):
-        answer = found.get(key)
-        if not isinstance(answer, dict) or answer.keys() != {"score", "reason"}:
+    given: dict[str, Given | None] = {}
+    for key, question in zip(reply_keys(questions), questions, strict=True):
+        answer = _part_as_asked(found.get(key), question)
+        if answer is None:
             return None
-        score, reason = answer["score"], answer["reason"]
-        if type(score) not in (int, float) or not question.low <= score <= question.high or type(reason) is not str:
-            return None
-        scores[question.name] = float(score) + 0.0
-        reasons[question.name] = reason.strip() or None
-    if len({*scores.values()}) == 1 and all(reason and refuses_task(reason) for reason in reasons.values()):
+        value, reason = answer
+        if question.has_reason:
+            reasons[question.name] = reason
+        if isinstance(value, Given):
+            given[question.name] = value
+        if (score := score_of(value, question)) is not None:
+            scores[question.name] = score + 0.0
+    same = len({*scores.values()}) <= 1 and all(reason and refuses_task(reason) for reason in reasons.values())
+    return None if same and reasons else Scored(scores, reasons, answers=given)
+
+
+def _part_as_asked(answer: Json, question: Question) -> tuple[float | Given, str | None] | None:
+    """The answer to one question and its reason, where both are exactly as they are asked for."""
+    wanted = value_key(question)
+    if not isinstance(answer, dict) or answer.keys() - {"reason"} != {wanted}:
         return None
-    return Scored(scores, reasons)
+    value, reason = answer[wanted], answer.get("reason", "")
+    if type(reason) is not str:
+        return None
+    if question.is_given:
+        read_ = strict(value, question)
+        return None if read_ is None else (read_, reason.strip() or None)
+    if type(value) not in (int, float) or not question.low <= value <= question.high or not is_on_grid(value, question):
+        return None
+    if value <= MOST_OF_OTHER_SCALES and scales_in_reason(reason, value, question):
+        return None
+    return float(value), reason.strip() or None
 
 
-def _is_plain(text: str, keys: tuple[str, ...]) -> bool:
+def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
     """Whether every key of a reply stands in it once: of a key that comes twice JSON's readers keep the last value.
 
     A key in quotes that also stands as a value counts twice, which only sends the reply the long way round; so does
     any escape in which a key's letters could hide.
     """
-    count = len(keys)
-    if not text.count('"score"') == count == text.count('"reason"') or "\\u00" in text:
+    reasons, wanted = _keys_of(questions)
+    if "\\u00" in text or text.count('"reason"') not in (0, reasons):
         return False
-    return all(text.count(f'"{key}"') == 1 for key in keys)
+    return all(text.count(key) == count for key, count in wanted)
+
+
+@lru_cache(maxsize=64)
+def _keys_of(questions: tuple[Question, ...]) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """How many reasons a reply as it is asked for has, and each of its other keys, in quotes, with how often."""
+    wanted = Counter(map(value_key, questions))
+    wanted.update(reply_keys(questions))
+    wanted.update(key for one in questions if one.kind == "distribution" for key in option_keys(one))
+    quoted = tuple((f'"{key}"', count) for key, count in wanted.items())
+    return sum(question.has_reason for question in questions), quoted
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, rescale: bool) -> Answers:
@@ -172,8 +211,8 @@ def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, resc
     first, second = (in_json, in_lines) if fmt == "json" else (in_lines, in_json)
     if any(problem.kind != "missing_question" for problem in first.problems):
         return first
-    other = second.scores
-    if torn := [name for name, score in first.scores.items() if score is not None and other[name] not in (None, score)]:
+    other = second.values
+    if torn := [name for name, value in first.values.items() if value is not None and other[name] not in (None, value)]:
         return _torn(first, torn)
     if not (first.found or second.found):
         return second if second.truncated or second.broken else first
@@ -184,7 +223,8 @@ def _torn(answers: Answers, names: list[str]) -> Answers:
     """The answers without those that the reply gives differently in its other format."""
     problems = tuple(Problem("ambiguous", f"{name}: answered more than once, differently") for name in names)
     scores = {name: None if name in names else score for name, score in answers.scores.items()}
-    return replace(answers, scores=scores, problems=(*answers.problems, *problems))
+    given = {name: None if name in names else value for name, value in answers.given.items()}
+    return replace(answers, scores=scores, given=given, problems=(*answers.problems, *problems))
 
 
 def _kind(text: str, said: Spoken, answers: Answers, finish: str | None) -> str | None:

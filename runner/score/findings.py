@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from runner.records import Json, Problem, Stated
+from runner.records import Given, Json, Problem, Stated
 from runner.score import surroundings
-from runner.score.number import UNCLEAR, number
+from runner.score.kinds import judge, score_of
+from runner.score.number import UNCLEAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,11 +59,18 @@ class Answers:
     broken: bool
     stated: Mapping[str, Stated]
     outside: tuple[str, ...]
+    given: Mapping[str, Given | None]
+    """Answers that are no plain numbers."""
 
     @property
     def read(self) -> int:
-        """How many questions have a score."""
-        return sum(score is not None for score in self.scores.values())
+        """How many questions have an answer."""
+        return len(self.values) - sum(value is None for value in self.values.values())
+
+    @property
+    def values(self) -> dict[str, Json]:
+        """Question -> its answer as far as two are compared: its score, else what was given."""
+        return {**{name: given and given.value for name, given in self.given.items()}, **self.scores}
 
 
 def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
@@ -73,22 +81,28 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
     reasons: dict[str, str | None] = {}
     problems: list[Problem] = []
     stated: dict[str, Stated] = {}
+    given: dict[str, Given | None] = {}
     for index, question in enumerate(sheet.questions):
         own = [
             Found(index, UNCLEAR if example else each.value, each.scales or around)
             for each in findings.scores
             if each.at == index
         ]
-        score = _agreed(own, question, rescale=rescale)
-        if isinstance(score, Stated):
-            stated[question.name] = score
-        scores[question.name] = (
-            None if isinstance(score, Problem) else score.rescaled if isinstance(score, Stated) else score
-        )
-        reasons[question.name] = next((reason for at, reason in findings.reasons if at == index), None)
-        if isinstance(score, Problem):
-            problems.append(score)
-    truncated = findings.cut and not _closed(findings, scores, reasons)
+        reason = next((reason for at, reason in findings.reasons if at == index), None)
+        answer = _agreed(own, question, rescale=rescale)
+        if isinstance(answer, float) and (said := surroundings.scales_in_reason(reason, answer, question)):
+            answer = _agreed([each._replace(scales=each.scales or said) for each in own], question, rescale=rescale)
+        if isinstance(answer, Stated):
+            stated[question.name] = answer
+        if question.is_given:
+            given[question.name] = answer if isinstance(answer, Given) else None
+        if question.is_numeric:
+            scores[question.name] = None if isinstance(answer, Problem) else score_of(answer, question)
+        if question.has_reason:
+            reasons[question.name] = reason
+        if isinstance(answer, Problem):
+            problems.append(answer)
+    truncated = findings.cut and not _closed(findings, reasons, complete=not problems)
     return Answers(
         scores,
         reasons,
@@ -98,22 +112,26 @@ def judged(findings: Findings, sheet: Sheet, *, rescale: bool) -> Answers:
         findings.broken,
         stated,
         tuple(findings.outside),
+        given,
     )
 
 
-def _agreed(own: list[Found], question: Question, *, rescale: bool) -> float | Stated | Problem:
+def _agreed(own: list[Found], question: Question, *, rescale: bool) -> float | Stated | Given | Problem:
     """What all values of a question say. Those that are no answers count where there is nothing else."""
     clear = [each for each in own if each.value is not UNCLEAR] or own
-    read = (number(each.value, question, each.scales, rescale=rescale) for each in clear)
-    results = {result for result in read if result is not None}
+    read = (judge(each.value, question, each.scales, rescale=rescale) for each in clear)
+    # What was given counts, however it was written.
+    results = {
+        repr(result.value) if isinstance(result, Given) else result: result for result in read if result is not None
+    }
     if not results:
         return Problem("missing_question", f"{question.name}: no answer")
     if len(results) > 1:
         return Problem("ambiguous", f"{question.name}: answered more than once, differently")
-    return results.pop()
+    return next(iter(results.values()))
 
 
-def _closed(findings: Findings, scores: Mapping[str, float | None], reasons: Mapping[str, str | None]) -> bool:
+def _closed(findings: Findings, reasons: Mapping[str, str | None], *, complete: bool) -> bool:
     """True where the end that was cut off cannot have held a part of an answer."""
     given = [reason is not None for reason in reasons.values()]
-    return not findings.open and None not in scores.values() and (all(given) or not any(given))
+    return not findings.open and complete and (all(given) or not any(given))

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from runner.score import surroundings, tables
 from runner.score.characters import listed, lower, plain
 from runner.score.findings import Findings, Found
+from runner.score.labels import labels_of
 from runner.score.names import BEFORE_NAME, BEHIND_NAME, NUMBERED_HEAD, WORDS, fold
 from runner.score.number import UNCLEAR
-from runner.score.scale import declared, without_declarations
+from runner.score.scale import DECLARATION, declared, without_declarations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.records import Json
+    from runner.records import Json, Question
     from runner.score.names import Part, Sheet
     from runner.score.scale import Scale
 
@@ -73,10 +74,11 @@ _CORRECTION = re.compile(
 _GOES_ON = re.compile(r"\s*(?:[-+]?[0-9]+(?:\.[0-9]+)?\s*(?:\Z|[点%(/,、。.])|[/.,][0-9 ]|out\s+of\b|[→⇒]|->|=>)")
 """A line below a value that belongs to it, or states another one."""
 _ALONE = re.compile(
-    r"[\s*_`\"'“「『\[(<$]*(?:\\boxed\{)?(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
+    rf"[\s*_`\"'“「『\[(<$]*(?:\\boxed\{{)?(?:{DECLARATION}(?:で(?:は|の)?|のうち|中)?[\s、,:=]*)?"
+    r"(?:(?:約|およそ|about|around|~|≈)\s*)?(?:[-+]?\.?[0-9]+(?:\.[0-9]+)?"
     r"|[〇零一二三四五六七八九十百]{2,7})[\s*_`\"'”」』\])>$}]*"
-    r"(?:点|點|分|점|points?|pts?|%)?\s*(?:(?:/|out\s+of)\s*[0-9]+\s*(?:点|points?)?)?\s*(?:です"
-    r"|だ)?\s*(?:[.。]?\s*\Z|\n|[(]|[,、—–-]\s)",
+    r"(?:点|點|分|점|points?|pts?|%)?\s*(?:(?:/|out\s+of)\s*[0-9]+\s*(?:点|points?)?)?\s*(?:くらい|ぐらい|程度|ほど)?(?:です"
+    r"|だ)?\s*(?:[.。!]?\s*\Z|\n|[(]|[,、—–-]\s)",
     re.IGNORECASE,
 )
 """A number that is the reply, where one question is asked; not that of a list, as in `1. 面白さ`."""
@@ -97,6 +99,8 @@ _MAX_BARE = 60
 _MAX_HEAD = 160
 _MAX_CHAIN = 4_000
 _BLANKS = " \t*_`"
+_SEVERAL_LINES = ("choices", "rank", "distribution", "text")
+"""Kinds of questions whose answers may go on below their first line."""
 
 
 @dataclass(slots=True)
@@ -132,13 +136,13 @@ def find(text: str, sheet: Sheet, finish: str | None) -> Findings:
             _add(findings.reasons, segment.index, segment.lines)
             findings.outside += _beside(segment)
             continue
-        value, below = _value_and_below(segment)
+        value, below = _value_and_below(segment, sheet)
         if value is not None:
             findings.scores.append(Found(segment.index, value, segment.scales))
         _add(unlabelled, segment.index, below)
         findings.outside += _beside(segment)
     findings.reasons += unlabelled
-    bare = text.strip()
+    bare = _HTML.sub("", text).strip()
     if (
         not findings.scores
         and len(sheet.questions) == 1
@@ -171,7 +175,7 @@ def _distrust_end(
     if finish not in ("length", None) or (finish == "length" and not ends_open):
         return
     last = segments[-1] if segments else None
-    value, below = _value_and_below(last) if last and last.part != "reason" else (None, [])
+    value, below = _value_and_below(last, sheet) if last and last.part != "reason" else (None, [])
     whole = text.rstrip("\r\n")
     at_end = bool(findings.scores) and (
         last is None or (isinstance(value, str) and not below and whole.endswith(value))
@@ -205,12 +209,15 @@ def _without_emphasis(words: str) -> str:
     return words.strip()
 
 
-def _value_and_below(segment: _Segment) -> tuple[Json, list[str]]:
+def _value_and_below(segment: _Segment, sheet: Sheet) -> tuple[Json, list[str]]:
     """The value of a score's segment, and the lines directly below it: a reason without its label."""
     at = next((at for at, line in enumerate(segment.lines) if line.strip(_BLANKS)), None)
     if at is None:
         return None, []
-    stated = segment.part == "score" or _VALUE.match(plain(segment.lines[at]))
+    question = sheet.questions[segment.index]
+    stated = segment.part == "score" or _is_value(segment.lines[at], question)
+    if stated and question.kind in _SEVERAL_LINES:
+        return (UNCLEAR if segment.unclear else _block(segment.lines[at:], question)), []
     below = segment.lines[at + 1 :] if stated else segment.lines[at:]
     end = next((end for end, line in enumerate(below) if not line.strip()), len(below))
     further = next((line for line in below[end:] if line.strip()), "") if end < len(below) else ""
@@ -218,8 +225,27 @@ def _value_and_below(segment: _Segment) -> tuple[Json, list[str]]:
     if not stated:
         return None, below
     next_lines = (*below[:1], further) if len(further) < _MAX_NUMBER else below[:1]
-    goes_on = any(_GOES_ON.match(plain(line)) for line in next_lines if line)
+    goes_on = any(_GOES_ON.match(plain(line)) or _is_option(line, question) for line in next_lines if line)
     return (UNCLEAR if segment.unclear or goes_on else segment.lines[at]), below
+
+
+def _block(lines: list[str], question: Question) -> str:
+    """The lines of a value that may take several: words to their end, a list up to an empty line."""
+    end = next((end for end, line in enumerate(lines) if not line.strip()), len(lines))
+    return "\n".join(lines if question.kind == "text" else lines[:end]).strip()
+
+
+def _is_value(words: str, question: Question) -> bool:
+    """Whether words begin as the value of a question does: with a number, or with one of its options."""
+    if question.kind == "text":
+        return bool(words.strip(" \t*_`:："))
+    if _VALUE.match(plain(words[:_MAX_HEAD])) and question.kind in ("number", "likert"):
+        return True
+    return bool(question.options) and labels_of(question).begins(words[:_MAX_HEAD])
+
+
+def _is_option(line: str, question: Question) -> bool:
+    return bool(question.options) and labels_of(question).one(line) is not None
 
 
 class _Reader:
@@ -408,7 +434,8 @@ class _Reader:
 
     def _chained(self, head: _Head) -> tuple[str, str]:
         """A score's tail, and what follows on the same line where that is another answer: `75, 驚き: 60`."""
-        one_value = head.part == "reason" or len(head.tail) > _MAX_CHAIN
+        other = self.sheet.questions[head.index].kind not in ("number", "likert")
+        one_value = head.part == "reason" or other or len(head.tail) > _MAX_CHAIN
         value = None if one_value else _CHAINED.match(plain(head.tail[:_MAX_HEAD]))
         if value is None:
             return head.tail, ""
@@ -439,7 +466,7 @@ class _Reader:
             self.current = before
             if inner and inner.index == index:
                 return _Head(index, inner.part, inner.tail, scales + inner.scales)
-            if not _VALUE.match(plain(tail[:_MAX_HEAD])):
+            if not _is_value(tail, self.sheet.questions[index]):
                 return None
         return _Head(index, part, tail, scales)
 
@@ -449,7 +476,7 @@ class _Reader:
             return None
         words = plain(name)
         key = fold(without_declarations(words))
-        part = WORDS.get(key) or ("score" if key in _ANSWER and len(self.sheet.questions) == 1 else None)
+        part = self.sheet.parts.get(key) or ("score" if key in _ANSWER and len(self.sheet.questions) == 1 else None)
         if part is None or self._has(self.current, part):
             return None
         return _Head(self.current, part, tail, declared(words))
@@ -466,9 +493,9 @@ def _holds(segment: _Segment) -> bool:
 
 
 def _is_word(marked: str, name: re.Match[str]) -> bool:
-    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`."""
+    """Whether a name in Latin letters is a word of its own: not `sad` in `sadly`, but Sad in `8Sad: 6`."""
     before, behind = marked[name.start() - 1 : name.start()], marked[name.end() : name.end() + 1]
-    return not (before.isascii() and (before.isalnum() or before == "_")) and not (
+    return not (before.isascii() and (before.isalpha() or before == "_")) and not (
         behind.isascii() and behind.isalpha()
     )
 

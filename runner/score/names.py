@@ -54,6 +54,13 @@ WORDS: Mapping[str, Part] = {
     **dict.fromkeys(_SCORE_WORDS, _SCORE),
     **dict.fromkeys(_REASON_WORDS, _REASON),
 }
+_ANSWER_WORDS = (
+    *("answer", "answers", "choice", "choices", "selection", "selections", "selected", "option", "options"),
+    *("response", "ranking", "rank", "order", "probabilities", "probability", "distribution", "percentages", "text"),
+    *("回答", "答え", "選択", "選択肢", "順位", "順番", "ランキング", "確率", "分布", "割合", "自由記述", "感想"),
+)
+ANY_WORDS: Mapping[str, Part] = {**dict.fromkeys(_ANSWER_WORDS, _SCORE), **WORDS}
+"""Where a question asks for something else than a number, its answer may be called by more words."""
 GROUPS: Mapping[str, Part] = {"scores": "score", "ratings": "score", "values": "score", **WORDS}
 """Keys of wrappers around many answers."""
 NAMING = listed(
@@ -113,8 +120,12 @@ class Sheet:
     """Each question's forms, also those that it shares with another."""
     merged: Mapping[str, Place]
     """The forms that name one question only."""
+    wordings: Mapping[str, int]
+    """The questions as they were asked, where no two are alike."""
     words: re.Pattern[str]
     """The words that name a question, wherever they stand; in plain characters and lower case."""
+    parts: Mapping[str, Part]
+    """The words that name a part of an answer."""
 
     def find(self, head: str) -> Place | None:
         """The question and part that `head` names: `interesting`, `Q1. 面白さ(数値)`, `surprise_reason`; else None."""
@@ -126,6 +137,8 @@ class Sheet:
         if place:
             return place
         words = without_declarations(plain(head))
+        if (asked := self.wordings.get(fold(words))) is not None:
+            return asked, "both"
         if _NOT_IN_NAMES.search(_IN_ANGLES.sub(r"\1", words)):
             return None
         if any(unicodedata.category(sign) in ("Sm", "Sc") and sign not in "|→=`^" for sign in words):
@@ -142,8 +155,8 @@ class Sheet:
         if index < len(self.own):
             if rest in self.own[index]:
                 return index, self.own[index][rest]
-            if marker and (not rest or rest in WORDS):
-                return index, WORDS.get(rest, "both")
+            if marker and (not rest or rest in self.parts):
+                return index, self.parts.get(rest, "both")
         return self.merged.get(rest) if index < _MOST_QUESTIONS else None
 
 
@@ -159,13 +172,18 @@ def _stems(question: Question) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in (question.name, question.label, *alike) if fold(word)))
 
 
-def _forms(question: Question) -> dict[str, Part]:
+def parts_of(questions: tuple[Question, ...]) -> Mapping[str, Part]:
+    """The words for the parts of an answer to some questions."""
+    return WORDS if all(question.kind == "number" for question in questions) else ANY_WORDS
+
+
+def _forms(question: Question, words: Mapping[str, Part]) -> dict[str, Part]:
     name, label = fold(question.name), fold(question.label)
     stems = (*map(fold, _stems(question)), label + name, name + label)
     forms: dict[str, Part] = {}
     for stem in dict.fromkeys(stems):
         forms[stem] = "both"
-        for word, part in WORDS.items():
+        for word, part in words.items():
             joined = (
                 (stem + word, word + stem, f"{word}of{stem}")
                 if stem.isascii()
@@ -205,7 +223,8 @@ def _words(questions: tuple[Question, ...]) -> re.Pattern[str]:
 @lru_cache(maxsize=64)
 def sheet_of(questions: tuple[Question, ...]) -> Sheet:
     """The sheet for `questions`; a form that two of them share names neither, unless it is the name of one."""
-    own = tuple(_forms(question) for question in questions)
+    parts = parts_of(questions)
+    own = tuple(_forms(question, parts) for question in questions)
     shared = Counter(form for forms in own for form in forms)
     names = {fold(question.name): at for at, question in enumerate(questions)}
     merged: dict[str, Place] = {
@@ -216,4 +235,6 @@ def sheet_of(questions: tuple[Question, ...]) -> Sheet:
     }
     asked = (*enumerate(reply_keys(questions)), *((index, question.name) for index, question in enumerate(questions)))
     exact: dict[str, Place] = {name: (index, "both") for index, name in asked}
-    return Sheet(questions, exact, own, merged, _words(questions))
+    worded = Counter(fold(question.wording) for question in questions)
+    wordings = {key: at for at, question in enumerate(questions) if worded[key := fold(question.wording)] == 1 and key}
+    return Sheet(questions, exact, own, merged, wordings, _words(questions), parts)

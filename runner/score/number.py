@@ -36,7 +36,7 @@ _SCORE = re.compile(
 )
 _ENDING = r"(?:です|だ|である|でした|とします|とする|と評価します|くらい|ぐらい|程度|前後|ほど|입니다)"
 _AFTER = re.compile(
-    rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{、。;|!,]|[.:](?![0-9])|[—–-]+\s|—|(?:because|since|due\s+to)\b|理由)",
+    rf"\s*{_ENDING}{{0,2}}\s*(?:\Z|\n|[(\[{{【『「、。;|!,]|[.:](?![0-9])|[—–-]+\s|—|#\s|(?:because|since|due\s+to)\b|理由)",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
@@ -45,6 +45,8 @@ _BOUND = re.compile(
     r"|plus\b|min\b|max\b|minimum\b|maximum\b|[+<>≥≤≧≦↑↓]|〜\s*(?:\Z|[)\]]))",
     re.IGNORECASE,
 )
+_HIGHEST = re.compile(r"\s*[(\[]\s*(?:最高|最大|max)", re.IGNORECASE)
+"""Behind the highest score it is a remark: 10 (maximum score, since …)."""
 _BOUND_BEFORE = re.compile(
     r"[<>≥≤≧≦]|〜|(?:over|under|above|below|at\s+(?:least|most)|(?:more|less|higher|lower|greater)\s+than|up\s+to"
     r"|min(?:imum)?|max(?:imum)?|最低|最大|最高|少なくとも)\b",
@@ -53,7 +55,7 @@ _BOUND_BEFORE = re.compile(
 _CORRECTED = re.compile(
     r"[\s,、。.…;:(\[—-]*(?:いや|いえ|やはり|やっぱり|訂正|修正|もしくは|または|又は|あるいは|ないし|から"
     r"|か(?=\s*[0-9])"
-    r"|no\b|wait\b|actually\b|rather\b|instead\b|or\b|hmm|correction|scratch|versus\b|vs\b)",
+    r"|no\b(?=\s*(?:[,.:;…!)—-]|[0-9]|wait|it\b|make\b))|wait\b|actually\b|rather\b|instead\b|or\b|hmm|correction|scratch|versus\b|vs\b)",
     re.IGNORECASE,
 )
 _ELSE = re.compile(
@@ -78,7 +80,7 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(
-    r"(?:第|No\.?|#|chapter|paragraph|line|page|scene|part|section|act|stanza|verse|sentence|question)\s*\Z",
+    r"(?:第|No\.?|#|§|\b(?:par|para|ch|chap|sec|fig|vol|pp?|l)\.|chapter|paragraph|line|page|scene|part|section|act|stanza|verse|sentence|question)\s*\Z",
     re.IGNORECASE,
 )
 _HTML = re.compile(
@@ -110,14 +112,14 @@ def number(
         return None
     read = _read(words, question)
     if isinstance(read, _Unread):
-        return Problem(read.kind, f"{question.name}: {_shown(value)} {read.why}")
+        return Problem(read.kind, f"{question.name}: {shown(value)} {read.why}")
     score, own = read
     foreign = {scale for scale in own or scales if not scale.is_of(question)}
     if foreign:
         return _converted(score, foreign, question, value) if rescale else _elsewhere(question, value, foreign)
     if question.low <= score <= question.high:
         return score
-    return Problem("out_of_range", f"{question.name}: {_shown(value)} is outside {question.low:g} to {question.high:g}")
+    return Problem("out_of_range", f"{question.name}: {shown(value)} is outside {question.low:g} to {question.high:g}")
 
 
 class _Unread(NamedTuple):
@@ -135,7 +137,7 @@ _IS_SEVERAL = _Unread("ambiguous", "names more than one number")
 def _no_words(value: Json, question: Question) -> Problem:
     if value is UNCLEAR:
         return Problem("ambiguous", f"{question.name}: it cannot be told which number, if any, is the answer")
-    return Problem("not_a_number", f"{question.name}: {_shown(value)} is not a number")
+    return Problem("not_a_number", f"{question.name}: {shown(value)} is not a number")
 
 
 def _read(words: str, question: Question) -> tuple[float, list[Scale]] | _Unread:
@@ -146,10 +148,10 @@ def _read(words: str, question: Question) -> tuple[float, list[Scale]] | _Unread
     if found is None:
         return _IS_SEVERAL if len(_DIGITS.findall(words)) > 1 else _NO_NUMBER
     rest = re.sub(r"[*_`\"]+", "", words[found.end() :])
-    if _BOUND.match(rest):
+    score = _amount(found)
+    if _BOUND.match(rest) and not (score == question.high and _HIGHEST.match(rest)):
         return _IS_BOUND
     own, rest = _scales_of(found, rest)
-    score = _amount(found)
     if _others(rest, score, question):
         return _IS_SEVERAL
     if not _AFTER.match(rest) or _ELSE.match(rest) or _CORRECTED.match(rest):
@@ -252,9 +254,7 @@ def _is_scale(span: re.Match[str] | None, question: Question) -> bool:
 
 def _elsewhere(question: Question, value: Json, scales: set[Scale]) -> Problem:
     said = ", ".join(sorted("{:g} to {:g}".format(*scale.ends) if scale.ends else "unclear" for scale in scales))
-    message = (
-        f"{question.name}: {_shown(value)} is on another scale than {question.low:g} to {question.high:g} ({said})"
-    )
+    message = f"{question.name}: {shown(value)} is on another scale than {question.low:g} to {question.high:g} ({said})"
     return Problem("other_scale", message)
 
 
@@ -266,12 +266,12 @@ def _converted(score: float, scales: set[Scale], question: Question, value: Json
         return _elsewhere(question, value, scales)
     low, high = only
     if not low <= score <= high:
-        return Problem("out_of_range", f"{question.name}: {_shown(value)} is outside {low:g} to {high:g}")
+        return Problem("out_of_range", f"{question.name}: {shown(value)} is outside {low:g} to {high:g}")
     share = (score - low) / (high - low)
     return Stated(score, low, high, round(question.low + share * (question.high - question.low), 9))
 
 
-def _shown(value: Json) -> str:
+def shown(value: Json) -> str:
     """`value` for a message: on one line, not long, and in JSON's words where they are short."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

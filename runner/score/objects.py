@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.score.characters import listed, plain
 from runner.score.findings import Findings, Found
+from runner.score.kinds import is_of_options
 from runner.score.names import GROUPS, NAMING, WORDS, fold
 from runner.score.number import UNCLEAR
 from runner.score.scale import UNKNOWN, Scale, declared, declared_in_prose, without_declarations
@@ -38,8 +39,8 @@ _WRAPPERS = listed(
 )
 """Keys around the answer to the only question."""
 _TOP = listed(
-    "max maximum maxscore scoremax maximumscore maxvalue maxrating maxpoints outof of fullmarks fullscore full "
-    "total upper "
+    "max maximum best bestrating maxscore scoremax maximumscore maxvalue maxrating maxpoints outof of fullmarks "
+    "fullscore full total upper "
     "upperbound high top denominator bestpossible pointspossible 満点 最大 最大値 最高 最高点 上限"
 )
 _LOW = listed("min minimum minscore scoremin minvalue lower lowerbound low 最小 最小値 最低 下限")
@@ -136,9 +137,9 @@ class _Collector:
         self.unclear |= _is_of_another_kind(node)
         for key, value in node:
             word = fold(key)
-            place = None if subject is not None and word in WORDS else self.sheet.find(key)
-            if subject is not None and word in WORDS:
-                self._note(subject, WORDS[word], value, _of_key(key) or own)
+            place = None if subject is not None and word in self.sheet.parts else self.sheet.find(key)
+            if subject is not None and word in self.sheet.parts:
+                self._note(subject, self.sheet.parts[word], value, _of_key(key) or own)
             elif subject is not None and value is CUT:
                 self.findings.open.add(subject)
             elif subject is not None and place is None and _score_word(key):
@@ -155,7 +156,8 @@ class _Collector:
         if not isinstance(value, tuple | list):
             return
         word = fold(key)
-        bare = GROUPS.get(word) or ("score" if _score_word(key) else None)
+        known = GROUPS.get(word) or (self.sheet.parts.get(word) if self.sheet.parts is not WORDS else None)
+        bare = known or ("score" if _score_word(key) else None)
         aside = self.unclear
         self.unclear |= bare is None and not _is_neutral(key)
         self.collect(value, bare or group, scales, nameless=nameless and word in _WRAPPERS)
@@ -172,13 +174,17 @@ class _Collector:
 
     def _note(self, index: int, part: Part, value: Json, scales: tuple[Scale, ...]) -> None:
         value = _parsed(value) if part != "reason" else value
-        worded = isinstance(value, tuple) and any(fold(key) in WORDS or _score_word(key) for key, _ in value)
-        if isinstance(value, tuple) and (part == "both" or worded):
+        words = self.sheet.parts
+        own_options = is_of_options(value, self.sheet.questions[index])
+        worded = isinstance(value, tuple) and any(fold(key) in words or _score_word(key) for key, _ in value)
+        if own_options and part != "reason":
+            self._take(index, value, scales)
+        elif isinstance(value, tuple) and (part == "both" or worded):
             own = _scales_beside(value) or scales
             aside = self.unclear
             self.unclear |= _is_of_another_kind(value)
             for key, inner in value:
-                word = WORDS.get(fold(key)) or ("score" if _score_word(key) else None)
+                word = words.get(fold(key)) or ("score" if _score_word(key) else None)
                 if word:
                     self._note(index, word, inner, _of_key(key) or own)
                 elif inner is CUT:
@@ -187,9 +193,12 @@ class _Collector:
         elif value is CUT:
             self.findings.open.add(index)
         elif part != "reason":
-            self.findings.scores.append(Found(index, UNCLEAR if self.unclear else value, scales))
+            self._take(index, value, scales)
         elif reason := _reason(value):
             self.findings.reasons.append((index, reason))
+
+    def _take(self, index: int, value: Json, scales: tuple[Scale, ...]) -> None:
+        self.findings.scores.append(Found(index, UNCLEAR if self.unclear else value, scales))
 
 
 def _score_word(key: str) -> bool:

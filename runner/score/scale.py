@@ -16,7 +16,7 @@ _N = r"[0-9]{1,6}(?:\.[0-9]{1,4})?(?![0-9])"
 _POINTS = r"(?:点|點|分|점|points?\b|pts?\b|%)?"
 _TO = r"\s*(?:-|–|—|〜|~|…|\.{2,3}|to\b|through\b|から|至)\s*"
 _FULL = (
-    r"満点|最高点?|最大値?|上限|满分|滿分|만점|max(?:imum)?(?:\s+(?:score|points?))?|full\s+marks?|out\s+of|scale\s+of|"
+    r"満点|最高点?|最大値?|上限|满分|滿分|만점|best\s+rating|max(?:imum)?(?:\s+(?:score|points?))?|full\s+marks?|out\s+of|scale\s+of|"
     r"total\s+of"
 )
 _LIKERT = (
@@ -83,7 +83,9 @@ _IN_DIGITS = {
 _WRITTEN_OUT = re.compile(
     r"(?:(?<=out of )|(?<=scale of )|(?<=from )|(?<= to )|(?<=maximum of ))"
     r"(?:(?:an?|one) hundred|hundred|one|three|four|five|six|seven|ten|twenty)\b"
-    r"|(?:二十|[三四五六七八九十百])(?=\s*(?:点満点|点中|段階|件法|点法))",
+    r"|\b(?:three|four|five|six|seven|ten|twenty|(?:a\s|one\s)?hundred)"
+    r"(?=[\s-]+(?:point|step|level|grade|star|item)s?\b)"
+    r"|(?:二十|[三四五六七八九十百])(?=\s*(?:点(?:満点|中|法)|段階|件法|分制|点が満点))",
     re.IGNORECASE,
 )
 
@@ -112,6 +114,14 @@ class Scale:
 
 UNKNOWN = Scale(None, 0.0)
 """Something was declared that cannot be read: no question's scale, and none to convert from."""
+
+
+_CHANGED = re.compile(
+    r"(?:increas|decreas|rais|lower|reduc|adjust|chang|revis|bump|drop|mov|rose|went|up\b|down\b|上げ|下げ|変更|引き)",
+    re.IGNORECASE,
+)
+"""Of a score that was changed, two numbers are the old and the new one: the score for pride went from 1 to 2."""
+_NEAR = 40
 
 
 def declared(words: str) -> tuple[Scale, ...]:
@@ -145,6 +155,8 @@ def without_declarations(words: str) -> str:
 
 def _scales(pattern: re.Pattern[str], words: str) -> Iterator[Scale]:
     for found in pattern.finditer(words):
+        if _CHANGED.search(words, max(0, found.start() - _NEAR), found.end()):
+            continue
         said = {name: float(value) for name, value in found.groupdict().items() if value is not None}
         ranges = [
             (said[low], said[top]) for low, top in (("low", "top"), ("low2", "top2"), ("low3", "top3")) if low in said

@@ -93,6 +93,8 @@ class Scanner:
                 self.state = "broken"
             else:
                 items.append(self._value(depth + 1))
+        if self.state == "cut":
+            items.append(CUT)
         return items
 
     def _closed(self, end: str) -> bool:

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from runner.score.characters import plain
-from runner.score.scale import declared_in_prose
+from runner.score.scale import Scale, declared_in_prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runner.score.scale import Scale
+    from runner.records import Question
 
 _QUANTITY = (
     r"確率|確信度|自信|信頼度|重み|ウェイト|重要度|順位|ランキング|割合|頻度|平均|中央値|標準偏差|分散|probabilit"
@@ -97,6 +97,16 @@ def are_examples(outside: Iterable[str]) -> bool:
 def scales_of(outside: Iterable[str]) -> tuple[Scale, ...]:
     """The scales that the words outside the answers declare for all of them."""
     return tuple(dict.fromkeys(scale for line in outside for scale in declared_in_prose(plain(line))))
+
+
+def scales_in_reason(reason: str | None, score: float, question: Question) -> tuple[Scale, ...]:
+    """The other scales that a score's reason puts it on: 7 for 10点満点で7点. The lowest score is the same on each."""
+    if not reason or score == question.low:
+        return ()
+    words = plain(reason)
+    again = re.search(rf"(?<![0-9.]){score:g}\s*点?\s*(?:/|out\s+of)\s*([0-9]{{1,4}})(?![0-9/])", words, re.IGNORECASE)
+    said = (*declared_in_prose(words), *((Scale(None, float(again[1])),) if again else ()))
+    return tuple(scale for scale in said if not scale.is_of(question) and scale.ends and score <= scale.high)
 
 
 def is_note(line: str) -> bool:

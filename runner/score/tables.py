@@ -16,7 +16,7 @@ from runner.score.number import UNCLEAR
 from runner.score.scale import UNKNOWN, Scale, declared, without_declarations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.records import Json
     from runner.score.names import Part, Sheet
@@ -95,7 +95,18 @@ def read(rows: Sequence[TableRow], sheet: Sheet) -> list[TableCell]:
         if named and not down:
             return _across(named, header, body)
     shut = not all(row.open for row in rows)
-    return [cell for row in body for cell in _down(row.cells, header, sheet, torn=row.open and shut)]
+    tops = _tops(body, sheet)
+    return [cell for row in body for cell in _down(row.cells, header, sheet, tops, torn=row.open and shut)]
+
+
+def _tops(body: Sequence[TableRow], sheet: Sheet) -> dict[int, tuple[Scale, ...]]:
+    """Column -> the scale that a row of highest scores gives for it: | Max | 10 |."""
+    found: dict[int, tuple[Scale, ...]] = {}
+    for row in body:
+        if any(_kind(cell) == "top" for cell in row.cells[:2]) and not any(map(sheet.find, row.cells[:2])):
+            numbers = {at: cell for at, cell in enumerate(row.cells) if _NUMERIC.match(plain(cell))}
+            found |= {at: found.get(at, ()) + _stated_scale(cell, "top") for at, cell in numbers.items()}
+    return found
 
 
 def _is_rule(row: TableRow) -> bool:
@@ -116,7 +127,14 @@ def _kind(heading: str) -> Column:
     return "number" if key in _NUMBERING and (key or "#" in words) else "other"
 
 
-def _down(row: Sequence[str], header: Sequence[str] | None, sheet: Sheet, *, torn: bool) -> list[TableCell]:
+def _down(
+    row: Sequence[str],
+    header: Sequence[str] | None,
+    sheet: Sheet,
+    tops: Mapping[int, tuple[Scale, ...]],
+    *,
+    torn: bool,
+) -> list[TableCell]:
     """The answers of a row that names its question. `torn`: unlike the others it does not end where a row ends."""
     places = [(at, place) for at, cell in enumerate(row) if cell and (place := sheet.find(cell)) and place[1] == "both"]
     if not places:
@@ -138,13 +156,13 @@ def _down(row: Sequence[str], header: Sequence[str] | None, sheet: Sheet, *, tor
         found.append(TableCell(index, "score", UNCLEAR))
     elif columns:
         found += [
-            TableCell(index, "score", row[column], scales + _of_heading(header, column))
+            TableCell(index, "score", row[column], scales + _of_heading(header, column) + tops.get(column, ()))
             for column in columns
             if row[column]
         ]
     elif len(free) == 1 and (header is None or free[0] >= len(header) or not header[free[0]]):
         columns = free
-        found.append(TableCell(index, "score", row[free[0]], scales))
+        found.append(TableCell(index, "score", row[free[0]], scales + tops.get(free[0], ())))
     elif free:
         found.append(TableCell(index, "score", UNCLEAR))
     reasons = [column for column, kind in kinds.items() if kind == "reason"]

@@ -55,6 +55,7 @@ def _wait(port: int) -> None:
             time.sleep(0.3)
 
 
+@pytest.mark.usefixtures("mlruns")
 @pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="needs Debian's package chromium")
 def test_the_page_lists_the_sweep_and_its_jobs(tmp_path: Path) -> None:
     """The page shows the parent and, below it, a run for each job, with swept values and scores as columns."""

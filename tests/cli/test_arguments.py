@@ -143,7 +143,7 @@ QUOTED = "runner 'text=[rain,parcel]' 'name=\"two words\"'"
         ),
         (["~persona.poet.temperature"], "runner persona.poet.temperature=null"),
         (["models", "gpt4o"], "runner models"),
-        (["--config-dir", "nowhere"], "ls -d */"),
+        (["--config-dir", "nowhere"], "ls -d ./*/"),
         (['name="><b>'], QUOTED),
         (["name=a b:c{"], QUOTED),
         (["text=[rain"], QUOTED),

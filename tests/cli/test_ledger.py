@@ -128,7 +128,12 @@ def test_a_run_is_forgotten_with_what_it_paid(shell: Shell) -> None:
         (("forget", "--kind", "nonsense"), "no kind is named 'nonsense'"),
         (("forget", "--older-than", "soon"), "'soon' is no duration"),
         (("list", "no/such/run"), "there is no folder"),
+        (("list", "ledger.url=sqlite:///x.db"), "runner ledger list --ledger sqlite:///x.db"),
         (("show",), "show takes one KEY"),
+        (("show", "abc"), "'abc' is no key: a key is 64 of the digits"),
+        (("show", "latest"), "'latest' is no key"),
+        (("forget", "1f3a", "--yes"), "'1f3a' is no key"),
+        (("list", "ABCDEF12"), "'ABCDEF12' is no key"),
         (("merge",), "merge needs a file"),
         (("vacuum", "--yes"), "--yes is for"),
         (("shred",), "invalid choice"),
@@ -147,3 +152,15 @@ def test_no_ledger_is_made_by_looking(shell: Shell, tmp_path: Path) -> None:
     for words in (["sizes"], ["list"], ["forget", "--kind", "damaged"], ["vacuum"]):
         assert "there is no ledger" in shell.type("ledger", *words, status=1)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_the_ledger_of_rehearsals_is_named_where_there_is_no_other(shell: Shell, tmp_path: Path) -> None:
+    """Where the usual ledger is missing what is there beside it is said, as a command that looks at it."""
+    shell.type(*shell.words, "ledger.url=sqlite:///outputs/rehearsal.db")
+    said = shell.type("ledger", "list", status=1)
+    assert (
+        "there is no ledger at sqlite:///outputs/ledger.db; beside it there is sqlite:///outputs/rehearsal.db" in said
+    )
+    (offered,) = re.findall(r"runner (ledger --ledger \S+)", said)
+    assert "6 answers" in shell.type(*shlex.split(offered))
+    assert not (tmp_path / "outputs" / "ledger.db").exists()

@@ -19,6 +19,7 @@ def test_a_path_is_shown_as_a_shell_takes_it(tmp_path: Path) -> None:
     for name in ("plain", "two words", "é", "日本", "it's", "$HOME", "a&b", "-x"):
         assert shlex.split(quoted(tmp_path / "outputs" / name)) == [f"outputs/{name}"]
     assert quoted(Path("/nowhere/at all")) == "'/nowhere/at all'"
+    assert quoted(tmp_path / "-x y") == "'./-x y'"  # which no command takes for an option
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

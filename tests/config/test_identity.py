@@ -19,8 +19,10 @@ from runner.records import (
     Capability,
     Design,
     Experiment,
+    ItemScale,
     Limits,
     Model,
+    Option,
     Persona,
     Prices,
     PriceTier,
@@ -89,6 +91,11 @@ def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     groups = {Model: "models", Persona: "personas", Text: "texts"}
     if owner in inner:
         return put(base, Model, **{inner[owner]: replace(getattr(model, inner[owner]), **change)})
+    if owner is Option:
+        question = base.prompt.questions[0]
+        return put(base, Question, options=(replace(question.options[0], **change), *question.options[1:]))
+    if owner is ItemScale:
+        return put(base, PromptTemplate, scales=(replace(base.prompt.scales[0], **change),))
     if owner is Question:
         return put(base, PromptTemplate, questions=(replace(base.prompt.questions[0], **change),))
     if owner in outer:
@@ -113,6 +120,10 @@ TIERED = put(BASE, Prices, tiers=(PriceTier(100_000, 2.0),))
 TWO_QUESTIONS = put(BASE, PromptTemplate, questions=(Question("joy", "joy", "a"), Question("fear", "fear", "b")))
 BALANCED = put(TWO_QUESTIONS, Design, question_order="balanced")
 ASKING = put(BASE, AskAgain, unscorable=1)
+CHOOSING = put(BASE, Question, kind="choices", options=(Option("a", "calm"), Option("b", "tense"), Option("c", "sad")))
+WRITING = put(BASE, Question, kind="text")
+SCALED = put(BASE, PromptTemplate, scales=(ItemScale("warmth", ("joy", "joy")),))
+PAIR = put(BASE, PromptTemplate, questions=(*BASE.prompt.questions, Question("fear", "fear", "how frightening it is")))
 
 FIELDS: Mapping[type, Mapping[str, Field]] = {
     Experiment: {
@@ -212,6 +223,8 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "reply": Field(REQUEST, "labelled"),
         "reason_max_chars": Field(REQUEST, 10),
         "rescale": Field(RECORD, value=True),
+        "ask": Field(REQUEST, "separately", PAIR),
+        "reasons": Field(REQUEST, "none"),
     },
     Question: {
         "name": Field(REQUEST, "mirth"),
@@ -219,6 +232,21 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "wording": Field(REQUEST, "how merry it is"),
         "low": Field(REQUEST, 1.0),
         "high": Field(REQUEST, 10.0),
+        "kind": Field(REQUEST, "text"),
+        "step": Field(REQUEST, 5.0),
+        "least": Field(REQUEST, 2, CHOOSING),
+        "most": Field(REQUEST, 2, CHOOSING),
+        "max_chars": Field(REQUEST, 99, WRITING),
+        "reverse": Field(RECORD, value=True),
+    },
+    Option: {
+        "name": Field(RECORD, "z", CHOOSING),
+        "label": Field(REQUEST, "quiet", CHOOSING),
+        "also": Field(RECORD, ("still",), CHOOSING),
+    },
+    ItemScale: {
+        "name": Field(RECORD, "chill", SCALED),
+        "items": Field(RECORD, ("joy", "joy", "joy"), SCALED),
     },
     Sampling: {
         "temperature": Field(REQUEST, 0.1),
@@ -279,6 +307,8 @@ CONFIG: Mapping[type, type] = {
 """Config class -> the record that it becomes, field by field of the same name."""
 WHERE_FROM = {"source", "path", "columns", "limit", "delimiter", "skip_empty"}
 """Config fields that say where texts and personas are read: what is read there is classified, the place is not."""
+POINTS = {"points"}
+"""A question's points become its options."""
 RENAMED = {"model": "models", "persona": "personas", "text": "texts", "ledger": "ledger_url", "budget": "budget_usd"}
 """RunnerConf's field -> Experiment's, where they differ."""
 
@@ -329,7 +359,7 @@ def test_every_field_is_in_the_table(owner: type) -> None:
 def test_every_config_field_becomes_a_classified_one(conf: type) -> None:
     """A config field has a field of the same name in its record, or says where to read."""
     assert is_dataclass(conf)
-    has = {item.name for item in fields(conf)} - WHERE_FROM
+    has = {item.name for item in fields(conf)} - WHERE_FROM - POINTS
     assert has <= {item.name for item in fields(CONFIG[conf])}
 
 

@@ -117,7 +117,7 @@ WRONG = (
     Wrong("two labels alike", ("prompt.affect.questions.anger.label=sadness",), ("prompt/affect.yaml", "sadness")),
     Wrong("unknown reply format", ("prompt.affect.reply=yaml",), ("prompt/affect.yaml", "reply", "labelled")),
     Wrong("unknown rung", ("model.smollm2.capability.structure=shema",), ("model/smollm2.yaml", "mean 'schema'")),
-    Wrong("no lanes", ("model.smollm2.limits.concurrency=0",), ("model/smollm2.yaml", "limits.concurrency")),
+    Wrong("no requests", ("model.smollm2.limits.concurrency=0",), ("model/smollm2.yaml", "limits.concurrency")),
     Wrong("no address", ("model.smollm2.api_base=localhost",), ("model/smollm2.yaml", "api_base", "http://")),
     Wrong("a value left out", ("model=any",), ("model/any.yaml", "'id'")),
     Wrong(

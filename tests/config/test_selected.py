@@ -67,6 +67,13 @@ CASES = (
         "key 'sampling.temprature': no such key; did you mean 'temperature'?",
     ),
     Case(
+        "a key that must have a value",
+        {"experiment/a.yaml": f"{GLOBAL}prompt:\n  affect:\n    questions: null\n"},
+        ("experiment=a",),
+        "experiment/a.yaml",
+        "key 'prompt.affect.questions': field 'prompt.affect.questions' is not Optional",
+    ),
+    Case(
         "a plus too much",
         A,
         ("+experiment=a",),

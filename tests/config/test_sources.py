@@ -426,6 +426,12 @@ READABLE = (
         {"b": "y"},
         skip_empty=True,
     ),
+    Readable(
+        "whole numbers as data frames write them where one is missing",
+        "t.jsonl",
+        '{"name": 1.0, "content": "x"}\n{"name": 2.0, "content": 1984.0}\n',
+        {"1": "x", "2": "1984"},
+    ),
     Readable("numbered", "t.csv", "name,content\na,x\na,y\n", {"row-1": "x", "row-2": "y"}, {"name": ""}),
 )
 
@@ -453,6 +459,23 @@ def test_a_persona_table_is_read_alike(tmp_path: Path) -> None:
     assert (found.name, found.temperature) == ("a", None)
     error = complaint(lambda: personas_from_table(path, PERSONA_COLUMNS, limit=None, where=WHERE))
     assert "row 2: description is empty" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("row", "says", "typed"),
+    [
+        ('{"name": NaN, "content": "x"}', "row 2: name is empty", 'columns.name=""\''),
+        ('{"name": "a", "content": " "}', "row 2: content is empty", "skip_empty=true"),
+        ('{"name": 1.5, "content": "x"}', "row 2: name holds no text but 1.5", None),
+    ],
+)
+def test_an_empty_cell_tells_what_to_type(tmp_path: Path, row: str, says: str, typed: str | None) -> None:
+    """Rows without a name can be numbered, and those without content left out; a fraction is no name."""
+    path = tmp_path / "t.jsonl"
+    path.write_text(f'{{"name": "b", "content": "x"}}\n{row}\n', "utf-8")
+    error = complaint(lambda: texts_from_table(path, TEXT_COLUMNS, limit=None, where=WHERE))
+    assert says in str(error)
+    assert error.advice is None if typed is None else str(error.advice).endswith(typed)
 
 
 def test_a_mapped_column_stands_once(tmp_path: Path) -> None:

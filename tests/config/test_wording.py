@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runner import api
 from runner.cli.main import main
 from runner.config import wording
 from runner.config.compose import compose, conf_dir
@@ -62,6 +63,14 @@ CASES = (
     Case(
         "experiment/e.yaml", "# @package _global_\nname: 2024_11\n", ("experiment=e",), ("key 'name'", "read as 202411")
     ),
+    Case("text/t.yaml", "# @package text.t\n<<: {title: 12:30}\ncontent: A\n", ("text=t",), ("12:30 is read as 750",)),
+    Case("text/t.yaml", f"{TEXT}title: Null\n", ("text=t",), ("text.t.title", "Null is read as no value")),
+    Case(
+        "persona/p.yaml",
+        "# @package persona.p\ndescription:\n  ~: someone\n",
+        ("persona=p",),
+        ("~ is read as no value",),
+    ),
     Case(
         "experiment/e.yaml",
         "# @package _global_\ntext:\n  rain:\n    title: 0o17\n    author: 1:20:30\n",
@@ -89,6 +98,9 @@ def test_a_word_that_yaml_changes_is_refused(case: Case, tmp_path: Path) -> None
     ("written", "advised"),
     [
         ("text.rain.title=3.10", "'text.rain.title=\"3.10\"'"),
+        ("name=2024_11", "'name=\"2024_11\"'"),
+        ("text.rain={title: 1.10}", "'text.rain={title: \"1.10\"}'"),
+        ("text={rain: {author: 1_000}}", "'text={rain: {author: \"1_000\"}}'"),
         ("text.rain.author=1_000", "'text.rain.author=\"1_000\"'"),
         ("persona.poet.description=true", "'persona.poet.description=\"true\"'"),
         ("persona.poet.description.en=1e3", "'persona.poet.description.en=\"1e3\"'"),
@@ -121,3 +133,12 @@ def test_words_that_stay_are_taken(tmp_path: Path) -> None:
         "text.t.language=no",
     )
     wording.check(["--config-dir", str(tmp_path), "text=t", "model=gpt-4o", *more], conf_dir())
+
+
+def test_a_text_with_a_dollar_and_a_brace_says_how_it_is_written(tmp_path: Path) -> None:
+    """What Hydra would put something else in for is refused with file and key, not raised as it comes."""
+    path = tmp_path / "text" / "t.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package text.t\ncontent: Er zahlte ${5} und ging.\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"text/t\.yaml, key 'text\.t\.content'.*is written \\\$\{"):
+        api.compose("text=t", config_dir=tmp_path)

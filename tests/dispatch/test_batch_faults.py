@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ from fault_proxy import (
 
 from runner.dispatch.batch import control
 from runner.dispatch.observer import Stop
+from runner.dispatch.retry import AccountBreakers
 from runner.simulator import FaultPlan, SimulatorThread
 
 if TYPE_CHECKING:
@@ -117,6 +119,41 @@ def test_a_creation_that_got_an_error_is_bought_once(name: str, case: Answer, tm
         assert outcome.failures == {}
         assert (at.batches, mine.has(at.trials)) == (2, COUNT)
         assert {entry.state for entry in mine.entries()} == {"closed"}
+
+
+LOW = {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}}
+LIMIT = {"error": {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}}
+NO_CREDIT = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+
+
+def spent(wire: Wire) -> Wire:
+    """Each line of results is an error for want of credit."""
+    lines = [json.loads(line) for line in wire.body.splitlines()]
+    items = [{**item, "response": {"status_code": 429, "body": NO_CREDIT}} for item in lines]
+    return replace(wire, body=b"".join(json.dumps(item).encode() + b"\n" for item in items))
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("anthropic", Rule("POST", PATHS["anthropic"].create, told(400, LOW), forward=False, times=None)),
+        ("openai", Rule("POST", PATHS["openai"].create, told(400, LIMIT), forward=False, times=None)),
+        ("openai", Rule("POST", PATHS["openai"].create, told(429, NO_CREDIT), forward=False, times=None)),
+        ("openai", Rule("GET", "/files/.*/content", spent, times=None)),
+    ],
+    ids=["400 of Anthropic", "400 of OpenAI", "429 of OpenAI", "in the lines"],
+)
+def test_money_that_is_gone_is_the_account_s_in_every_form(name: str, rule: Rule, tmp_path: Path) -> None:
+    """Told of a batch or of its lines, by 400 or 429: each trial says what to do, and the account is stopped."""
+    accounts = AccountBreakers()
+    with line(name, replace(rule, seen=0)) as at, fast(tmp_path) as mine:
+        failures = mine.buy(at.trials, accounts=accounts).failures.values()
+        stopped = accounts.of(at.trials[0].cell.model).open
+    assert len(failures) == COUNT
+    assert {failure.problem.kind for failure in failures} <= {"quota", "stopped"}
+    assert all("add credit" in failure.problem.message for failure in failures)
+    assert stopped is not None
+    assert stopped.kind == "quota"
 
 
 @pytest.mark.parametrize("name", APIS)

@@ -111,6 +111,7 @@ def routes(folder: Path) -> set[str]:
     return {row["route"] for row in map(json.loads, lines)}
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_a_batch_is_left_and_collected(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Left running it ends with 5 and says where to look; collect completes results and MLflow, and buys nothing.
 

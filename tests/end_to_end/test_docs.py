@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,9 +92,11 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, provider: Provider, new_store: Path) -> Path:
     """A run against a provider that stays, and the files that the pages name."""
     here = tmp_path_factory.mktemp("docs")
+    (here / "mlruns").mkdir()
+    shutil.copy(new_store, here / "mlruns" / "mlflow.db")
     (here / "study.csv").write_text(STUDY, encoding="utf-8")
     reply = here / "replies" / "openai" / "t1_gpt-4o_p1_temp70_01.txt"
     reply.parent.mkdir(parents=True)
@@ -108,7 +111,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Path
 
 def write_examples(page: Path, folder: Path) -> None:
     """Files that a page shows, under the name that it gives them."""
-    shown = re.findall(r"`(mine/[\w/]+\.yaml)`:\n\n```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    shown = re.findall(
+        r"`(mine/[\w/]+\.(?:yaml|csv))`:\n\n```(?:yaml|csv)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
     for name, content in shown:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def points(number: Any) -> float:
     return value
 
 
-def test_a_planted_bias_is_recovered(mine: str, provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_planted_bias_is_recovered(mine: str, provider: Provider) -> None:
     """Five points for whatever stands first are found within one, and are in no difference between models."""
     provider.answer = Biased(("mini", "other"))
     done = run(mine)
@@ -112,8 +112,7 @@ def test_a_planted_bias_is_recovered(mine: str, provider: Provider, capsys: pyte
     assert nuisance.sign == nuisance.estimates == 32 or nuisance.sign < nuisance.estimates == 32
     assert any("design.question_order" in part.factors for one in found.components for part in one.parts)
     said = f"Order of questions: {points(nuisance.moves):.1f} points between first place and last place"
-    assert main(["stats", str(done.folder)]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(render(found, View()).split())
     assert said in shown
     assert "conclusions that change with it: 0 of 8." in shown
     assert json.loads(render(found, View(), "json"))["nuisances"][0]["changed"] == 0
@@ -139,7 +138,6 @@ def test_a_model_with_the_bias_is_told_from_one_without(mine: str, provider: Pro
 
 def test_what_is_bought_is_found_and_exported_again(mine: str, provider: Provider, tmp_path: Path) -> None:
     """The same assignment is asked for the second time, read again alike, and comes back from an export."""
-    provider.answer = Biased(("mini",))
     words = ("persona=[poet]", "model=[mini]", "prompt.affect.reply=labelled", "model.mini.capability.structure=prompt")
     provider.answer = lambda body: Turn(_labelled(body["messages"][-1]["content"]))
     done = run(mine, *words)
@@ -152,7 +150,7 @@ def test_what_is_bought_is_found_and_exported_again(mine: str, provider: Provide
     assert run(mine, *words).facts["from_ledger"] == 12
     assert provider.count == asked == 12
     assert main(["reproduce", str(done.folder)]) == 0
-    assert main(["export", str(done.folder), str(tmp_path / "out.csv")]) == 0
+    assert main(["export", str(done.folder), str(tmp_path / "out.csv"), "--format", "csv"]) == 0
     header, first, *_ = (tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()
     assert "design.question_order" in header
     assert any(f">{name}" in first for name in QUESTIONS)

@@ -19,7 +19,7 @@ from runner.reporting.html.process import PageWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ("runner", "statistics", "json", "mlflow", "pandas")
+NAMES = ("runner", "statistics", "json", "mlflow", "pandas", "typing", "numpy", "sitecustomize", "yaml")
 SPY = "import pathlib; pathlib.Path(__file__).with_suffix('.imported').touch(); raise SystemExit(3)\n"
 PROGRAM = Path(sys.executable).parent / "runner"
 

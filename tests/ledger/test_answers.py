@@ -414,6 +414,10 @@ def test_a_lock_that_does_not_end_costs_nothing_either(tmp_path: Path) -> None:
     assert caught.value.advice == f"runner ledger merge {beside} --ledger sqlite:///{tmp_path}/ledger.db"
     with open_ledger(f"sqlite:///{beside}") as kept:
         assert kept.lookup("ab") == {"a", "b"}
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as later:
+        (said,) = later.rescued({"a", "b", "z"})
+        assert said == f"{beside} holds 2 of the answers that are about to be bought: {caught.value.advice}"
+        assert later.rescued({"z"}) == []
 
 
 def test_a_file_that_is_shorter_than_its_head_says_is_whole_with_its_log(tmp_path: Path) -> None:

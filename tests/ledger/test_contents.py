@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from runner.errors import LedgerError
 from runner.ledger.answers import open_ledger
+from runner.ledger.redactions import REDACTION
 from runner.ledger.schema import CLAIM, TABLES, TRASH
 from runner.ledger.upkeep.contents import opened
 from runner.ledger.upkeep.kinds import Judge
@@ -49,6 +50,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     engine = sa.create_engine(SERVER)
     TABLES.drop_all(engine)
     TRASH.drop(engine, checkfirst=True)
+    REDACTION.drop(engine, checkfirst=True)
     engine.dispose()
     return SERVER
 
@@ -324,6 +326,33 @@ def test_an_export_is_read_back_byte_for_byte(url: str, tmp_path: Path) -> None:
         assert [*ledger.answers([key(1), key(2), key(3)])] == [
             answer(1), answer(2, finished("朝", "stop")), answer(3, binary)
         ]  # fmt: skip
+
+
+def test_a_redacted_reply_says_so_wherever_it_goes(url: str, tmp_path: Path) -> None:
+    """In the ledger, out of the trash, merged and exported; another reply to the same request is none."""
+    fill(url, [answer(1)])
+    with opened(url) as ledger:
+        assert ledger.redacted([GOOD]) == set()
+        assert not sa.inspect(ledger.database.engine).has_table(REDACTION.name)
+    hidden = replace(answer(2, finished("you sent <KEY>", "stop")), redacted=True)
+    with open_ledger(url) as ledger:
+        ledger.get_ready()
+        ledger.store([hidden, answer(3)]).result(10)
+        assert [*ledger.answers([key(1), key(2), key(3)])] == [answer(1), hidden, answer(3)]
+    with opened(url) as ledger:
+        ledger.forget(Selection(keys=(key(2),)), "test")
+        ledger.restore()
+        ledger.export(tmp_path / "all.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text("utf-8").splitlines()]
+    assert {line["key"]: line.get("redacted") for line in lines} == {key(1): None, key(2): True, key(3): None}
+    for number, source in enumerate((url, str(tmp_path / "all.jsonl"))):
+        other = f"sqlite:///{tmp_path}/other{number}.db"
+        fill(other, [])
+        with opened(other) as ledger:
+            ledger.merge(source)
+        with open_ledger(other) as ledger:
+            assert ledger.get(key(2)) == hidden
+            assert ledger.get(key(1)) == answer(1)
 
 
 def test_vacuum_gives_room_back(url: str) -> None:

@@ -175,13 +175,17 @@ def test_as_written_nothing_is_given() -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (experiment("balanced", count=1), "no prompt asks more than one question"),
+        (experiment("balanced", count=1), "no prompt asks several questions in one request"),
+        (
+            experiment("balanced", prompt=replace(experiment("fixed").prompt, ask="separately")),
+            "no prompt asks several questions in one request",
+        ),
         (
             experiment("crossed", prompt=replace(experiment("fixed").prompt, user="{{ text.content }} How q0? q1?")),
             "the template does not name `questions`",
         ),
     ],
-    ids=["one question", "written out"],
+    ids=["one question", "each in a request of its own", "written out"],
 )
 def test_what_cannot_change_places_is_refused(asked: Experiment, words: str) -> None:
     """Where no order could change, planning says so, with what to type."""

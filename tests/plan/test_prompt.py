@@ -11,7 +11,8 @@ import yaml
 
 from runner import score
 from runner.errors import ConfigError
-from runner.plan.prompt import PromptManager, reply_format
+from runner.plan.prompt import PromptManager
+from runner.plan.reply_format import reply_format
 from runner.records import Persona, PromptTemplate, Question, Reply, Scored, Text
 
 CONF = Path(__file__).parents[2] / "conf"

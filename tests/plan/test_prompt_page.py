@@ -6,7 +6,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from runner.plan.prompt import VARIABLES, QuestionView, TextView
+from runner.plan.prompt import VARIABLES, TextView
+from runner.plan.reply_format import QuestionView
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "prompts.md"
 

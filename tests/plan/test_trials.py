@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,11 +21,6 @@ from runner.records import (
     Text,
     Tracking,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runner.records import Json
 
 MODEL = Model(name="m", id="m-1", provider="openai", vendor="openai")
 PERSONA = Persona(name="p", description={"*": "a poet"}, temperature=0.7)
@@ -51,7 +45,7 @@ def experiment(**changes: object) -> Experiment:
     return replace(whole, **changes)  # type: ignore[arg-type]  # field names are the callers'
 
 
-def adapt(cell: Cell, text: Text, temperature: float, seed: int | None, _: Mapping[str, Json]) -> Adapted:
+def adapt(cell: Cell, text: Text, temperature: float, seed: int | None, _: object) -> Adapted:
     params = {"temperature": temperature, **({} if seed is None else {"seed": seed})}
     message = {"role": "user", "content": f"{cell.persona.name} {text.content}"}
     return Adapted(Request(cell.model.id, (message,), params), "prompt", {}, {})

@@ -55,6 +55,32 @@ def test_findings_come_first_and_can_be_printed() -> None:
     assert "no score is missing" in covered
 
 
+def test_the_margin_is_a_part_of_the_scale() -> None:
+    """Half a point is nothing on a scale of 100, and a difference on one of 1 to 5."""
+    of_100 = rows_of(
+        small(),
+        lambda each: {
+            "scores": dict.fromkeys(
+                each.scores,
+                float(each.repetition + 2 * (each.text == "t1"))
+                + 0.5 * (each.model == LONG.name)
+                + 0.01 * int(each.key[:2], 16) / 255,
+            )
+        },
+    )
+    wide = stats.describe(of_100, stats.ContrastOptions({"sadness": (0, 100)}))
+    narrow = stats.describe(of_100, stats.ContrastOptions({"sadness": (1, 5)}))
+    p_wide, p_narrow = (
+        known(next(one for one in found.differences["model"] if one.question == "sadness").p_equivalent)
+        for found in (wide, narrow)
+    )
+    assert p_wide is not None
+    assert p_narrow is not None
+    assert p_wide < 0.05 < p_narrow
+    assert [found.margins["sadness"] for found in (wide, narrow)] == pytest.approx([5.0, 0.2])
+    assert "TOST within ±5% of the scale" in stats.render(narrow, stats.View(everything=True), width=200)
+
+
 @pytest.mark.parametrize("apart", [0.0, 5.0])
 def test_what_does_not_vary_is_not_said_to_be_sure(apart: float) -> None:
     """Models that differ by the same at every text have a difference, and no interval, p, F or equivalence of it."""

@@ -24,6 +24,7 @@ from runner.plan.job import Job
 from runner.records import (
     Batch,
     Experiment,
+    Given,
     Prices,
     PromptTemplate,
     Row,
@@ -59,16 +60,39 @@ def test_a_runs_files_are_the_golden_ones(tmp_path: Path) -> None:
 
 
 ASKED_AGAIN = replace(SCORED, asked=3, taken=2, earlier_usd=0.25)
+CHOSEN = replace(
+    SCORED,
+    scores={"guess": 2.5},
+    reasons={"mood": "quiet", "moods": None, "guess": None, "lost": None},
+    answers={
+        "mood": Given("calm", "穏やか", "穏やか。"),
+        "moods": Given(["calm", "sad"], None, ["calm", "sad"]),
+        "words": Given("静かだった。\u2028", None, "静かだった。\u2028"),
+        "guess": Given({"2": 0.5, "3": 0.5}, None, {"p2": 50, "p3": "50%"}, {"mean": 2.5, "sd": 0.5, "entropy": 1.0}),
+        "lost": None,
+    },
+    question="mood",
+)
 CONVERTED = replace(SCORED, stated={"interesting": Stated(7.5, 0.0, 10.0, 75.0)})
 
 
 def test_a_row_has_the_fields_of_the_record_in_their_order() -> None:
-    """A line's keys are records.Row's fields in their order; a conversion's, and asking again's, only where it was."""
-    names, again = [field.name for field in fields(Row)], ("asked", "taken", "earlier_usd")
-    names.remove("factors")
-    assert list(json.loads(row_to_json(SCORED))) == [name for name in names if name not in ("stated", *again)]
-    assert list(json.loads(row_to_json(ASKED_AGAIN))) == [name for name in names if name != "stated"]
-    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted(name for name in names if name not in again)
+    """A line's keys are records.Row's fields in their order; what few rows have stands in those alone."""
+    rare, again = ("stated", "answers", "question", "factors", "redacted"), ("asked", "taken", "earlier_usd")
+    names = [field.name for field in fields(Row) if field.name not in rare]
+    usual = [name for name in names if name not in again]
+    assert list(json.loads(row_to_json(SCORED))) == usual
+    assert list(json.loads(row_to_json(ASKED_AGAIN))) == names
+    assert sorted(json.loads(row_to_json(CONVERTED))) == sorted([*usual, "stated"])
+    assert sorted(json.loads(row_to_json(CHOSEN))) == sorted([*usual, "answers", "question"])
+    redacted = replace(SCORED, redacted=True)
+    assert sorted(json.loads(row_to_json(redacted))) == sorted([*usual, "redacted"])
+    assert row_from_json(row_to_json(redacted)) == redacted
+
+
+def test_answers_that_are_no_numbers_come_back_as_they_were() -> None:
+    """A choice, a list, words and probabilities are in a row's line, and are read from it again."""
+    assert row_from_json(row_to_json(CHOSEN)) == CHOSEN
 
 
 @pytest.mark.parametrize("row", [SCORED, UNSCORABLE, FAILED, CONVERTED, ASKED_AGAIN], ids=lambda row: row.outcome)

@@ -207,6 +207,17 @@ def test_some_answers_that_are_gone_are_told(provider: Provider) -> None:
     assert "2 requests would be bought again" in told.notices[0]
 
 
+def test_answers_that_lie_beside_the_ledger_are_told(provider: Provider) -> None:
+    """What an earlier run could only keep beside its ledger is named before it is bought, with what takes it in."""
+    with closing(sqlite3.connect(LEDGER)) as opened, opened:
+        opened.execute("VACUUM INTO 'outputs/ledger.rescued-1.db'")
+        opened.execute("DELETE FROM ledger_answer WHERE rowid < 3")
+    told = Told()
+    run(experiment(provider.url), "again", told)
+    beside = "outputs/ledger.rescued-1.db holds 2 of the answers that are about to be bought: runner ledger merge"
+    assert told.notices[0].startswith(beside)
+
+
 def test_what_was_forgotten_is_missed_by_nobody(provider: Provider) -> None:
     """Answers in the ledger's trash are bought again without a word."""
     with closing(sqlite3.connect(LEDGER)) as opened, opened:

@@ -24,8 +24,6 @@ from runner.simulator.chat import openai as openai_chat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-anthropic = pytest.importorskip("anthropic")
-
 SCHEMA = {
     "type": "object",
     "properties": {"fun": {"type": "integer"}, "fear": {"type": "integer"}},
@@ -36,6 +34,11 @@ PLAN = FaultPlan(batch_s=0.2)
 CREDENTIALS = Credentials("simulated")
 GEMINI_BATCHES = hasattr(types, "InlinedRequest")
 """Older google-genai knows batches of Vertex AI alone."""
+
+
+def anthropic() -> Any:
+    """Anthropic's client. Its import takes seconds, which every process that collects tests would spend."""
+    return pytest.importorskip("anthropic")
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ def test_mistral_batches(simulator: SimulatorThread, closing: ExitStack) -> None
 
 def test_anthropic_messages(simulator: SimulatorThread, closing: ExitStack) -> None:
     """A message with a schema, with a forced tool, and with neither."""
-    client = anthropic.Anthropic(base_url=f"{simulator.base}/anthropic", api_key="key-1", max_retries=0)
+    client = anthropic().Anthropic(base_url=f"{simulator.base}/anthropic", api_key="key-1", max_retries=0)
     closing.enter_context(client)
     shape = {"format": {"type": "json_schema", "schema": SCHEMA}}
     assert is_answer(client.messages.create(**claude_body(), output_config=shape).content[0].text)
@@ -202,14 +205,14 @@ def test_anthropic_messages(simulator: SimulatorThread, closing: ExitStack) -> N
 
 def test_anthropic_batches(simulator: SimulatorThread, closing: ExitStack) -> None:
     """Create, poll, stream results, list, cancel and delete with Anthropic's client."""
-    client = anthropic.Anthropic(base_url=f"{simulator.base}/anthropic", api_key="key-1", max_retries=0)
+    client = anthropic().Anthropic(base_url=f"{simulator.base}/anthropic", api_key="key-1", max_retries=0)
     closing.enter_context(client)
     batches = client.messages.batches
     requests = [{"custom_id": f"i{number}", "params": claude_body(number)} for number in range(3)]
     made = batches.create(requests=requests)
     assert made.processing_status == "in_progress"
     assert made.request_counts.processing == 3
-    with pytest.raises(anthropic.AnthropicError, match="No `results_url`"):
+    with pytest.raises(anthropic().AnthropicError, match="No `results_url`"):
         batches.results(made.id)
     wait()
     results = {entry.custom_id: entry.result for entry in batches.results(made.id)}
@@ -219,7 +222,7 @@ def test_anthropic_batches(simulator: SimulatorThread, closing: ExitStack) -> No
     assert batches.cancel(second.id).processing_status == "ended"
     assert [batch.id for batch in batches.list(limit=1)] == [second.id, made.id]
     assert batches.delete(made.id).type == "message_batch_deleted"
-    with pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic().NotFoundError):
         batches.retrieve(made.id)
 
 
@@ -316,7 +319,7 @@ def test_vertex_batches(simulator: SimulatorThread, closing: ExitStack, monkeypa
 def test_the_tables_know_the_clients_fields() -> None:
     """Every parameter in the vendors' types is in our tables, and no other, so that no valid request is refused."""
     assert openai_chat.OPENAI.keys() == get_type_hints(CompletionCreateParamsNonStreaming).keys()
-    told = get_type_hints(anthropic.types.message_create_params.MessageCreateParamsNonStreaming)
+    told = get_type_hints(anthropic().types.message_create_params.MessageCreateParamsNonStreaming)
     # The client has dropped three that older models still take.
     assert anthropic_chat.FIELDS.keys() == {*told, "temperature", "top_p", "top_k"}
     config = {name.title().replace("_", "") for name in types.GenerationConfig.model_fields}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from runner.dispatch.retry import AccountBreakers
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import Account, Draft, Ending
@@ -139,8 +140,8 @@ class Bench:
     watcher: Watcher = field(default_factory=Watcher)
     stop: Stop = field(default_factory=Stop)
 
-    def buy(self, *queues: Sequence[Trial]) -> Outcome:
-        """Dispatch those trials that the ledger lacks, each lane of one model."""
+    def buy(self, *queues: Sequence[Trial], accounts: AccountBreakers | None = None) -> Outcome:
+        """Dispatch those trials that the ledger lacks, each queue of one model."""
         wanted = []
         for queue in queues:
             known = self.ledger.lookup(trial.key for trial in queue)
@@ -148,7 +149,8 @@ class Bench:
             if queue:
                 keys = frozenset(trial.key for trial in missing)
                 wanted.append(Wanted(queue[0].cell.model, keys, iter(missing)))
-        return asyncio.run(dispatch(wanted, self.context, self.watcher, self.stop, run="run-1"))
+        doing = dispatch(wanted, self.context, self.watcher, self.stop, run="run-1", accounts=accounts)
+        return asyncio.run(doing)
 
     def has(self, trials: Sequence[Trial]) -> int:
         """How many of them have their answer."""

@@ -288,7 +288,7 @@ def _numbers_on_one_line(m: Maker) -> Mutation:
 def _parted_by_nothing(m: Maker) -> Mutation:
     unit = m.pick("", "点") if m.language == "ja" else ""
     text = "".join(
-        f"{q.label}{m.chance.choice((':', '：', '='))}{m.shown(m.scores[q.name])}{unit}" for q in m.questions
+        f"{m.label(q)}{m.chance.choice((':', '：', '=', ': '))}{m.shown(m.scores[q.name])}{unit}" for q in m.questions
     )
     return m.mutation("parted by nothing", text, plain=True)
 
@@ -694,6 +694,31 @@ def _other_scale_in_json(m: Maker) -> Mutation:
     )
 
 
+def _other_scale_in_reason(m: Maker) -> Mutation:
+    """The reason says of how many the score is."""
+    top = m.chance.choice((5, 7, 10))
+    _low(m, top)
+    said = {
+        q.name: m.pick(
+            "{1}点満点で{0}点。", "{0} out of {1}, since it is calm.", "{0}/{1}: calm", "{1}段階で{0}。"
+        ).format(m.shown(m.scores[q.name]), top)
+        for q in m.questions
+    }
+    text = m.chance.choice(
+        (
+            json.dumps(
+                {q.name: {"score": m.value(m.shown, q), "reason": said[q.name]} for q in m.questions},
+                ensure_ascii=False,
+            ),
+            "\n".join(
+                f"Q{n}. {m.label(q)}(数値): {m.shown(m.scores[q.name])}\nQ{n}. {m.label(q)}(理由): {said[q.name]}"
+                for n, q in enumerate(m.questions, 1)
+            ),
+        )
+    )
+    return m.mutation("another scale in the reason", text, allowed="nothing")
+
+
 def _other_scale_in_table(m: Maker) -> Mutation:
     top = m.chance.choice((5, 7, 10))
     _low(m, top)
@@ -707,6 +732,14 @@ def _other_scale_in_table(m: Maker) -> Mutation:
         "Score (max {})",
     ).format(top)
     rows = [f"| {m.label(q)} | {m.shown(m.scores[q.name])} | {m.reason()} |" for q in m.questions]
+    if m.chance.random() < 0.2:
+        rows = [f"| {m.label(q)} | {m.shown(m.scores[q.name])} | {m.reason()} |" for q in m.questions]
+        rows.insert(m.chance.randrange(len(rows) + 1), f"| {m.pick('満点', 'Max', 'Maximum', '最大値')} | {top} | |")
+        return m.mutation(
+            "the highest score in a row",
+            "\n".join(["| 項目 | 数値 | 理由 |", "|---|---|---|", *rows]),
+            allowed="nothing",
+        )
     if m.chance.random() < 0.3:
         rows = [f"| {m.label(q)} | {m.shown(m.scores[q.name])} | {top} |" for q in m.questions]
         return m.mutation(
@@ -1063,6 +1096,7 @@ _KINDS: Mapping[str, Callable[[Maker], Mutation]] = {
         _other_scale_at_value,
         _other_scale_above,
         _other_scale_in_json,
+        _other_scale_in_reason,
         _other_scale_in_table,
         _readers,
         _readers,

@@ -12,7 +12,7 @@ import yaml
 
 from runner.cli.output import quoted, say
 from runner.config import catalog, model_file, retirement
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 from runner.providers import listing
 from runner.providers.services import SERVICES
 from runner.records import Model
@@ -50,7 +50,7 @@ def add(words: list[str], conf: Path, folder: Path | None, environment: Mapping[
     place = (folder or OWN) / "model" / f"{model.name}.yaml"
     if place.exists():
         message = f"{place} is there already, and stays as it is"
-        raise ConfigError(message, where=WHERE, advice=shlex.join(["less", str(place)]))
+        raise ConfigError(message, where=WHERE, advice=f"less {pasted(place)}")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(model_file.text_of(model), encoding="utf-8")
     _say(model, place, folder or OWN)

@@ -18,7 +18,7 @@ from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runner.errors import RunnerError
     from runner.plan.estimate import Estimate, Line
     from runner.plan.job import Job
+    from runner.records import Experiment
     from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
 
@@ -114,12 +115,26 @@ class Planner:
             say(line)
         for line in retirement.told(models_of(job.experiment for job in self.jobs), self.today):
             say(line)
+        for line in untold(job.experiment for job in self.jobs):
+            say(line)
         limit = self.jobs[0].experiment.budget_usd
         if limit is not None and (found.live_usd is None or found.live_usd > limit):
             say(f"above budget.max_usd of ${limit:.4g}: such a run is refused")
 
     def close(self) -> None:
         """Nothing runs beside."""
+
+
+def untold(experiments: Iterable[Experiment]) -> list[str]:
+    """A warning for each question whose range or options no request ever tells, with the sentence to add."""
+    from runner.plan.job import TrialPlan
+
+    first = {experiment.prompts: experiment for experiment in experiments}
+    return [
+        f"prompt/{prompt}.yaml never tells what may be answered. Add to its user template: {sentence}"
+        for experiment in first.values()
+        for sentence, prompt in TrialPlan(experiment).untold().items()
+    ]
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.cli.main import Compose
     from runner.errors import RunnerError
     from runner.plan.job import Job
-    from runner.records import Experiment, Model
+    from runner.records import Model
     from runner.reporting.progress import Loudness
     from runner.results.launch import JobResult
 
@@ -110,7 +110,7 @@ class Rehearsal:
         """Run jobs as one, on the simulated providers."""
         if not self._session.launch.results:  # later turns of a sweep may wait for batches of earlier ones
             self._end_batches()
-        return self._session.run([replace(job, experiment=self._redirected(job.experiment)) for job in jobs])
+        return self._session.run([self._redirected(job) for job in jobs])
 
     def fail(self, index: int, folder: Path, overrides: Sequence[str], error: RunnerError) -> None:
         """Take up a job whose config is wrong."""
@@ -159,17 +159,17 @@ class Rehearsal:
         self._session.close()
         self._simulator.__exit__(None, None, None)
 
-    def _redirected(self, experiment: Experiment) -> Experiment:
+    def _redirected(self, job: Job) -> Job:
         from runner.config.load import polled
 
-        models = tuple(map(self._redirect, experiment.models))
-        return replace(
-            experiment,
-            models=models,
-            batch=polled(experiment.batch, models),
-            ledger_url=LEDGER,
-            tracking=replace(experiment.tracking, experiment=f"{experiment.tracking.experiment} (rehearsal)"),
-        )
+        asked = job.experiment
+        try:
+            models = tuple(map(self._redirect, asked.models))
+        except ConfigError as error:
+            raise job.origin.placed(error) from None
+        tracking = replace(asked.tracking, experiment=f"{asked.tracking.experiment} (rehearsal)")
+        batch = polled(asked.batch, models)
+        return replace(job, experiment=replace(asked, models=models, batch=batch, ledger_url=LEDGER, tracking=tracking))
 
     def _redirect(self, model: Model) -> Model:
         if model.provider in UNSIMULATED:
@@ -179,7 +179,7 @@ class Rehearsal:
         if service not in BASES:
             known = ", ".join(name for name in BASES if name != "gcs")
             message = f"'{model.provider}' is not simulated; these are: {known}"
-            raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider")
+            raise ConfigError(message, where=f"model/{model.name}.yaml", key="provider", others=("id",))
         bucket = model.batch_bucket or ("rehearsal" if service == "vertex" else None)
         base = f"{self._simulator.base}{BASES[service]}"
         return replace(model, api_base=base, key_env=KEY, batch_bucket=bucket, simulation=self._simulation)

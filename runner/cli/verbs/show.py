@@ -51,7 +51,7 @@ def show(plans: Sequence[TrialPlan], trial: str) -> None:
 
 
 def chosen(plans: Sequence[TrialPlan], name: str) -> list[Trial]:
-    """The first trial of each model, or of each job that has it the one that is named.
+    """The first trial of each model and prompt, or of each job that has it the one that is named.
 
     A name is MODEL/PERSONA/TEXT/REPETITION; what is left out at its end may be anything.
     """
@@ -68,10 +68,16 @@ def _first_of_each(plans: Sequence[TrialPlan]) -> Iterator[Trial]:
     seen = set()
     for plan in plans:
         for model in plan.experiment.models:
-            place = (model.name, model.provider, model.id)  # a sweep may give one name several ids
-            if place not in seen:
-                seen.add(place)
-                yield from islice(plan.trials(model), 1)
+            wanted = {prompt.name for prompt in plan.experiment.prompts}
+            for trial in plan.trials(model):
+                # A sweep may give one name several ids.
+                place = (model.name, model.provider, model.id, trial.cell.prompt)
+                if place not in seen:
+                    seen.add(place)
+                    yield trial
+                wanted.discard(trial.cell.prompt)
+                if not wanted:
+                    break
 
 
 def _named(plan: TrialPlan, name: str) -> Trial | None:
@@ -80,8 +86,9 @@ def _named(plan: TrialPlan, name: str) -> Trial | None:
 
 
 def name_of(trial: Trial) -> str:
-    """MODEL/PERSONA/TEXT/REPETITION."""
-    return f"{trial.cell.name}/{trial.text.name}/{trial.repetition}"
+    """MODEL/PERSONA/TEXT/REPETITION, and /QUESTION where each has a request of its own."""
+    alone = "" if trial.question is None else f"/{trial.question}"
+    return f"{trial.cell.name}/{trial.text.name}/{trial.repetition}{alone}"
 
 
 def lines_of(trial: Trial) -> Iterator[str]:

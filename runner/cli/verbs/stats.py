@@ -34,7 +34,7 @@ def options_stats(parser: argparse.ArgumentParser) -> None:
     about = "what is said holds for: texts like these (texts), these alone (fixed), texts and personas like these"
     parser.add_argument("--scope", choices=SCOPES, default="texts", help=about)
     parser.add_argument("--margin", type=_margin, default=stats.MARGIN, metavar="POINTS",
-                        help=f"within which a difference counts as none ({stats.MARGIN:g})")  # fmt: skip
+                        help=f"of a scale of 100 within which a difference is none ({stats.MARGIN:g})")  # fmt: skip
     parser.add_argument("--question", default=None, help="one question alone")
     parser.add_argument("--by", default=None, metavar="AXIS", help="one axis alone: persona, model, text.author, ...")
     parser.add_argument("--only", choices=("differences",), default=None, help="the differences that hold, alone")
@@ -65,7 +65,8 @@ def run_stats(words: argparse.Namespace, conf: Path) -> int:
     own = [name for name in further(frame) if name == words.by or frame[name].nunique() > 1]
     by = None if words.by is None else _axis(words.by, own)
     beside = () if by is None or by in stats.AXES else (by,)
-    found = stats.describe(frame, stats.ContrastOptions(scales, words.scope, words.margin, beside))
+    asked = of_run.instrument(jobs, stats.ContrastOptions(scales, words.scope, words.margin, beside))
+    found = stats.describe(frame, asked)
     if words.question is not None:
         found = stats.about(found, _one_of(words.question, found.questions, "question"))
     view = stats.View(words.everything, words.only, by)

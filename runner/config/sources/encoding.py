@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import codecs
 import re
-import shlex
 from pathlib import Path
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 
 MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NEVER = re.compile("\0|\x1b[$(]")
@@ -50,7 +49,7 @@ def not_utf8(error: UnicodeDecodeError, file: Path) -> ConfigError:
 
 def _refused(message: str, data: bytes, file: Path) -> ConfigError:
     known = data[:2] in MARKS
-    to = f"-t UTF-8 {shlex.quote(str(file))} > {shlex.quote(str(file.with_stem(f'{file.stem}-utf8')))}"
+    to = f"-t UTF-8 {pasted(file)} > {pasted(file.with_stem(f'{file.stem}-utf8'))}"
     if known:
         return ConfigError(f"{message}; it is UTF-16", where=str(file), advice=f"iconv -f UTF-16 {to}")
     advice = f"iconv -f ENCODING {to}   # with the real encoding of the file"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from runner.config.sources.encoding import decoded
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 from runner.records import Text
 
 
@@ -31,13 +30,11 @@ def text_files(path: str | Path, *, limit: int | None, where: str) -> list[Path]
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ConfigError(
-            f"there is no folder '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
-        )
+        raise ConfigError(f"there is no folder '{path}'", where=where, key="path", advice=f"ls {pasted(path.parent)}")
     files = sorted((file for file in path.iterdir() if file.suffix.lower() == ".txt" and file.is_file()), key=_by_name)
     if not files:
         raise ConfigError(
-            f"the folder '{path}' holds no .txt file", where=where, key="path", advice=f"ls {shlex.quote(str(path))}"
+            f"the folder '{path}' holds no .txt file", where=where, key="path", advice=f"ls {pasted(path)}"
         )
     return files[:limit]
 

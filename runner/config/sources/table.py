@@ -2,7 +2,8 @@
 
 `columns` maps our field to their column. REQUIRED fields must be in the table (a name may be switched off: "" or null
 numbers the rows). Of the others, one that is mapped to its own name may be absent, unless a column is named so nearly
-alike that a slip of the pen is likelier. Columns that no field is mapped to do not matter, whatever they are called.
+alike that a slip of the pen is likelier. Columns that no field is mapped to are covariates, whatever they are called:
+what is known of a persona or text, kept beside it and not sent. `weight` is a field of its own, wherever it is there.
 null and NaN are empty cells. Rows of nothing but empty cells at the end of a csv are passed over, as blank lines are.
 Row numbers in messages count the rows of data from 1.
 """
@@ -20,18 +21,24 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from runner.config.sources.description import DescriptionTemplate
 from runner.config.sources.encoding import decoded
 from runner.config.sources.files import check_limit, plain_lines
-from runner.errors import ConfigError, nearest
+from runner.config.sources.typed import typed
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Persona, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from runner.records import Json
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".parquet")
-TEXT_FIELDS = ("name", "content", "title", "author", "language", "temperature_shift")
-PERSONA_FIELDS = ("name", "description", "temperature")
+TEXT_FIELDS = ("name", "content", "title", "author", "language", "temperature_shift", "weight")
+PERSONA_FIELDS = ("name", "description", "temperature", "weight")
 REQUIRED = ("name", "content", "description")
+WEIGHT = "weight"
+MAX_WEIGHT = 1e12
 MAX_TEMPERATURE = 2.0
 """The highest temperature of any provider's API."""
 SLIP = 0.8
@@ -46,6 +53,13 @@ class Table(NamedTuple):
 
     names: list[str]
     rows: Callable[[list[str]], Iterator[Row]]
+
+    def beyond(self, taken: Iterable[str]) -> dict[str, list[Json]]:
+        """The columns that are not taken, each with the value of every row; none where all are empty, or unnamed."""
+        own = [name for name in dict.fromkeys(self.names) if name.strip() and name not in {*taken}]
+        rows = list(self.rows(own)) if own else []
+        columns = {name: typed([row.get(name) for row in rows]) for name in own}
+        return {name: values for name, values in columns.items() if any(value is not None for value in values)}
 
 
 def texts_from_table(
@@ -68,6 +82,7 @@ def texts_from_table(
         shift = cells.number("temperature_shift", -MAX_TEMPERATURE, MAX_TEMPERATURE)
         content = cells.filled("content")
         rest: dict[str, Any] = {field: cells.string(field) for field in ("title", "author", "language")}
+        rest |= {"covariates": cells.known, "weight": cells.weight}
         texts.append(Text(name=cells.name, content=content, temperature_shift=shift or 0.0, origin=str(path), **rest))
     return tuple(texts)
 
@@ -80,12 +95,19 @@ def personas_from_table(
     where: str,
     delimiter: str | None = None,
     skip_empty: bool = False,
+    templates: Mapping[str, str] | None = None,
 ) -> tuple[Persona, ...]:
-    """A persona for each row, its description for every language. An empty temperature is None. Errors as for texts."""
-    return tuple(
-        Persona(cells.name, {"*": cells.filled("description")}, cells.number("temperature", 0, MAX_TEMPERATURE))
-        for cells in _rows(Path(path), columns, PERSONA_FIELDS, TableReading(limit, where, delimiter, skip_empty))
-    )
+    """A persona for each row, its description for every language. An empty temperature is None. Errors as for texts.
+
+    `templates` by language make the descriptions from the columns: then the table needs no such column.
+    """
+    reading = TableReading(limit, where, delimiter, skip_empty, templates)
+    found = []
+    for cells in _rows(Path(path), columns, PERSONA_FIELDS, reading):
+        description = cells.described or {"*": cells.filled("description")}
+        heat = cells.number("temperature", 0, MAX_TEMPERATURE)
+        found.append(Persona(cells.name, description, heat, cells.known, cells.weight))
+    return tuple(found)
 
 
 class TableReading(NamedTuple):
@@ -95,6 +117,8 @@ class TableReading(NamedTuple):
     where: str
     delimiter: str | None
     skip_empty: bool
+    templates: Mapping[str, str] | None = None
+    """Of descriptions, by language."""
 
 
 class Cells(NamedTuple):
@@ -104,12 +128,26 @@ class Cells(NamedTuple):
     name: str
     file: Path
     number_of_row: int
+    known: Mapping[str, Json]
+    """The columns that no field is mapped to, those that are not empty."""
+    described: Mapping[str, str] | None = None
+    """What templates make of the row; None: its own cell."""
+
+    @property
+    def weight(self) -> float | None:
+        """A number above 0; None where the cell is empty or absent."""
+        found = self.number(WEIGHT, 0, MAX_WEIGHT)
+        if found == 0:
+            self.refuse(WEIGHT, "must be above 0, or empty for as much as any other")
+        return found
 
     def string(self, field: str) -> str:
         """A cell as text with plain line ends; "" where it is empty or absent."""
         value = self.cells.get(field)
         if _is_missing(value):
             return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # data frames write a column of whole numbers so where one is missing
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             self.refuse(field, f"holds no text but {value!r}")
         try:
@@ -118,11 +156,11 @@ class Cells(NamedTuple):
             self.refuse(field, f"holds half a character (U+{ord(error.object[error.start]):04X})")
         return plain_lines(str(value))
 
-    def filled(self, field: str) -> str:
-        """A cell that must hold words."""
+    def filled(self, field: str, advice: str | None = None) -> str:
+        """A cell that must hold words; `advice` is what to type where it does not."""
         value = self.string(field)
         if not value.strip():
-            self.refuse(field, "is empty")
+            self.refuse(field, "is empty", advice)
         return value
 
     def number(self, field: str, low: float, high: float) -> float | None:
@@ -154,24 +192,37 @@ def _rows(
     path: Path, columns: Mapping[str, str | None], fields: tuple[str, ...], reading: TableReading
 ) -> Iterator[Cells]:
     """Each row's cells, named; names are checked to be there and to differ. The second field is what must be filled."""
-    limit, where, _, skip_empty = reading
+    limit, where, skip_empty, templates = reading.limit, reading.where, reading.skip_empty, reading.templates
     check_limit(limit, where)
     path = path.expanduser()
     table = _opened(path, reading)
     if not path.stat().st_size:
-        raise ConfigError("is empty", where=str(path), advice=f"ls -l {shlex.quote(str(path))}")
-    chosen = _chosen(columns, fields, table.names, path, where)
+        raise ConfigError("is empty", where=str(path), advice=f"ls -l {pasted(path)}")
+    if WEIGHT in table.names and WEIGHT not in columns.values():
+        columns = {WEIGHT: WEIGHT, **columns}
+    chosen = _chosen(columns, fields, table.names, path, reading)
+    beyond = table.beyond(chosen.values())
+    described = None if not templates else DescriptionTemplate(templates, _plain_names(table.names, chosen), where)
+    group = where.removesuffix(".yaml").replace("/", ".")
+    numbered = shlex.join(["runner", f'{group}.columns.name=""'])
     seen: dict[str, int] = {}
     for number, row in enumerate(table.rows([*dict.fromkeys(chosen.values())]), start=1):
-        cells = Cells({field: row.get(column) for field, column in chosen.items()}, f"row-{number}", path, number)
-        if skip_empty and not cells.string(fields[1]).strip():
+        known = {name: value for name, values in beyond.items() if (value := values[number - 1]) is not None}
+        mapped = {field: row.get(column) for field, column in chosen.items()}
+        cells = Cells(mapped, f"row-{number}", path, number, known)
+        if skip_empty and described is None and not cells.string(fields[1]).strip():
             continue
+        if described is None:
+            cells.filled(fields[1], f"runner {group}.skip_empty=true")
+        else:
+            own = {column: typed([row.get(column)])[0] for column in chosen.values()}
+            own |= {name: values[number - 1] for name, values in beyond.items()}
+            whole = {name: own.get(name) for name in table.names}
+            cells = cells._replace(described=described.rendered(whole, f"row {number}"))
         if "name" in chosen:
-            cells = cells._replace(name=cells.filled("name"))
+            cells = cells._replace(name=cells.filled("name", numbered))
         first = seen.setdefault(cells.name, number)
         if first != number:
-            key = f"{where.removesuffix('.yaml').replace('/', '.')}.columns.name"
-            numbered = shlex.join(["runner", f'{key}=""'])
             cells.refuse(
                 "name", f"'{cells.name}' is taken by row {first}; columns.name=\"\" numbers the rows", numbered
             )
@@ -182,22 +233,31 @@ def _rows(
         raise ConfigError("holds no row", where=str(path))
 
 
+def _plain_names(names: Iterable[str], chosen: Mapping[str, str]) -> list[str]:
+    """The columns that a template may name."""
+    return list(dict.fromkeys([*names, *chosen.values()]))
+
+
 def _chosen(
-    columns: Mapping[str, str | None], fields: tuple[str, ...], names: list[str], path: Path, where: str
+    columns: Mapping[str, str | None], fields: tuple[str, ...], names: list[str], path: Path, reading: TableReading
 ) -> dict[str, str]:
     """Our field -> their column, for the columns that are there; refuses what is missing, with the nearest name."""
+    where = reading.where
+    needed = tuple(field for field in REQUIRED if field != "description" or not reading.templates)
     for field in columns:
         if field not in fields:
             raise ConfigError(f"is not a field: {nearest(field, fields)}", where=where, key=f"columns.{field}")
-    wanted = {field: columns.get(field, field if field in REQUIRED else None) for field in fields}
+    wanted = {field: columns.get(field, field if field in needed else None) for field in fields}
+    if reading.templates:
+        wanted.pop("description", None)
     chosen = {field: column for field, column in wanted.items() if column and column in names}
     if repeated := sorted(column for column in chosen.values() if names.count(column) > 1):
         raise ConfigError(f"two columns are named '{repeated[0]}'", where=str(path))
     for field, column in wanted.items():
-        if field in chosen or (not column and field not in REQUIRED[1:]):
+        if field in chosen or (not column and field not in needed[1:]):
             continue
         spare = [name for name in names if name not in chosen.values()]
-        if field not in REQUIRED and column == field and not get_close_matches(field, spare, n=1, cutoff=SLIP):
+        if field not in needed and column == field and not get_close_matches(field, spare, n=1, cutoff=SLIP):
             continue
         message = f"'{path}' has no column '{column or ''}': {nearest(column or field, names)}"
         if len(names) == 1 and (apart := re.search("[;\t|]", names[0])):
@@ -234,9 +294,7 @@ def _opened(path: Path, reading: TableReading) -> Table:
         message = f"'{path.suffix or path.name}' is no table's extension; valid: {', '.join(EXTENSIONS)}"
         raise ConfigError(message, where=where, key="path")
     if not path.is_file():
-        raise ConfigError(
-            f"there is no file '{path}'", where=where, key="path", advice=f"ls {shlex.quote(str(path.parent))}"
-        )
+        raise ConfigError(f"there is no file '{path}'", where=where, key="path", advice=f"ls {pasted(path.parent)}")
     return read(path)
 
 

@@ -119,7 +119,7 @@ async def dispatch(
                     # In a thread: a first codec may import LiteLLM, which takes seconds that others can use.
                     codec = await asyncio.to_thread(codec_for, each.model, lifecycle.account.api_key)
                 except ProviderError as error:
-                    _fail_all(each, Problem(error.kind, str(error)), observer, outcome)
+                    _fail_all(each, Problem(error.kind, error.explained), observer, outcome)
                     continue
                 if isinstance(codec, Codec):
                     queues.append(

@@ -165,15 +165,17 @@ class Results:
 
     def _keep(self, n: int, raw: bytes) -> str | None:
         booked, model = self.booked[n], self.entry.model
+        kept = self.redacted(raw)
         answer = Answer(
             key=booked.key,
-            raw=self.redacted(raw),
+            raw=kept,
             route="batch",
             model_id=model.id,
             endpoint=endpoint_of(model),
             attempts=booked.attempt,
             latency_s=max(0.0, self.now - self.entry.created),
             time=datetime.fromtimestamp(self.now, UTC).isoformat(timespec="milliseconds"),
+            redacted=kept is not raw,
         )
         self.ledger.put(answer)
         return self.answered(booked.key, answer)

@@ -144,7 +144,7 @@ class BatchLifecycle:
             return entry
         except FatalError as error:
             if error.kind != "not_found":
-                raise Unreachable(Problem(error.kind, str(error))) from error
+                raise Unreachable(Problem(error.kind, error.explained)) from error
             return await self._unknown(entry, error, wait=wait)
         if standing.state != "running":
             note = "" if _is_unknown(entry) else None
@@ -255,10 +255,10 @@ class BatchLifecycle:
             await self.call(lambda: results.read(self.api.fetch(self.http, self.account, sent, standing)))
         except FatalError as error:
             if error.status == UNAUTHORIZED:
-                raise Unreachable(Problem(error.kind, str(error))) from error
+                raise Unreachable(Problem(error.kind, error.explained)) from error
             return f"its results cannot be fetched: {error}"
         except ProviderError as error:
-            raise Unreachable(Problem(error.kind, str(error))) from error
+            raise Unreachable(Problem(error.kind, error.explained)) from error
         return ""
 
     async def _collected(self, entry: BatchRecord, results: Results) -> BatchRecord:

@@ -11,7 +11,7 @@ from runner.dispatch.batch.capacity import EnqueuedCapacity, most_bytes
 from runner.dispatch.batch.next_action import by_next_action
 from runner.dispatch.batch.packing import Pack, most_items, repack
 from runner.dispatch.batch.polling import Left, Unreachable, window_of
-from runner.dispatch.observer import NOT_SENT, STOPPED
+from runner.dispatch.observer import NOT_SENT, STOPPED, repeats_key
 from runner.dispatch.retry import Breaker
 from runner.errors import LedgerError, ProviderError
 from runner.ledger.batch_records import BatchRecord, ItemEnding, items_path
@@ -60,6 +60,7 @@ class BatchQueue:
     _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SENDING))
     _capacity: EnqueuedCapacity = field(init=False)
     _light: dict[Rung, Adapted] = field(default_factory=dict)
+    _repeated: bool = False
     _fetched: set[str] = field(default_factory=set)
     """Those of `attached` whose answers were fetched here."""
     _holder: dict[str, str] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class BatchQueue:
             try:
                 body = self.codec.encode(trial.adapted.request)
             except ProviderError as error:
-                self._fail(trial.key, Problem(error.kind, str(error)), 0)
+                self._fail(trial.key, Problem(error.kind, error.explained), 0)
                 continue
             pack = await self._put(pack, trial.key, body)
             if number % SHARE == 0:
@@ -381,6 +382,9 @@ class BatchQueue:
             return None
         if key in self.attached:
             self._fetched.add(key)
+        if answer.redacted and not self._repeated:
+            self._repeated = True
+            self.observer.notice(repeats_key(self.wanted.model))
         self.observer.answered(trial, answer)
         return self.run_id
 

@@ -83,7 +83,7 @@ class Sending:
             except FatalError as error:
                 if self._says_the_same(entry, error):
                     break
-                raise Unreachable(Problem(error.kind, str(error))) from error
+                raise Unreachable(Problem(error.kind, error.explained)) from error
             else:
                 break
             await self.of.waiting.pause(wait_s)
@@ -113,7 +113,7 @@ class Sending:
         doubt = self.doubts.get(entry.id)
         if doubt is None:
             return Problem("connection", "the provider never had it")
-        return Problem(doubt.error.kind, str(doubt.error))
+        return Problem(doubt.error.kind, doubt.error.explained)
 
     # ---- uploading
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
+from runner.ledger import redactions
 from runner.ledger.batch_records import OPEN
 from runner.ledger.database import connect, explained
 from runner.ledger.schema import ANSWER, BATCH, CLAIM, TRASH, has_trash, prepare
@@ -164,6 +165,11 @@ class Contents:
         found = [(where, list(entries)) for where, entries in tables]
         replies = {where: self.replies(entries, where) for where, entries in found}
         return [(entry, replies[where].get(entry.place, b"")) for where, entries in found for entry in entries]
+
+    def redacted(self, raws: Iterable[bytes]) -> set[bytes]:
+        """Those of some replies in which a key stood, and that were kept without it."""
+        with self.database.reading() as connection:
+            return redactions.marked(connection, raws)
 
     def choose(self, meant: Selection, judge: Judge, known_usd: dict[str, float | None] | None = None) -> Selected:
         """What a selection would come to, and what it cost. `known_usd`: what a run's rows say of some keys."""

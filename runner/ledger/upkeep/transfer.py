@@ -10,12 +10,13 @@ import base64
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from runner.errors import LedgerError
+from runner.ledger import redactions, stored
 from runner.ledger.database import parts
 from runner.ledger.schema import ANSWER, TRASH, has_trash
 from runner.ledger.upkeep.entries import raws, read
@@ -51,8 +52,16 @@ class Merged:
 
 def answers(database: Database) -> Iterator[Answer | None]:
     """Every answer of a ledger, in the order of its rows; None for a damaged row."""
-    for entry, raw in with_replies(database, read(database)):
-        yield entry.answer(raw)
+    return _answers(database, read(database))
+
+
+def _answers(database: Database, entries: Iterable[StoredEntry]) -> Iterator[Answer | None]:
+    for part in parts(with_replies(database, entries), ANSWERS_A_TIME):
+        with database.reading() as connection:
+            redacted = redactions.marked(connection, (raw for _, raw in part))
+        for entry, raw in part:
+            answer = entry.answer(raw)
+            yield replace(answer, redacted=True) if answer is not None and raw in redacted else answer
 
 
 def with_replies(database: Database, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, bytes]]:
@@ -77,6 +86,7 @@ def _take(into: Database, part: Sequence[Answer | None], done: Merged) -> None:
     done.no_reply += len(whole) - len(fit)
     keys = [answer.key for answer in fit]
     trashed = _replies(into, TRASH, keys) if has_trash(into) else {}
+    redactions.make_room(into, fit)
     with into.writing() as connection:
         query = sa.select(ANSWER.c.key, ANSWER.c.raw).where(ANSWER.c.key.in_(keys))
         here = {key: raw for key, raw in connection.execute(query)}  # noqa: C416  rows are not pairs to mypy
@@ -90,8 +100,9 @@ def _take(into: Database, part: Sequence[Answer | None], done: Merged) -> None:
             else:
                 new[answer.key] = answer
         if new:
-            rows = [asdict(new[key]) for key in sorted(new)]
+            rows = [{name: getattr(new[key], name) for name in stored.FIELDS} for key in sorted(new)]
             connection.execute(into.insert(ANSWER).on_conflict_do_nothing(), rows)
+            redactions.mark(into, connection, new.values())
         done.added += len(new)
 
 
@@ -115,8 +126,7 @@ def export(database: Database, entries: Iterable[StoredEntry], path: Path) -> tu
     count = damaged = 0
     try:
         with part.open("w", encoding="utf-8") as file:
-            for entry, raw in with_replies(database, entries):
-                answer = entry.answer(raw)
+            for answer in _answers(database, entries):
                 if answer is None:
                     damaged += 1
                     continue
@@ -145,6 +155,8 @@ def read_export(path: Path) -> Iterator[Answer | None]:
 def _line(answer: Answer) -> str:
     fields: dict[str, Any] = asdict(answer)
     raw: bytes = fields.pop("raw")
+    if not answer.redacted:
+        del fields["redacted"]
     try:
         fields["reply"] = raw.decode()
     except UnicodeDecodeError:
@@ -166,4 +178,5 @@ def _answer(line: str) -> Answer | None:
 def _is_whole(answer: Answer) -> bool:
     texts = (answer.key, answer.model_id, answer.endpoint, answer.time)
     numbers = type(answer.attempts) is int and isinstance(answer.latency_s, (int, float))
-    return all(isinstance(text, str) for text in texts) and numbers and answer.route in ("live", "batch")
+    rest = answer.route in ("live", "batch") and type(answer.redacted) is bool
+    return all(isinstance(text, str) for text in texts) and numbers and rest

@@ -73,6 +73,8 @@ async def opened(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """An answer whose body is still to be read. ProviderError for any other than 2xx, as for live calls.
 
+    `total_s`: seconds for the whole exchange, body and all; None for no limit.
+
     No redirect is followed, since the key would go along. With `signed` one is, without headers: what is stored
     elsewhere is often handed out by a signed address.
     """
@@ -103,7 +105,9 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ProviderEr
     """What an error means; PlainRefusalError where the API itself says so of the form of what it got."""
     error = error_of(status, headers, body)
     if status in FORM_STATUSES and isinstance(error, FatalError) and _is_api_error(body):
-        return PlainRefusalError(error.kind, str(error), status=status)
+        return PlainRefusalError(
+            error.kind, str(error), status=status, scope=error.scope, advice=error.advice, until=error.until
+        )
     return error
 
 

@@ -14,7 +14,7 @@ from runner.providers.refusals import error_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.providers.batch.api import State
+    from runner.providers.batch.api import Ending, State
     from runner.providers.received import Dialect
     from runner.records import Json
 
@@ -141,7 +141,8 @@ def failed(item_id: str, line: bytes, error: ProviderError) -> Item:
     """An item that ended in an error."""
     if error.status == CANCELLED_STATUS:
         return Item(item_id, "cancelled", None, line, "cancelled", str(error))
-    return Item(item_id, "retry" if isinstance(error, TransientError) else "failed", None, line, error.kind, str(error))
+    ending: Ending = "retry" if isinstance(error, TransientError) else "failed"
+    return Item(item_id, ending, None, line, error.kind, error.explained)
 
 
 def google_error(error: Json) -> ProviderError:

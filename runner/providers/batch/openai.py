@@ -198,7 +198,7 @@ def read_line(line: bytes) -> Item:
         return Item(item_id, ending, None, line, kind, message or code)
     status, body = whole(inner(response, "status_code")), inner(response, "body")
     if isinstance(body, str):  # one server that speaks this format writes the body as text
-        body = parse(body.encode())
+        body = parse(body.encode()) or body
     if status == 200:
         return succeeded(item_id, body, line, "responses" if inner(body, "object") == "response" else "chat")
     return failed(item_id, line, error_of(status, {}, dumped(body))) if status else unreadable(line, item_id)

@@ -153,7 +153,7 @@ def _explained() -> Iterator[None]:
         yield
     except ProviderError as error:
         if error.status == 400 and "api key" in str(error).lower():
-            raise FatalError("key_refused", str(error), status=400) from error
+            raise FatalError("key_refused", str(error), status=400, scope="account", advice=error.advice) from error
         raise
 
 

@@ -87,7 +87,7 @@ def of_experiment(experiment: Experiment, overrides: Sequence[str], run: Path | 
 
     ConfigError where its prompt cannot be rendered, or the run has no results.
     """
-    widths = {question.name: question.high - question.low for question in experiment.prompt.questions}
+    widths = {question.name: question.high - question.low for question in experiment.questions}
     found = Measured(dict.fromkeys(widths), widths, {}, 1, {}) if run is None else measured(run)[0]
     levels = {
         "model": len(experiment.models), "persona": len(experiment.personas), TEXT: len(experiment.texts),
@@ -107,10 +107,10 @@ def measured(folder: Path) -> tuple[Measured, list[Experiment]]:
 
     def rows() -> Iterator[Row]:
         for place, job in enumerate(jobs):
-            prompt = experiments[place].prompt.name if place in experiments else ""
+            first = experiments[place].prompt.name if place in experiments else ""
             for row in saved.rows_in(job):
                 paid[row.model].append(row.price_usd)
-                prompts.append(prompt)
+                prompts.append(str(row.factors.get("prompt", first)))
                 yield row
 
     whole = table(rows())

@@ -1,6 +1,7 @@
 """The trials that a page holds in full, as compact JSON: every name and every prompt once, and numbers for them.
 
-    {"fields": [...], "values": {field: [...]}, "rows": [[...], ...], "questions": [...], "scores": [[...], ...],
+    {"fields": [...], "factors": [...], "values": {field: [...]}, "rows": [[...], ...], "questions": [...],
+     "scores": [[...], ...],
      "reasons": [[...], ...], "replies": [...], "strings": [...]}
 
 A row has a number for each of `fields`; where `values` has the field, that number is a place in its list. `scores` and
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 from runner.errors import RunnerError
 from runner.plan import capability
 from runner.plan.job import TrialPlan
+from runner.reporting.stats.frame import further
+from runner.results.factors import of_rows, shown
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -28,25 +31,40 @@ CODED = (
 )  # fmt: skip
 """Fields of few distinct values, which are written once each."""
 PLAIN = ("repetition", "attempts", "latency_s", "input", "output", "cached", "reasoning", "price_usd", "time", "key")
+FACTOR = "factor:"
+"""Before the name of a factor, which may be that of a field."""
+MOST_LEVELS = 60
+"""Most levels of a factor that trials are filtered by."""
 LONGEST = 20_000
 """Characters of a prompt or reply that the page holds; the files have the rest."""
 PROMPTS = 20_000_000
 """Characters of all prompts together; when they are used up, the page says so in place of further ones."""
 
 
+def factors_in(found: Gathered) -> list[str]:
+    """The factors by which trials can be filtered and split: those with several levels, as many as a list holds."""
+    return [name for name in further(found.frame) if 1 < found.frame[name].nunique() <= MOST_LEVELS]
+
+
 def embedded(found: Gathered, questions: Sequence[Question]) -> dict[str, Json]:
     """The sample of `found` as the page's script reads it."""
-    coded = {name: _Once() for name in CODED}
+    factors = {f"{FACTOR}{name}": name for name in factors_in(found)}
+    fields = (*CODED, *factors)
+    coded = {name: _Once() for name in fields}
+    of_job = dict(zip((job.number for job in found.jobs), of_rows(found.jobs), strict=True))
     prompts = _Prompts(found)
     rows, scores, reasons, replies = [], [], [], []
     for part, row in found.sample:
-        labels = {**_labels(row), "prompt": prompts.of(part, row)}
-        rows.append([*(coded[name].place(labels[name]) for name in CODED), *_numbers(row)])
+        own = of_job[row.job](row) if row.job in of_job else row.factors
+        levels = {name: shown(own.get(factor)) for name, factor in factors.items()}
+        labels = {**_labels(row), **levels, "prompt": prompts.of(part, row)}
+        rows.append([*(coded[name].place(labels[name]) for name in fields), *_numbers(row)])
         scores.append([row.scores.get(question.name) for question in questions])
         reasons.append([row.reasons.get(question.name) for question in questions])
         replies.append(_cut(row.reply))
     return {
-        "fields": [*CODED, *PLAIN],
+        "fields": [*fields, *PLAIN],
+        "factors": [*factors],
         "values": {name: list(once.values) for name, once in coded.items()},
         "rows": rows,
         "questions": [question.label or question.name for question in questions],
@@ -125,7 +143,7 @@ class _Prompts:
         }
 
     def of(self, part: JobFolder, row: Row) -> str:
-        key = (part.folder, row.model, row.persona, row.text, row.factors.get("prompt"))
+        key = (part.folder, row.model, row.persona, row.text, row.factors.get("prompt"), row.question)
         if key not in self._known:
             self._known[key] = self._made(part, row)
         return self._known[key]
@@ -166,7 +184,7 @@ class _JobPrompts:
             return (("note", f"the prompt cannot be made again: {self._why}"),)
         try:
             model, persona, text = self._models[row.model], self._personas[row.persona], self._texts[row.text]
-            ready = self._asker.prompt(row.factors)
+            ready = self._asker.prompt(row.factors, row.question)
             prompt = ready.manager.get_prompt(persona, text)
             adapted = capability.adapt(prompt, model, temperature=0.0, max_tokens=1, seed=None, schema=ready.schema)
         except KeyError as error:

@@ -10,7 +10,7 @@ from runner.reporting import formatting, stats
 from runner.reporting.html import palette
 from runner.reporting.stats import known
 from runner.reporting.stats.frame import SCORE
-from runner.reporting.stats.of_run import scales_of
+from runner.reporting.stats.of_run import instrument_of, scales_of
 from runner.reporting.stats.shown import sheets
 from runner.reporting.stats.shown.render import names_in, written
 from runner.reporting.stats.summaries import summaries
@@ -126,7 +126,7 @@ def figures(found: Gathered) -> Figures:
     # One job's cells are model and persona already, so that one description serves both purposes.
     alone = found.frame["job"].nunique() <= 1
     experiments = [part.experiment for part in found.parts if part.experiment is not None]
-    asked = stats.ContrastOptions(scales=scales_of(experiments))
+    asked = instrument_of(experiments, stats.ContrastOptions(scales=scales_of(experiments)))
     described = stats.describe(pooled if alone else found.frame, asked)
     apart = stats.distinct(pooled) if not alone and len(pooled) else None
     crossed = described.summaries if apart is None else summaries(apart, asked.scales, axes=("cell",))

@@ -113,6 +113,10 @@ class Gathered:
         for question in (question for prompt in self.prompts for question in prompt.questions):
             asked.setdefault(question.name, question)
         # Rows may know more than experiment.json does, where that is from another version.
+        ends = {question.name: (question.low, question.high) for question in asked.values()}
+        for scale in (scale for prompt in self.prompts for scale in prompt.scales):
+            made_of = "the mean of " + ", ".join(scale.items)
+            asked.setdefault(scale.name, Question(scale.name, scale.name, made_of, *ends[scale.items[0]]))
         return list(asked.values()) + [Question(name, name, "") for name in self.tally.scores if name not in asked]
 
 
@@ -124,6 +128,7 @@ def gather(folder: Path) -> Gathered:
     total = sum(_lines(path) for _, path in files)
     chosen = _chosen(total, sum(path.stat().st_size for _, path in files))
     found = Gathered(folder, launch.facts, parts, total)
+    found.tally.scales = tuple({scale.name: scale for prompt in found.prompts for scale in prompt.scales}.values())
     for row in _seen(found, files, chosen):
         found.tally.add(row)
     found.frame = with_design(stats.table([found.tally]), found.jobs)

@@ -17,10 +17,12 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.config.settings import shown
 from runner.reporting import formatting
+from runner.reporting.compare import settings_that_differ
+from runner.reporting.html import explorer, palette
 from runner.reporting.html import figures as numbers
-from runner.reporting.html import palette
-from runner.reporting.html.explorer import embedded
+from runner.reporting.stats.shown.findings import pooled
 from runner.results import served
 
 if TYPE_CHECKING:
@@ -98,11 +100,14 @@ def page(found: Gathered, computed: Figures) -> str:
             computed=computed,
             tiles=list(_tiles(found)),
             asked=list(_asked(found)),
+            factors={f"{explorer.FACTOR}{name}": name for name in explorer.factors_in(found)},
+            settings=_settings(found),
+            pooled=pooled(computed.statistics).removeprefix(", "),
             labels={question.name: question.label or question.name for question in found.questions},
             sections=dict(_sections(found, computed)),
             imported=next((part.run["imported"] for part in found.parts if "imported" in part.run), None),
             charts=json_in_html(computed.charts),
-            trials=json_in_html(embedded(found, _asked_questions(found))),
+            trials=json_in_html(explorer.embedded(found, _asked_questions(found))),
             status=STATUS,
             served=served.told(found.tally.served),
             files=list(_files(found)),
@@ -204,6 +209,17 @@ def _asked(found: Gathered) -> Iterator[AskedItems]:
         yield AskedItems(label, len(names), tuple(names.items())[:LISTED])
 
 
+def _settings(found: Gathered) -> list[tuple[str, tuple[str, ...]]]:
+    """What differs between a sweep's jobs, by value: each setting with its value in each."""
+    if not found.is_sweep or not 1 < len(found.experiments) == len(found.parts) <= LISTED:
+        return []
+    differ = list(settings_that_differ(found.experiments))[:LISTED]
+    return [
+        (each.key, tuple(shown(value, each.values[0 if at else 1]) for at, value in enumerate(each.values)))
+        for each in differ
+    ]
+
+
 def _description(description: Mapping[str, str]) -> str:
     return next(iter(description.values()), "")
 
@@ -252,6 +268,8 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
     if any(computed.charts["counts"]):
         yield "findings", "Findings"
         yield "scores", "Scores"
+        if any(name != "temperature" for name in computed.statistics.factors):
+            yield "factors", "Factors"
         yield "distributions", "Distributions"
         yield "personas", "Personas"
         yield "noise", "Noise"

@@ -35,6 +35,8 @@ from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
 from runner.reporting.stats.robustness import nuisances, places, robustness
+from runner.reporting.stats.scale_reliability import reliabilities
+from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
 from runner.reporting.stats.shown.render import FORMATS, render, to_json
 from runner.reporting.stats.shown.sheets import View, about
@@ -61,6 +63,7 @@ from runner.reporting.stats.values import (
     Undefined,
     known,
 )
+from runner.reporting.stats.weighted import WeightedMean, weighted_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,6 +98,7 @@ __all__ = [
     "Term",
     "Undefined",
     "View",
+    "WeightedMean",
     "about",
     "against_first",
     "describe",
@@ -111,10 +115,11 @@ __all__ = [
 def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None = None) -> Statistics:
     """Everything there is to say about a run, or about the rows of several.
 
-    `asked` says the scope, the margin of equivalence in points, and the ends of each question's scale.
+    `asked` says the scope, the margin of equivalence in hundredths of a scale, and the ends of each question's scale.
     """
     asked = asked or ContrastOptions()
     whole = table(rows)
+    counted = shares(distinct(whole), asked.questions) if len(whole) else ()
     frame = distinct(whole)
     together = confounded(frame)
     apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
@@ -139,6 +144,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         factors=apart,
         scope=asked.scope,
         margin=asked.margin,
+        margins={question: asked.margin_of(question) for question in questions_of(frame)},
         summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
         if len(whole)
         else (),
@@ -151,9 +157,12 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
+        weighted=weighted_means(frame, asked.scales),
+        skipped=(*not_made, *too_many, *skipped, *skipped_too),
+        shares=counted,
+        scales=reliabilities(frame, asked.item_scales),
         nuisances=nuisances(frame, by_place, at_levels, asked),
         places=by_place,
         robustness=at_levels,
-        skipped=(*not_made, *too_many, *skipped, *skipped_too),
     )
     return replace(said, findings=findings(said))

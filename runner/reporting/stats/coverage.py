@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.plan.nuisance import repetitions_of
 from runner.reporting.stats.frame import SCORE, asked_of, codes_of, further, is_covariate, questions_of
 from runner.reporting.stats.values import Coverage
+from runner.results.frame import CHOICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,9 +76,10 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     vendors = {model.name: model.vendor for model in experiment.models}
     lines = lines.assign(**_like_their_own(lines, own))
     scores = {name: np.nan for name in frame.columns if str(name).startswith(SCORE)}
+    choices = {name: "" for name in frame.columns if str(name).startswith(CHOICE)}
     whole = lines.assign(
         job=job, cell=lines["model"] + "/" + lines["persona"], vendor=lines["model"].map(vendors), outcome=ABSENT,
-        problem=ABSENT, again=False, answer=0, **scores,
+        problem=ABSENT, again=False, answer=0, **scores, **choices,
     )  # fmt: skip
     return whole[list(frame.columns)]
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Row
+    from runner.records import ItemScale, Question, Row
     from runner.reporting.stats.values import Number, Scales, Scope
 
 COMPARED = ("model", "persona", "temperature")
@@ -44,7 +44,7 @@ COMPARED = ("model", "persona", "temperature")
 MAX_LEVELS = 40
 """Most levels of an axis of which every two are compared: 780 pairs a question."""
 MARGIN = 5.0
-"""Points within which a difference counts as none, where nothing else is asked for."""
+"""Points of a scale of 0 to 100 within which a difference counts as none, where nothing else is asked for."""
 UNEVEN = 0.05
 """Shares without a score that differ by this much between two sides are said to differ."""
 MOST_COMPARED = 200_000_000
@@ -60,6 +60,15 @@ class ContrastOptions:
     margin: float = MARGIN
     by: tuple[str, ...] = ()
     """Further columns whose levels are described and compared, such as `persona.sex`."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """What was asked, by name: whose options are counted."""
+    item_scales: tuple[ItemScale, ...] = ()
+    """The scales that are made of several questions."""
+
+    def margin_of(self, question: str) -> float:
+        """The margin in points of a question's own scale: five of a hundred are 0.2 of 1 to 5."""
+        low, high = self.scales.get(question, (0.0, 100.0))
+        return self.margin * (high - low) / 100
 
 
 def paired(
@@ -215,7 +224,7 @@ def _contrasts(
     for start in range(0, len(pairs), block):
         some = np.array(pairs[start : start + block])
         made = _Block.of(cells, some, asked.scope if "text" in on else "fixed")
-        tested = _Tested.of(made.found, asked.margin, family, end)
+        tested = _Tested.of(made.found, asked.margin_of(question), family, end)
         bounds = _bounds(cells, some, end)
         superiority = _superiority(cells, some, len(pairs))
         for place, (left, right) in enumerate(some):

@@ -29,6 +29,7 @@ CHECKED = ("model", "persona", *SETTINGS, "rung", "placement")
 def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
     """One line a trial: the columns of LABELS, and `score:<question>` for each question, NaN where there is none.
 
+    `choice:<question>` is the answer of each that is no plain number, as JSON, "" where there is none.
     `temperature` is the one that was sent, as text, "" where none was; `problem` is its kind, "" where there is none.
     `again` marks a trial that shares the answer of an earlier job's: the same request of the same model, persona, text
     and repetition; `answer` is a number that such answers share. `asked` names the questions of the trial's job and
@@ -41,8 +42,8 @@ def table(rows: Iterable[Row] | Sequence[Tally] | pd.DataFrame) -> pd.DataFrame:
         return rows
     tallied = isinstance(rows, list | tuple) and len(rows) > 0 and all(isinstance(one, Tally) for one in rows)
     counted: Sequence[Tally] = rows if tallied else [Tally.of(rows)]  # type: ignore[assignment,arg-type]
-    named = (*LABELS, "again", "answer", "asked", *of_tallies.columns_of(counted), *of_tallies.factors_in(counted))
-    found = of_tallies.frame(counted, *named)
+    made = (*of_tallies.columns_of(counted), *of_tallies.choices_of(counted), *of_tallies.factors_in(counted))
+    found = of_tallies.frame(counted, *LABELS, "again", "answer", "asked", *made)
     found["job"] = found["job"].astype("int64")
     found.attrs[FACTORS] = tuple(of_tallies.factors_in(counted))
     return found

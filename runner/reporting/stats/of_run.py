@@ -12,12 +12,12 @@ from runner.results import factors, saved
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
 
-    from runner.records import Experiment
+    from runner.records import Experiment, PromptTemplate
     from runner.reporting.stats import Scales, Statistics, Summary
 
 
@@ -30,8 +30,22 @@ def describe_jobs(jobs: Iterable[Path], asked: ContrastOptions | None = None) ->
 
     RunnerError where a folder's results or its experiment cannot be read.
     """
-    frame, scales = read(jobs)
-    return describe(frame, replace(asked or ContrastOptions(), scales=scales))
+    folders = list(jobs)
+    frame, scales = read(folders)
+    return describe(frame, instrument(folders, replace(asked or ContrastOptions(), scales=scales)))
+
+
+def instrument(jobs: Iterable[Path], asked: ContrastOptions) -> ContrastOptions:
+    """With the questions and scales of jobs' folders, as far as these say what was asked."""
+    return instrument_of((saved.experiment_in(path) for path in jobs if (path / "experiment.json").is_file()), asked)
+
+
+def instrument_of(experiments: Iterable[Experiment], asked: ContrastOptions) -> ContrastOptions:
+    """With the questions and scales of experiments, each as the first has it."""
+    prompts = [prompt for one in experiments for prompt in one.prompts]
+    questions = {each.name: each for prompt in reversed(prompts) for each in prompt.questions}
+    scales = {each.name: each for prompt in reversed(prompts) for each in prompt.scales}
+    return replace(asked, questions=questions, item_scales=tuple(scales.values()))
 
 
 def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
@@ -40,10 +54,11 @@ def read(jobs: Iterable[Path]) -> tuple[pd.DataFrame, Scales]:
     experiments: dict[int, Experiment] = {}
     overrides: dict[int, Sequence[str]] = {}
     for folder in jobs:
-        counted.append(Tally.of(saved.rows_in(folder)))
+        experiment = saved.experiment_in(folder) if (folder / "experiment.json").is_file() else None
+        counted.append(Tally.of(saved.rows_in(folder), () if experiment is None else experiment.scales))
         job = _job_of(counted[-1])
-        if job is not None and (folder / "experiment.json").is_file():
-            experiments[job] = saved.experiment_in(folder)
+        if job is not None and experiment is not None:
+            experiments[job] = experiment
             run = saved.load(folder, "run.json") if (folder / "run.json").is_file() else {}
             overrides[job] = run.get("overrides", ())
     asked = [factors.JobSettings(job, experiment, overrides[job]) for job, experiment in experiments.items()]
@@ -97,9 +112,14 @@ def _said_of_items(frame: pd.DataFrame, experiments: Iterable[Experiment]) -> di
 
 def scales_of(experiments: Iterable[Experiment]) -> Scales:
     """Least and most of each question; over all of the experiments' where these differ."""
-    return merged(
-        {each.name: (each.low, each.high)} for one in experiments for prompt in one.prompts for each in prompt.questions
-    )
+    return merged(scales for one in experiments for prompt in one.prompts for scales in _scales_in(prompt))
+
+
+def _scales_in(prompt: PromptTemplate) -> Iterator[Scales]:
+    """Those of a prompt's questions that have scores, and of the scales that are made of them."""
+    ends = {each.name: (each.low, each.high) for each in prompt.questions if each.is_numeric}
+    yield ends
+    yield {scale.name: ends[scale.items[0]] for scale in prompt.scales}
 
 
 def merged(every: Iterable[Scales]) -> Scales:

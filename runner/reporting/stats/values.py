@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runner.reporting.stats.many_levels import ManyLevels
     from runner.reporting.stats.response_style import ResponseStyle
+    from runner.reporting.stats.scale_reliability import ScaleReliability
+    from runner.reporting.stats.shares import OptionShare
+    from runner.reporting.stats.weighted import WeightedMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +429,9 @@ class Statistics:
     scope: Scope
     """What was asked for; each interval says its own, which is narrower where the data cannot support this one."""
     margin: float
-    """Points within which a difference counts as none."""
+    """Hundredths of a question's scale within which a difference counts as none."""
+    margins: Mapping[str, float]
+    """The same in points of each question's scale."""
     summaries: tuple[Summary, ...]
     components: tuple[Components, ...]
     """Where the variation of each question comes from."""
@@ -443,10 +448,22 @@ class Statistics:
     """How each model uses the scale."""
     levels: tuple[ManyLevels, ...]
     """Axes with more levels than are compared two by two."""
-    nuisances: tuple[Nuisance, ...]
-    """What the design balances or crosses: how far it moves scores, and whether conclusions change with it."""
-    places: tuple[PlaceEffect, ...]
-    """Of each question, and of all together; () where every trial has one order."""
-    robustness: tuple[Robustness, ...]
-    """Each comparison at each level of each nuisance: a specification curve."""
+    weighted: tuple[WeightedMean, ...]
+    """Means with the weights of personas and texts; () where none has one."""
     skipped: tuple[Skipped, ...]
+    shares: tuple[OptionShare, ...] = ()
+    """How often each option was given, where an answer is no plain number."""
+    scales: tuple[ScaleReliability, ...] = ()
+    """How far the items of each scale say the same."""
+    nuisances: tuple[Nuisance, ...] = ()
+    """What the design balances or crosses: how far it moves scores, and whether conclusions change with it."""
+    places: tuple[PlaceEffect, ...] = ()
+    """Of each question, and of all together; () where every trial has one order."""
+    robustness: tuple[Robustness, ...] = ()
+    """Each comparison at each level of each nuisance: a specification curve."""
+
+    @property
+    def within(self) -> str:
+        """The margin, in words."""
+        points = {self.margins.get(question, self.margin) for question in self.questions}
+        return f"±{self.margin:g} points" if points <= {self.margin} else f"±{self.margin:g}% of the scale"

@@ -11,7 +11,7 @@ from runner.records import STATISTICS_VERSION
 from runner.reporting import stats
 from runner.reporting.stats import of_run
 from runner.reporting.tracking import connection, entities, plots, store, traces
-from runner.results import manifest, saved, served, summary
+from runner.results import factors, manifest, saved, served, summary
 from runner.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ TEXTS_IN_FULL = 100
 """Names of models, personas or texts that a parameter lists one by one."""
 
 
+FEW_LEVELS = 20
+"""Most values of what is known of personas, such as persona.sex, that are parameters of cells."""
 SCOPE_TAG = "runner.scope"
 SCOPE = (
     "texts: score/QUESTION/low and /high are the 95% interval of the mean over texts like these, Student's t over the "
@@ -109,7 +111,7 @@ def _jobs(launch: manifest.SavedLaunch, counted: Mapping[Path, Tally]) -> Iterat
         if run["error"] is None and not (path / "results.jsonl").is_file():
             raise saved.missing(path, "results.jsonl")
         if run["error"] is None and not tally.rows:
-            tally = Tally.of(saved.rows_in(path))
+            tally = Tally.of(saved.rows_in(path), () if experiment is None else experiment.scales)
         yield _LoggedJob(path, run, experiment, axes, tally)
 
 
@@ -195,7 +197,7 @@ def _params_of(experiment: Experiment) -> dict[str, str]:
         group: ",".join(items) if len(items) <= TEXTS_IN_FULL else f"{len(items)} {group}"
         for group, items in names.items()
     }
-    return {**listed, **sampling, "prompt": experiment.prompt.name}
+    return {**listed, **sampling, "prompt": ",".join(prompt.name for prompt in experiment.prompts)}
 
 
 def _counts(run: Mapping[str, Any]) -> dict[str, float]:
@@ -213,7 +215,7 @@ def _cells(job: _LoggedJob, *, many: bool) -> Iterator[entities.CellRun]:
     for cell, row in job.tally.first.items():
         yield entities.CellRun(
             name=_child_name(job, cell, many=many),
-            params={**_cell_params(row, job.experiment), **swept},
+            params={**_cell_params(row, job.experiment), **swept, **_factors(row, job.tally)},
             metrics=metrics[cell],
             tags={"provider": row.provider, "vendor": row.vendor, store.FOLDER_TAG: str(job.folder.resolve())},
             failed=metrics[cell].get("replies") == 0,
@@ -241,10 +243,21 @@ def _cell_params(row: Row, experiment: Experiment | None) -> dict[str, str]:
         **({"served": row.served} if row.served is not None else {}),
         "persona": row.persona,
         **({"prompt": experiment.prompt.name, "trials": str(experiment.sampling.trials)} if experiment else {}),
+        **({"prompt": str(row.factors["prompt"])} if "prompt" in row.factors else {}),
         "rung": row.rung,
         **{f"requested.{name}": str(value) for name, value in row.requested.items()},
         **{f"sent.{name}": str(value) for name, value in row.sent.items()},
         **{f"dropped.{item.parameter}": item.reason for item in row.dropped},
+    }
+
+
+def _factors(row: Row, counted: Tally) -> dict[str, str]:
+    """What tells the cell apart, each under its own name; of what is known of its persona, what has few levels."""
+    few = {name for name, labels in counted.factors.items() if len(labels.index) <= FEW_LEVELS}
+    return {
+        name: factors.shown(value)
+        for name, value in row.factors.items()
+        if not name.startswith("text.") and (not name.startswith("persona.") or name in few)
     }
 
 

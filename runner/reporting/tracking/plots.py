@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, pasted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +25,7 @@ def write(summary: Path, axes: Iterable[str], folder: Path) -> list[Path]:
         return _write(summary, axes, folder)
     except (ArithmeticError, TypeError, ValueError) as error:
         why, *_ = str(error).splitlines() or [type(error).__name__]
-        advice = shlex.join(["runner", "rescore", str(summary.parent)])
+        advice = f"runner rescore {pasted(summary.parent)}"
         raise ConfigError(
             f"is damaged ({why}); rescoring writes it again", where=str(summary), advice=advice
         ) from error

@@ -104,7 +104,10 @@ def load(folder: Path) -> Drift:
 
 
 def unfinished(of: str, **asked: float) -> Drift | None:
-    """The newest drift of a run that was stopped, if it was asked with the same budget, margin and seed."""
+    """The newest drift of a run that was stopped, if it was asked with the same budget, margin and seed.
+
+    `of` is the run's id; `asked` holds budget_usd (US dollars), margin (points of a scale of 0 to 100) and seed.
+    """
     for path in sorted(FOLDER.glob(f"*/{FILE}"), reverse=True):
         try:
             found = load(path.parent.resolve())
@@ -158,7 +161,7 @@ def candidates(run: Original) -> list[SampledTrial]:
     for job in run.jobs:
         planned = {_place(trial): trial.key for trial in TrialPlan(job.experiment).trials()}
         for row in saved.rows_in(job.folder):
-            same = planned.get((row.cell, row.text, row.repetition)) == row.key
+            same = planned.get((row.cell, row.text, row.repetition, row.question)) == row.key
             if row.outcome == "scored" and same and row.key not in seen:
                 seen.add(row.key)
                 found.append(SampledTrial(job.index, row.key, row.model, _live_usd(row)))
@@ -177,6 +180,7 @@ def _live_usd(row: Row) -> float | None:
 def choose(found: Sequence[SampledTrial], budget_usd: float, seed: int, of: str) -> list[SampledTrial]:
     """A random sample that the budget pays for, the models in turn; the same for the same run, budget and seed.
 
+    `budget_usd` in US dollars, at live prices. `of` is the run's id.
     BudgetError where a price is unknown, or the budget pays for fewer than two trials.
     """
     if unpriced := sorted({one.model for one in found if one.usd is None}):
@@ -207,7 +211,11 @@ def choose(found: Sequence[SampledTrial], budget_usd: float, seed: int, of: str)
 
 
 def begin(run: Original, command: str, *, budget_usd: float, margin: float, seed: int) -> Drift:
-    """A new drift of a run, its sample chosen and nothing sent or written yet."""
+    """A new drift of a run, its sample chosen and nothing sent or written yet.
+
+    `budget_usd` in US dollars; `margin` in points of a scale of 0 to 100, within which a change counts as none.
+    BudgetError as `choose`.
+    """
     found = candidates(run)
     chosen = choose(found, budget_usd, seed, run.id)
     now = datetime.now(UTC)
@@ -230,7 +238,7 @@ def begin(run: Original, command: str, *, budget_usd: float, margin: float, seed
 
 
 def begun(run: Original, command: str, *, budget_usd: float, margin: float, seed: int) -> Drift:
-    """The drift that was stopped, where the same was asked before; else a new one."""
+    """The drift that was stopped, where the same was asked before; else a new one: `begin` has units and errors."""
     stopped = unfinished(run.id, budget_usd=budget_usd, margin=margin, seed=seed)
     return stopped or begin(run, command, budget_usd=budget_usd, margin=margin, seed=seed)
 
@@ -303,5 +311,5 @@ def _write(drift: Drift, rows: Iterable[Row]) -> None:
     part.replace(drift.folder / "results.jsonl")
 
 
-def _place(trial: Trial) -> tuple[str, str, int]:
-    return trial.cell.name, trial.text.name, trial.repetition
+def _place(trial: Trial) -> tuple[str, str, int, str | None]:
+    return trial.cell.name, trial.text.name, trial.repetition, trial.question

@@ -20,7 +20,7 @@ from runner.config.compose import search_path
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
 from runner.results import manifest, saved
-from runner.results.again.verify import Change, Checked, check_rows
+from runner.results.again.verify import Change, Checked, check_rows, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -172,9 +172,7 @@ def _compare_here(
         found.since += [_change(_file_of(item, cfg, experiment, now), item) for item in differing]
         keys = found.checked.keys
         trials = TrialPlan(now).trials()
-        found.same_here = sum(
-            keys.get((trial.cell.name, trial.text.name, trial.repetition)) == trial.key for trial in trials
-        )
+        found.same_here = sum(keys.get(place_of(trial)) == trial.key for trial in trials)
     except ConfigError as error:
         found.since.append(Change(error.where or str(conf), error.key or "", "there", f"refused: {error}"))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from runner import score
 from runner.config import settings
 from runner.errors import ConfigError, RunnerError
 from runner.plan.job import TrialPlan
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from runner.records import Answer, Experiment, Json, Row, Trial
 
     Answers = Callable[[Sequence[str]], Iterable[Answer]]
-    Place = tuple[str, str, int]
+    Place = tuple[str, str, int, str | None]
 
 TRIALS_AT_A_TIME = 500
 NAMED = 5
 """Rows or trials of one kind that are named; the rest are counted."""
 RESULTS = "results.jsonl"
-READ = ("outcome", "scores", "reasons", "reply")
+READ = ("outcome", "scores", "answers", "reasons", "reply")
 """Fields of a row that follow from the answer."""
 
 
@@ -80,11 +79,12 @@ def check_rows(folder: Path, experiment: Experiment, answers: Answers | None) ->
     trials = TrialPlan(experiment).trials()
     with path.open("rb") as file:
         while chunk := list(islice(trials, TRIALS_AT_A_TIME)):
-            rows = [_row_at(file, starts.pop(_place(trial))) if _place(trial) in starts else None for trial in chunk]
+            places = map(place_of, chunk)
+            rows = [_row_at(file, starts.pop(place)) if place in starts else None for place in places]
             keys = [_held_under(trial, row) for trial, row in zip(chunk, rows, strict=True)]
             kept = {answer.key: answer for answer in answers(keys)} if answers else {}
             for trial, row, key in zip(chunk, rows, keys, strict=True):
-                found.keys[_place(trial)] = trial.key
+                found.keys[place_of(trial)] = trial.key
                 blame.add(trial, row)
                 if row is not None and row.key == trial.key:
                     _replay(found, reader, trial, row, kept.get(key))
@@ -109,7 +109,7 @@ def _index(path: Path) -> tuple[dict[Place, int], list[Change]]:
             except (RunnerError, UnicodeDecodeError) as error:
                 problems.append(Change(f"{RESULTS}, line {number}", "", "a row", str(error)))
             else:
-                place = (row.cell, row.text, row.repetition)
+                place = (row.cell, row.text, row.repetition, row.question)
                 if place in starts:
                     problems.append(Change(f"{RESULTS}, line {number}", _named(place), "one row", "a second one"))
                 starts.setdefault(place, start)
@@ -134,7 +134,7 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
     if answer is not None:
         again = reader.row(trial, answer, "ledger")
         if again.problem is not None and again.problem.kind == DAMAGED:
-            found.changes.append(Change("the ledger", _named(_place(trial)), "an answer", DAMAGED))
+            found.changes.append(Change("the ledger", _named(place_of(trial)), "an answer", DAMAGED))
             found.damaged.append(again.problem.message)
             return
         differing = _differing(row, again, READ)
@@ -144,14 +144,12 @@ def _replay(found: Checked, reader: Reader, trial: Trial, row: Row, answer: Answ
         found.missing += 1
         if row.outcome != "scored":
             return
-        prompt = reader.prompt_of(trial)
-        reply = Reply(text=row.reply, finish="stop")
-        reading = score.read(reply, prompt.questions, prompt.reply, rescale=prompt.rescale)
-        differing = _differing(row, reading, ("scores", "reasons"))
+        reading = reader.read(trial, Reply(text=row.reply, finish="stop"))
+        differing = _differing(row, reading, ("scores", "answers", "reasons"))
         found.read_again += not differing
         what = "in the reply"
     for name, before, after in differing:
-        key = f"{_named(_place(trial))}: {name}"
+        key = f"{_named(place_of(trial))}: {name}"
         found.changes.append(
             Change(RESULTS, key, f"{settings.shown(after, before)} ({what})", settings.shown(before, after))
         )
@@ -191,10 +189,10 @@ class _Blame:
         self.trials += 1
         self.every.update(names)
         if row is None:
-            self.rows.append(_named(_place(trial)))
+            self.rows.append(_named(place_of(trial)))
         elif row.key != trial.key:
             self.wrong.update(names)
-            self.keys.append((_named(_place(trial)), row.key, trial.key))
+            self.keys.append((_named(place_of(trial)), row.key, trial.key))
 
     def changes(self) -> Iterator[Change]:
         yield from _few("a row", "missing", self.rows)
@@ -218,10 +216,11 @@ def _few(was: str, now: str, trials: Iterable[str]) -> Iterator[Change]:
         yield Change(RESULTS, f"{len(names) - NAMED} more", was, now)
 
 
-def _place(trial: Trial) -> Place:
-    return trial.cell.name, trial.text.name, trial.repetition
+def place_of(trial: Trial) -> Place:
+    """What names a trial: its cell, text and repetition, and its question where that has a request of its own."""
+    return trial.cell.name, trial.text.name, trial.repetition, trial.question
 
 
 def _named(place: Place) -> str:
-    cell, text, repetition = place
-    return f"{cell}, {text}, {repetition}"
+    cell, text, repetition, question = place
+    return f"{cell}, {text}, {repetition}" + (f", {question}" if question else "")

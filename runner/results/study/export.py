@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from runner.errors import ConfigError, nearest
+from runner.errors import ConfigError, nearest, pasted
 from runner.records import Row, whole_pairs
 from runner.results import files, manifest, saved
 from runner.results.factors import JobSettings, of_rows, shown
@@ -108,9 +107,7 @@ def _job(folder: Path) -> _ExportedJob:
 
 def _to_study(jobs: list[_ExportedJob], target: Path) -> Exported:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(
-            "is there already, and not an empty folder", where=str(target), advice=f"ls {shlex.quote(str(target))}"
-        )
+        raise ConfigError("is there already, and not an empty folder", where=str(target), advice=f"ls {pasted(target)}")
     names = FileNames()
     vendors: dict[str, Path] = {}
     counted: Counter[str] = Counter()
@@ -152,8 +149,8 @@ def _to_csv(jobs: list[_ExportedJob], target: Path) -> Exported:
         told_apart.setdefault(
             (row.key, row.model, row.persona, row.text, row.repetition, *factors.items()), (job, row, factors)
         )
-    names = dict.fromkeys(name for _, _, factors in told_apart.values() for name in factors)
-    beyond = further.header_of([row for _, row, _ in told_apart.values()], [*names])
+    names = _ordered(name for _, _, factors in told_apart.values() for name in factors)
+    beyond = further.header_of([row for _, row, _ in told_apart.values()], names)
     with _beside(target) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*header(questions, studys=studys), *beyond])
@@ -172,6 +169,11 @@ def _with_factors(jobs: Sequence[_ExportedJob]) -> Iterator[tuple[_ExportedJob, 
         yield job, ((row, dict(row.factors) if plain else factors_of(row)) for row in job.rows())
 
 
+def _ordered(names: Iterable[str]) -> list[str]:
+    """The factors of a table in one order: the prompt, settings, then what is known of personas and texts."""
+    return sorted({*names}, key=lambda name: (name != "prompt", name.startswith(("persona.", "text.")), name))
+
+
 def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
     """`scores` and `reasons` become a column a question, factors one each; the other objects are JSON, for any reader.
 
@@ -182,7 +184,7 @@ def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
 
     questions = dict.fromkeys(question.name for job in jobs for question in job.experiment.questions)
     read = [(row, factors) for _, rows in _with_factors(jobs) for row, factors in rows]
-    names = dict.fromkeys(name for _, factors in read for name in factors)
+    names = _ordered(name for _, factors in read for name in factors)
     lines = [_flat(row, questions) for row, _ in read]
     frame = pd.DataFrame(lines, columns=_columns(questions)).astype(_kinds(questions))
     frame = frame.assign(**{name: _of_one_kind([factors.get(name) for _, factors in read]) for name in names})
@@ -191,7 +193,7 @@ def _to_parquet(jobs: list[_ExportedJob], target: Path) -> Exported:
         {"job": job.number, "overrides": [*job.overrides], "prompts": [asdict(one) for one in job.experiment.prompts]}
         for job in jobs
     ]
-    said = {METADATA: json.dumps({"jobs": about, "factors": [*names]}).encode()}
+    said = {METADATA: json.dumps({"jobs": about, "factors": names}).encode()}
     with _beside(target) as beside:
         parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **said}), beside)
     return Exported(target, len(lines), 0)
@@ -246,5 +248,5 @@ def _beside(target: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        advice = f"ls -ld {shlex.quote(str(target.parent))}"
+        advice = f"ls -ld {pasted(target.parent)}"
         raise ConfigError(f"cannot be written: {error.strerror or error}", where=str(target), advice=advice) from error

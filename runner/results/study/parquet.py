@@ -6,13 +6,12 @@ A line has every field of a row (see export), and the file's metadata what a lin
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
 from runner.config.settings import prompt_from
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, pasted
 from runner.records import Row
 from runner.results import files
 
@@ -63,7 +62,7 @@ def read_rows(path: Path) -> ReadTable:
         message = f"is no table of a run: it lacks {error}"
         raise ConfigError(message, where=str(path), advice="runner export RUN --format parquet") from error
     except (ArrowException, OSError, RunnerError, TypeError, ValueError, AttributeError) as error:
-        advice = f"ls -l {shlex.quote(str(path))}"
+        advice = f"ls -l {pasted(path)}"
         raise ConfigError(f"cannot be read as a run's table: {error}", where=str(path), advice=advice) from error
     return ReadTable(rows, prompts, overrides)
 

@@ -13,12 +13,14 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
+from runner.simulator.chat import told
 from runner.simulator.plan import stricken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
+    from runner.simulator.chat.told import Line, Told
     from runner.simulator.plan import FaultPlan
 
 Finish = Literal["stop", "length", "refused"]
@@ -26,11 +28,11 @@ Finish = Literal["stop", "length", "refused"]
 _FLAWS = ("refused", "truncated", "malformed", "fenced", "prefixed")
 _KANA = re.compile(r"[぀-ヿ]")
 _WIDE = re.compile(r"[⺀-鿿가-힯＀-￯]")
-_LINE = re.compile(r"^.*?(Q\d+[.:：、)].*?[(（](value|reason|数値|理由)[)）]\s*[:：])(.*)$", re.MULTILINE)
-_RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\s*[-–〜~]\s*(-?\d+(?:\.\d+)?)")
 _KEYS = re.compile(r"(?:keys?|キー(?:は|を)?)\s*((?:[\"'`]\w+[\"'`](?:\s*(?:,|、|and|と)\s*)?)+)")
 _QUOTED = re.compile(r"[\"'`](\w+)[\"'`]")
-_PARTS = frozenset({"score", "reason", "value", "number", "scores", "reasons"})
+_PARTS = frozenset({"score", "answer", "reason", "value", "number", "scores", "reasons"})
+PERCENT = (0.0, 100.0)
+"""The range of a number of which nothing else is told."""
 _SENTENCES = {
     "en": (
         "The quiet of the scene stays with me.",
@@ -177,31 +179,87 @@ def _japanese(text: str) -> bool:
 
 def _well_formed(ask: Ask, dice: _Dice) -> str:
     if ask.schema is not None:
-        return json.dumps(_value(ask.schema, "", dice), ensure_ascii=False)
-    lines = _shown_lines(ask.user)
+        return json.dumps(_reply_of(ask.schema, ask, dice), ensure_ascii=False)
+    lines = told.labelled_lines(ask.user)
     if lines:
-        return "\n".join(f"{head} {_line_value(head, is_score, span, dice)}" for head, is_score, span in lines)
+        return "\n".join(f"{head} {_line_value(head, what, dice)}" for head, what in lines)
     keys = _told_keys(ask.user)
     if keys:
-        told = {key: {"score": round(dice.score(key, 0, 100)), "reason": dice.sentence(key)} for key in keys}
-        return json.dumps(told, ensure_ascii=False)
+        forms = told.json_lines(ask.user)
+        ranges = told.ranges_in(f"{ask.system}\n{ask.user}", keys)
+        made = {
+            key: _parts(forms[key], dice) if key in forms else _rated(key, ranges.get(key, PERCENT), dice)
+            for key in keys
+        }
+        return json.dumps(made, ensure_ascii=False)
     return f"{round(dice.score('', 0, 100))}. {dice.sentence('')}"
 
 
-def _line_value(head: str, is_score: bool, span: tuple[float, float], dice: _Dice) -> str:
+def _rated(key: str, span: tuple[float, float], dice: _Dice) -> Json:
+    return {"score": round(dice.score(key, *span)), "reason": dice.sentence(key)}
+
+
+def _parts(line: Line, dice: _Dice) -> Json:
+    """A question's object as a line of the form tells it."""
+    key = line.head
+    return {name: dice.sentence(key) if what is None else _answer(what, key, dice) for name, what in line.parts}
+
+
+def _line_value(head: str, what: Told | None, dice: _Dice) -> str:
     question = head.partition("(")[0].partition("（")[0]
-    return f"{dice.score(question, *span):.0f}" if is_score else dice.sentence(question)
+    if what is None:
+        return dice.sentence(question)
+    answer = _answer(what, question, dice)
+    if isinstance(answer, list):
+        return (" > " if what.kind == "ranked" else "; ").join(map(str, answer))
+    if isinstance(answer, dict):
+        return "; ".join(f"{name}: {share}%" for name, share in answer.items())
+    return str(answer)
 
 
-@lru_cache(1024)
-def _shown_lines(user: str) -> tuple[tuple[str, bool, tuple[float, float]], ...]:
-    """The labelled lines that a prompt shows: what stands before the answer, whether it is a score, its range."""
-    found = []
-    for head, part, rest in _LINE.findall(user):
-        span = _RANGE.search(rest)
-        ends = (float(span[1]), float(span[2])) if span else (0.0, 100.0)
-        found.append((head, part in ("value", "数値"), ends))
-    return tuple(found)
+def _answer(what: Told, question: str, dice: _Dice) -> Json:
+    """An answer of the kind that is told."""
+    match what.kind:
+        case "number":
+            found: Json = _number(what, dice.score(question, what.low, what.high))
+        case "likert":
+            found = int(_chosen(what.options, question, dice))
+        case "one":
+            found = _chosen(what.options, question, dice)
+        case "several":
+            count = round(dice.score(f"{question} count", what.least, what.most))
+            chosen = _ordered(what.options, question, dice)[:count]
+            found = [option for option in what.options if option in chosen]
+        case "ranked":
+            found = _ordered(what.options, question, dice)
+        case "text":
+            found = dice.sentence(question)[: what.chars]
+        case "percent":
+            found = _percentages(what.options, question, dice)
+    return found
+
+
+def _number(what: Told, score: float) -> Json:
+    """A number on the steps that are told; a whole one where both ends are."""
+    if what.step is None:
+        return round(score) if what.low.is_integer() and what.high.is_integer() else round(score, 1)
+    number = round(what.low + round((score - what.low) / what.step) * what.step, 9)
+    return int(number) if number.is_integer() else number
+
+
+def _chosen(options: tuple[str, ...], question: str, dice: _Dice) -> str:
+    return options[int(dice.score(question, 0, 0.999) * len(options))]
+
+
+def _ordered(options: tuple[str, ...], question: str, dice: _Dice) -> list[str]:
+    return sorted(options, key=lambda option: -dice.score(f"{question} {option}", 0, 1))
+
+
+def _percentages(options: tuple[str, ...], question: str, dice: _Dice) -> dict[str, int]:
+    """Whole percentages that add up to 100, the last option taking what rounding leaves."""
+    weights = [0.05 + dice.score(f"{question} {option}", 0, 1) for option in options]
+    shares = [int(100 * weight / sum(weights)) for weight in weights]
+    return dict(zip(options, [*shares[:-1], 100 - sum(shares[:-1])], strict=True))
 
 
 @lru_cache(1024)
@@ -212,30 +270,53 @@ def _told_keys(user: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name not in _PARTS))
 
 
-def _value(schema: Mapping[str, Any], name: str, dice: _Dice) -> Json:
-    """A value that a JSON schema allows; of its keywords those that such schemas use."""
+def _reply_of(schema: Mapping[str, Any], ask: Ask, dice: _Dice) -> Json:
+    """A reply that a JSON schema allows, in which each question's answer is of the kind that the prompt tells."""
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    forms = told.json_lines(ask.user)
+    ranges = told.ranges_in(f"{ask.system}\n{ask.user}", tuple(properties))
+    found = {}
+    for key, inner in properties.items():
+        parts = dict(forms[key].parts) if key in forms else {}
+        own: Mapping[str, Any] = inner.get("properties", {})
+        if parts and own.keys() == parts.keys():
+            made = {
+                name: dice.sentence(key)[: int(own[name].get("maxLength", 4096))]
+                if (what := parts[name]) is None
+                else _answer(what, key, dice)
+                for name in own
+            }
+            found[key] = made
+        else:
+            found[key] = _value(inner, _label("", key), dice, ranges.get(key, PERCENT))
+    return found if properties else _value(schema, "", dice, PERCENT)
+
+
+def _value(schema: Mapping[str, Any], name: str, dice: _Dice, span: tuple[float, float]) -> Json:
+    """A value that a JSON schema allows, of whose keywords those that such schemas use; `span` are a number's ends."""
     if options := schema.get("enum"):
         return options[int(dice.score(name, 0, 0.999) * len(options))]
     if branches := schema.get("anyOf") or schema.get("oneOf"):
-        return _value(branches[0], name, dice)
+        return _value(branches[0], name, dice, span)
     kind = schema.get("type", "object")
     match str(kind[0] if isinstance(kind, list) else kind).lower():
         case "object":
             properties: Mapping[str, Any] = schema.get("properties", {})
-            return {key: _value(inner, _label(name, key), dice) for key, inner in properties.items()}
+            return {key: _value(inner, _label(name, key), dice, span) for key, inner in properties.items()}
         case "array":
             count = max(int(schema.get("minItems", 0)), 1)
-            return [_value(schema.get("items", {}), f"{name}{index}", dice) for index in range(count)]
+            return [_value(schema.get("items", {}), f"{name}{index}", dice, span) for index in range(count)]
         case plain:
-            return _plain(plain, schema, name, dice)
+            return _plain(plain, schema, name, dice, span)
 
 
-def _plain(kind: str, schema: Mapping[str, Any], name: str, dice: _Dice) -> Json:
+def _plain(kind: str, schema: Mapping[str, Any], name: str, dice: _Dice, span: tuple[float, float]) -> Json:
+    low, high = float(schema.get("minimum", span[0])), float(schema.get("maximum", span[1]))
     match kind:
         case "integer":
-            return round(dice.score(name, float(schema.get("minimum", 0)), float(schema.get("maximum", 100))))
+            return round(dice.score(name, low, high))
         case "number":
-            return round(dice.score(name, float(schema.get("minimum", 0)), float(schema.get("maximum", 100))), 1)
+            return round(dice.score(name, low, high), 1)
         case "boolean":
             return dice.score(name, 0, 1) > 0.5
         case "null":

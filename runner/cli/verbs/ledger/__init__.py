@@ -8,10 +8,12 @@ merge, export, vacuum       move
 from __future__ import annotations
 
 import argparse
+import shlex
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import PLACE
+from runner.config.database_urls import file_of, url_of
 from runner.errors import ConfigError, LedgerError
 from runner.records import duration_s
 
@@ -64,13 +66,36 @@ def run_ledger(words: argparse.Namespace, conf: Path) -> int:
     module = import_module(f"runner.cli.verbs.ledger.{ACTIONS[words.action][0]}")
     if words.yes and words.action not in ("forget", "prune"):
         raise ConfigError("--yes is for forget and prune", where=PLACE, advice="runner ledger --help")
+    _refuse_override(words)
     found = chosen(words, conf)
+    _check_there(found.url)
     try:
         status: int = getattr(module, f"do_{words.action}")(found)
     except LedgerError as error:
         error.advice = error.advice or "runner ledger --help"
         raise
     return status
+
+
+def _refuse_override(words: argparse.Namespace) -> None:
+    """Say how a ledger is named here, to whoever types it as for a run."""
+    typed = next((name for name in words.names if name.startswith("ledger.url=")), None)
+    if typed is not None:
+        kept = [word for word in words.typed if word != typed]
+        advice = shlex.join(["runner", "ledger", *kept, "--ledger", typed.partition("=")[2]])
+        raise ConfigError("a ledger is named by --ledger here", where=PLACE, key="ledger.url", advice=advice)
+
+
+def _check_there(url: str) -> None:
+    """LedgerError where the usual ledger is not there, with the ledgers that are: a rehearsal has one of its own."""
+    place = file_of(url)
+    if place is None or place.exists():
+        return
+    others = sorted(place.parent.glob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if others:
+        there = ", ".join(url_of(path) for path in others)
+        message = f"there is no ledger at {url}; beside it there is {there} (a rehearsal's is rehearsal.db)"
+        raise LedgerError(message, advice=f"runner ledger --ledger {shlex.quote(url_of(others[0]))}")
 
 
 def _age(word: str) -> float:

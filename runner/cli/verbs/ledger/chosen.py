@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.arguments import PLACE
@@ -19,11 +20,15 @@ from runner.results import manifest, saved
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from runner.records import Model, Row
 
 _KEY = re.compile(r"[0-9a-f]{6,64}|row:-?\d+")
+_SHORT_KEY = re.compile(r"[0-9a-fA-F]{1,5}|[0-9A-Fa-f]{6,64}")
+_KEYS = (
+    "a key is 64 of the digits 0 to 9 and a to f, its first six or more name it (a damaged row is row:NUMBER); keys "
+    "stand in a run's results.jsonl, and those of the ledger are listed"
+)
 _WITH_A_FILE = ("merge", "export")
 """Actions whose first word is a file."""
 
@@ -79,9 +84,8 @@ def chosen(words: argparse.Namespace, conf: Path) -> Chosen:
     names = [*words.names]
     file = _file(words, names)
     keys = tuple(name for name in names if _KEY.fullmatch(name))
+    _check_names(words, names, keys)
     folders = [options.folder_of(name, words, conf) for name in names if name not in keys]
-    if words.action == "show" and (len(keys) != 1 or folders):
-        raise ConfigError("show takes one KEY, or its beginning", where=PLACE, advice="runner ledger list")
     _check_kinds(words, has_run=bool(folders))
     runs = _rows_of(folders) if folders else None
     url = words.ledger or (manifest.ledger_of(folders[0]) if folders else LEDGER)
@@ -95,6 +99,21 @@ def chosen(words: argparse.Namespace, conf: Path) -> Chosen:
         newer_than_s=words.newer_than if words.action != "prune" else None,
     )
     return Chosen(url, meant, words, conf, file, runs)
+
+
+def _check_names(words: argparse.Namespace, names: list[str], keys: tuple[str, ...]) -> None:
+    """ConfigError where a name is to be a key and cannot be one: such a name is looked for as a run's otherwise."""
+    wrong = [name for name in names if name not in keys]
+    is_short = any(_SHORT_KEY.fullmatch(name) and not Path(name).exists() for name in wrong)
+    if words.action != "show" and not is_short:
+        return
+    elsewhere = f" --ledger {shlex.quote(words.ledger)}" if words.ledger else ""
+    if wrong:
+        message = f"'{wrong[0]}' is no key: {_KEYS}"
+        raise ConfigError(message, where=PLACE, advice=f"runner ledger list{elsewhere}")
+    if len(keys) != 1:
+        message = f"show takes one KEY, or its beginning: {_KEYS}"
+        raise ConfigError(message, where=PLACE, advice=f"runner ledger list{elsewhere}")
 
 
 def _file(words: argparse.Namespace, names: list[str]) -> str | None:

@@ -64,17 +64,18 @@ def do_show(found: Chosen) -> int:
     (key,) = found.meant.keys
     with opened(found.url) as ledger:
         rows = ledger.find(key)
+        redacted = ledger.redacted(raw for _, raw in rows)
     if len({entry.name for entry, _ in rows}) > 1:
         names = ", ".join(sorted({entry.name[: SHOWN + 4] for entry, _ in rows})[:5])
         raise LedgerError(f"{len(rows)} answers begin with {key}: {names}", advice="runner ledger show KEY, with more")
     if not rows:
         raise LedgerError(f"{found.url} has no answer {key}", advice=f"runner ledger list{found.elsewhere()}")
     for entry, raw in rows:
-        _show(entry, raw)
+        _show(entry, raw, is_redacted=raw in redacted)
     return 0
 
 
-def _show(entry: StoredEntry, raw: bytes) -> None:
+def _show(entry: StoredEntry, raw: bytes, *, is_redacted: bool) -> None:
     say(f"key       {entry.name}")
     say(f"model     {entry.model_id} at {entry.endpoint}")
     say(f"received  {entry.time}, {entry.route}, attempt {entry.attempts}, {entry.latency_s} s")
@@ -85,6 +86,8 @@ def _show(entry: StoredEntry, raw: bytes) -> None:
         say(f"damaged   {entry.damage}; no run can use it. Ask anew: runner ledger forget {entry.name} --yes")
     elif (why := why_no_reply(entry.endpoint, raw)) is not None:
         say(f"no reply  {why}. Ask anew: runner ledger forget {entry.name} --yes")
+    if is_redacted:
+        say("redacted  the API key stood in it; it is kept with the name of the key's variable instead")
     say(f"reply     {many(len(raw), 'byte')}:")
     say(_readable(raw))
 

@@ -12,13 +12,13 @@
   };
   const form = document.getElementById("filters");
   const body = document.querySelector("#list tbody");
-  const filtered = ["model", "persona", "text", "outcome"];
+  const filtered = ["model", "persona", "text", "outcome", ...data.factors];
   const state = { trials: data.rows.map((_, place) => place), page: 0, sort: null, down: false, words: "" };
 
   // ---- filters ----
   for (const name of filtered) {
     const select = form.elements[name];
-    data.values[name].forEach((value, code) => select.append(element("option", { value: code }, String(value))));
+    data.values[name].forEach((value, code) => select.append(element("option", { value: code }, value === "" ? "none" : String(value))));
   }
   let stacks = null;
   const searchable = () => {
@@ -90,7 +90,8 @@
     return element("span", { class: "snippet" }, start ? "…" : "", ...marked(part), start + 150 < text.length ? "…" : "");
   };
   const line = (trial, place) => {
-    const labels = [get(trial, "persona"), get(trial, "text"), `№ ${get(trial, "repetition")}`];
+    const asked = data.factors.includes("factor:prompt") ? [get(trial, "factor:prompt")] : [];
+    const labels = [get(trial, "persona"), get(trial, "text"), ...asked, `№ ${get(trial, "repetition")}`];
     const button = element("button", { type: "button" }, element("b", {}, String(get(trial, "model"))), ` ${labels.join(" · ")}`);
     const cell = (label, value) => element("td", { role: "cell", class: "n", "data-label": label }, value ?? "–");
     // Roles are said: on a phone the rows are cards, and a browser then no longer takes them for a table's.
@@ -109,6 +110,28 @@
     document.getElementById("page").textContent = `${state.page + 1} / ${pages}`;
     document.getElementById("before").disabled = state.page === 0;
     document.getElementById("after").disabled = state.page + 1 >= pages;
+    split();
+  };
+  // Plain means of the trials that the filters leave, level by level of one factor.
+  const split = () => {
+    const name = form.elements.split.value;
+    const place = document.getElementById("split");
+    place.hidden = name === "";
+    if (place.hidden) return;
+    const rows = data.values[name].map((value, code) => {
+      const own = state.trials.filter((trial) => data.rows[trial][at[name]] === code);
+      const mean = (question) => {
+        const scores = own.map((trial) => data.scores[trial][question]).filter((score) => score !== null);
+        return scores.length ? (scores.reduce((sum, score) => sum + score, 0) / scores.length).toFixed(1) : "–";
+      };
+      return [value === "" ? "none" : String(value), own.length, ...data.questions.map((_, question) => mean(question))];
+    });
+    const line = (cells, tag) => element("tr", {}, ...cells.map((cell, column) => element(column ? tag : "th", { class: column ? "n" : "", scope: tag === "th" ? "col" : column ? "" : "row" }, String(cell))));
+    const label = form.elements.split.selectedOptions[0].textContent;
+    place.replaceChildren(element("table", { class: "plain" },
+      element("caption", {}, `Trials as filtered, by ${label}: plain means of single scores on this page`),
+      element("thead", {}, line([label, "trials", ...data.questions], "th")),
+      element("tbody", {}, ...rows.filter((row) => row[1]).map((row) => line(row, "td")))));
   };
   const turn = (by) => {
     state.page += by;
@@ -125,6 +148,7 @@
   const dialog = document.getElementById("trial");
   let opened = 0;
   const told = [
+    ...data.factors.map((name) => [name.slice("factor:".length), name]),
     ["model id", "model_id"], ["version", "model_version"], ["provider", "provider"], ["vendor", "vendor"], ["route", "route"],
     ["answer", "source"], ["structure", "rung"], ["attempts", "attempts"], ["seconds", "latency_s"], ["tokens in", "input"],
     ["tokens out", "output"], ["cached", "cached"], ["reasoning", "reasoning"], ["USD", "price_usd"], ["time", "time"],

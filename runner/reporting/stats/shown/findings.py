@@ -49,7 +49,14 @@ def _means(said: Statistics) -> Iterator[str]:
     for scope, some in by_scope.items():
         listed = "; ".join(_mean(one) for one in some[:NAMED])
         more = f"; and {len(some) - NAMED} more questions" if len(some) > NAMED else ""
-        yield f"Mean scores {ABOUT[scope]} ({_units(some[0])}): {listed}{more}.{_narrower(said, scope)}"
+        units = f"{_units(some[0])}{pooled(said)}"
+        yield f"Mean scores {ABOUT[scope]} ({units}): {listed}{more}.{_narrower(said, scope)}"
+
+
+def pooled(said: Statistics, axis: str = "all") -> str:
+    """What means are over that are not given by it, beside models, personas and texts, in words."""
+    over = [f"{len(levels)} {plural(name)}" for name, levels in said.factors.items() if name != axis]
+    return f", over {' and '.join(over)}" if over else ""
 
 
 def _mean(one: Summary) -> str:
@@ -130,7 +137,7 @@ def _compared(said: Statistics, axis: str, found: Sequence[PairedDifference]) ->
     words = f" Each {axis} has one {' and one '.join(also)} only, whose effect this may be." if also else ""
     yield (
         f"{how_many} {ABOUT[scope]} after Holm's correction a question; the surest is {_named(first)}"
-        f"{_missing(first)}. {alike:,} {lie} within ±{said.margin:g} points (two one-sided tests, uncorrected).{words}"
+        f"{_missing(first)}. {alike:,} {lie} within {said.within} (two one-sided tests, uncorrected).{words}"
     )
 
 

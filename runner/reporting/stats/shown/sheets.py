@@ -19,9 +19,12 @@ from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
 from runner.reporting.stats.robustness.effects import of_question
 from runner.reporting.stats.robustness.sheets import nuisance_sheet, places_sheet, robustness_sheet
-from runner.reporting.stats.shown.findings import findings
+from runner.reporting.stats.scale_reliability import reliability_sheets
+from runner.reporting.stats.shares import shares_sheets
+from runner.reporting.stats.shown.findings import findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
+from runner.reporting.stats.weighted import weighted_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,8 +71,11 @@ def about(said: Statistics, question: str) -> Statistics:
             "levels",
             "places",
             "robustness",
+            "shares",
+            "weighted",
         )
     }
+    kept["scales"] = tuple(one for one in said.scales if question == one.scale)
     differences = {axis: own(found) for axis, found in said.differences.items()}
     whole = next((one for one in kept["coverage"] if one.text is None), None)
     scored = said.scored if whole is None else whole.n
@@ -85,13 +91,17 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     whole = not view.only and view.by is None
     made = [_variation(said), nuisance_sheet(said.nuisances)] if whole else []
     made += [places_sheet(said.places)] if view.by == QUESTION_ORDER or (view.everything and whole) else []
+    made += shares_sheets(said.shares, everything=view.everything) if whole else []
     omnibus = _omnibus if view.everything or view.by else _omnibus_in_short
     made += [] if view.only else [omnibus(said, view), *_scores(said, view)]
+    if said.weighted and not view.only and view.by is None:
+        made += [weighted_sheet(said.weighted, everything=view.everything)]
     made += [
         _differences(said, axis, found, view) for axis, found in said.differences.items() if view.by in {None, axis}
     ]
     if not view.only and view.by is None:
         made += many_levels_sheets(said.levels, everything=view.everything)
+        made += reliability_sheets(said.scales)
     if view.everything and not view.only and view.by is None:
         made += [
             agreement_sheet(said.agreement),
@@ -106,8 +116,8 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
 
 def cut(sheet: TableData) -> TableData:
     """The first lines of a table, as many as go beside others on a screen."""
-    lines = QUESTIONS if sheet.key == "scores_all" else LINES
-    if len(sheet.rows) <= lines or sheet.key == "variation":
+    lines = QUESTIONS if sheet.key in {"scores_all", "weighted"} else LINES
+    if len(sheet.rows) <= lines or sheet.key in {"variation", "shares", "ranks"}:
         return sheet
     return replace(sheet, rows=sheet.rows[:lines], notes=sheet.notes[:lines], left_out=len(sheet.rows) - lines)
 
@@ -229,7 +239,7 @@ def _of_axis(said: Statistics, axis: str, found: Sequence[Summary], *, everythin
     scopes = [one.interval.scope for one in found if known(one.mean) is not None]
     unit, df = _units(scopes)
     where = "" if axis == "all" else f" by {axis}"
-    title = f"Scores{where}, {_about(scopes)}{_beside(said, axis)}"
+    title = f"Scores{where}, {_about(scopes)}{pooled(said, axis)}{_beside(said, axis)}"
     method = method_of("mean of the texts' means, Student's t, within the scale; sd of single scores", unit, df)
     notes = tuple(lack(one) for one in found) if everything else ()
     return TableData(f"scores_{axis}", title, columns, rows, method, notes)
@@ -277,7 +287,7 @@ def _differences(said: Statistics, axis: str, found: Sequence[PairedDifference],
     )  # fmt: skip
     scopes = [one.interval.scope for one in found if one.pairs]
     unit, df = _units(scopes)
-    margin = f"TOST within ±{said.margin:g} points"
+    margin = f"TOST within {said.within}"
     method = method_of(f"mean of the texts' paired differences, Student's t; {margin}", unit, df, "Holm, a question")
     warned = " !: scores are missing unevenly." if any(one.uneven for one in shown) else ""
     title = f"Paired differences between {plural(axis)}, {_about(scopes)}{_beside(said, axis)}"
