@@ -96,11 +96,11 @@ def test_a_message_that_was_cut_within_any_form_ends_in_no_part_of_it(form: str)
 
 
 def test_what_holds_no_key_is_the_same_object() -> None:
-    """Bytes without the key are given back as they are, for less than a tenth of a millisecond a reply of 2 kB."""
+    """Bytes without the key are given back as they are, for less than 0.1 ms of work a reply of 2 kB."""
     raw = json.dumps({"choices": [{"message": {"content": "a story. " * 220}}]}).encode()
     assert raw_without_key(raw, KEYS[0], "K") is raw
     assert raw_without_key(raw, None, None) is raw
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(200):
         raw_without_key(raw, KEYS[0], "K")
-    assert (time.perf_counter() - began) / 200 < 100e-6
+    assert (time.process_time() - began) / 200 < 100e-6

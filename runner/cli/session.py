@@ -175,7 +175,8 @@ class Session:
         done = [result for result in self.launch.results if result.error is None]
         if counted := [result.tally for result in done if result.tally.rows]:
             self.console.print(tables.render_verification(summary.verification(*counted)))
-            self.console.print(tables.render_scores(summary.scores_by_model_persona(*counted), _over(counted)))
+            if any(tally.scores for tally in counted):
+                self.console.print(tables.render_scores(summary.scores_by_model_persona(*counted), _over(counted)))
         if sweep is not None:
             axes = manifest.axes_of([result.overrides for result in self.launch.results])
             lines = [manifest.job_line(self.launch, result, sweep) for result in self.launch.results]

@@ -173,14 +173,19 @@ def _ends(
     if kind == "number":
         if not conf.low < conf.high:
             message = f"the range is upside down: low {conf.low:g} is not below high {conf.high:g}"
-            raise ConfigError(message, where=where, key=f"{key}.low")
+            raise ConfigError(message, where=where, key=f"{key}.{_set_end(conf)}")
         return conf.low, conf.high
     ends = (options[0].point, options[-1].point) if conf.points else (0.0, 1.0) if kind == "yes_no" else ANY_RANGE
     if (conf.low, conf.high) not in (ANY_RANGE, ends):
         of_points = f"the range of these points is {ends[0]:g} to {ends[1]:g}"
         message = of_points if conf.points else f"a question of the kind {kind} has no range"
-        raise ConfigError(message, where=where, key=f"{key}.low")
+        raise ConfigError(message, where=where, key=f"{key}.{_set_end(conf)}")
     return ends
+
+
+def _set_end(conf: schema.QuestionConf) -> str:
+    """The end of the scale that somebody set: the lower one, unless that is as nobody sets it."""
+    return "high" if conf.low == ANY_RANGE[0] and conf.high != ANY_RANGE[1] else "low"
 
 
 def _check_sizes(question: Question, where: str, key: str) -> None:

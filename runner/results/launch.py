@@ -115,7 +115,7 @@ class JobResult:
     def summary(self) -> pd.DataFrame:
         """The table of summary.csv: one row a cell, columns as in `summary.summary`. Made once its rows are written."""
         if self._summary is None:
-            self._summary = summary_of(self.tally)
+            self._summary = summary_of(self.tally, asked=() if self.experiment is None else self.experiment.questions)
         return self._summary
 
     def metrics(self, *, unknown: bool = False) -> dict[str, float]:

@@ -21,14 +21,16 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from runner.results.frame import SCORE, SENT_TO_CELL, asks, columns_of, frame
+from runner.results.option_shares import option_shares
 from runner.results.tally import FLAGS, NUMBERS, OF_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
 
+    from runner.records import Question
     from runner.results.tally import Tally
 
 STATISTICS = ("n", "mean", "sd", "min", "max", "texts", "missing")
@@ -39,13 +41,14 @@ _UNSAFE = re.compile(r"[^\w .-]")
 _LONGEST_KEY = 250  # MLflow's MAX_ENTITY_KEY_LENGTH, in characters
 
 
-def summary(counted: Tally, planned: int | None = None) -> pd.DataFrame:
+def summary(counted: Tally, planned: int | None = None, asked: Sequence[Question] = ()) -> pd.DataFrame:
     """One row a cell, in the order of the rows.
 
     Columns: job, cell, vendor, provider, model, model_id, persona, temperature (as sent; "0.6|0.7" where texts shift
     it, "" where none was sent), then for each question `<question>_n`, `_mean`, `_sd` (of all scores as a sample: NaN
     below two), `_min`, `_max`, `_texts` (how many have a score) and `_missing` (share of the cell's trials without
-    one), then the columns of `_shares`. `planned`: trials of a cell in the design, where rows may be fewer.
+    one), then the columns of `_shares`. `planned`: trials of a cell in the design, where rows may be fewer. `asked`:
+    the questions, whose options' columns come last (see option_shares).
     """
     of_cell = [SENT_TO_CELL if name == "temperature" else name for name in OF_CELL]
     table, cell = (
@@ -54,7 +57,8 @@ def summary(counted: Tally, planned: int | None = None) -> pd.DataFrame:
     )
     table = table.rename(columns={SENT_TO_CELL: "temperature"})
     names = table.groupby(cell, sort=False, observed=True)[list(OF_CELL[2:])].first()
-    return _plain(names.join(_scores(table, cell, planned)).join(_shares(table, cell)))
+    scores = names.join(_scores(table, cell, planned)).join(_shares(table, cell))
+    return _plain(scores.join(option_shares(counted, cell, asked)) if counted.choices and asked else scores)
 
 
 def verification(*counted: Tally) -> pd.DataFrame:

@@ -344,7 +344,10 @@ def test_a_sweep_shows_its_jobs(tmp_path: Path) -> None:
 
 
 def test_a_sweep_over_prompts_shows_each(tmp_path: Path) -> None:
-    """Every prompt stands on the page whole, and a question that two of them ask as the first asks it."""
+    """Every prompt stands on the page whole, and a question that two of them ask as the first asks it.
+
+    Both wordings stand once more among the settings that differ, by value.
+    """
     one = runs.experiment(runs.MODELS[:1])
     asked = replace(one.prompt.questions[0], wording="asked otherwise")
     other = replace(one, prompt=replace(one.prompt, name="other", user="Another way.", questions=(asked,)))
@@ -352,7 +355,7 @@ def test_a_sweep_over_prompts_shows_each(tmp_path: Path) -> None:
     for name in (one.prompt.name, "other"):
         assert f"The prompt “{name}” and its questions in full" in found.text
     assert "Another way." in found.text
-    assert found.text.count(one.prompt.questions[0].wording) > found.text.count("asked otherwise") == 1
+    assert found.text.count(one.prompt.questions[0].wording) > found.text.count("asked otherwise") == 2
 
 
 def test_a_sweep_shows_the_job_that_failed(tmp_path: Path) -> None:

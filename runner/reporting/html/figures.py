@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.reporting import formatting, stats
 from runner.reporting.html import palette
+from runner.reporting.html.answers import AnswerTable, answer_tables
 from runner.reporting.stats import known
 from runner.reporting.stats.frame import SCORE
 from runner.reporting.stats.of_run import instrument_of, scales_of
@@ -116,6 +117,8 @@ class Figures:
     differences: Mapping[str, tuple[LevelDifference, ...]]
     verification: tuple[dict[str, Any], ...]
     charts: dict[str, Json]
+    answers: tuple[AnswerTable, ...] = ()
+    """Options, points and ranks, counted."""
 
 
 def figures(found: Gathered) -> Figures:
@@ -144,6 +147,7 @@ def figures(found: Gathered) -> Figures:
         },
         verification=verified,
         charts=_charts(found, questions, names, looked_up, verified),
+        answers=answer_tables(described.shares, asked.questions),
     )
 
 

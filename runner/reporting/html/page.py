@@ -22,6 +22,7 @@ from runner.reporting import formatting
 from runner.reporting.compare import settings_that_differ
 from runner.reporting.html import explorer, palette
 from runner.reporting.html import figures as numbers
+from runner.reporting.html.answers import range_of
 from runner.reporting.stats.shown.findings import pooled
 from runner.results import served
 
@@ -199,9 +200,7 @@ def _asked(found: Gathered) -> Iterator[AskedItems]:
         "models": {model.name: f"{model.id} · {model.provider}" for one in found.experiments for model in one.models},
         "personas": {each.name: _description(each.description) for one in found.experiments for each in one.personas},
         "texts": {each.name: _title(each.title, each.author) for one in found.experiments for each in one.texts},
-        "questions": {
-            each.label or each.name: f"{each.wording} ({each.low:g} to {each.high:g})" for each in found.questions
-        },
+        "questions": {each.label or each.name: f"{each.wording} ({range_of(each)})" for each in found.questions},
         "temperature": {each or "none": "" for each in _temperatures(found)},
         "repetitions": {str(number): "" for number in dict.fromkeys(_repetitions(found.experiments))},
     }
@@ -271,6 +270,9 @@ def _sections(found: Gathered, computed: Figures) -> Iterator[tuple[str, str]]:
         if any(name != "temperature" for name in computed.statistics.factors):
             yield "factors", "Factors"
         yield "distributions", "Distributions"
+    if computed.answers:
+        yield "answers", "Answers"
+    if any(computed.charts["counts"]):
         yield "personas", "Personas"
         yield "noise", "Noise"
         yield "agreement", "Agreement"

@@ -69,8 +69,9 @@ def response_style(frame: pd.DataFrame, scales: Scales | None = None) -> tuple[R
     """Each model on all questions, then on each: models in their order.
 
     `frame` as stats.table gives it. A question without a scale in `scales` has the ends and the round numbers of none.
+    () where no question has scores.
     """
-    return tuple(_styles(frame, scales or {}))
+    return tuple(_styles(frame, scales or {})) if questions_of(frame) else ()
 
 
 def _styles(frame: pd.DataFrame, scales: Scales) -> Iterator[ResponseStyle]:
