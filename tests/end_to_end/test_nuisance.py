@@ -150,7 +150,7 @@ def test_what_is_bought_is_found_and_exported_again(mine: str, provider: Provide
     assert run(mine, *words).facts["from_ledger"] == 12
     assert provider.count == asked == 12
     assert main(["reproduce", str(done.folder)]) == 0
-    assert main(["export", str(done.folder), str(tmp_path / "out.csv"), "--format", "csv"]) == 0
+    assert main(["export", str(done.folder), "--format", "csv", "--out", str(tmp_path / "out.csv")]) == 0
     header, first, *_ = (tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()
     assert "design.question_order" in header
     assert any(f">{name}" in first for name in QUESTIONS)
