@@ -45,6 +45,7 @@ Route = Literal["live", "batch"]
 Source = Literal["bought", "ledger"]
 Identity = Literal["record", "strict"]
 Outcome = Literal["scored", "unscorable", "failed"]
+Varied = Literal["fixed", "balanced", "crossed"]
 
 
 # ---- what is asked for -----------------------------------------------------------------------------------------------
@@ -431,6 +432,20 @@ class AskAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Design:
+    """What moves scores beside what is studied, and whether it is held, spread over the trials, or asked in full.
+
+    fixed: as written. balanced: levels are spread over the texts and repetitions that are asked anyhow. crossed: every
+    trial is asked at each level. What a trial is given is one of its factors; see plan.nuisance.
+    """
+
+    question_order: Varied = "fixed"
+    """In which order the questions of one request stand."""
+    seed: int = 1
+    """Which balanced assignment it is. Without effect where nothing is balanced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tracking:
     """Where MLflow runs go. Not part of a key."""
 
@@ -470,6 +485,7 @@ class Experiment:
     """Whether report.html is written. Not part of a key."""
     objective: str | None = None
     """The metric that a sweeper is given as the job's result."""
+    design: Design = field(default_factory=Design)
     further_prompts: tuple[PromptTemplate, ...] = ()
     """Where several prompts are asked: those after `prompt`, each with a name of its own."""
 

@@ -81,6 +81,7 @@ def _load(cfg: DictConfig) -> Experiment:
         ledger_url=_filled(conf.ledger.url, "config.yaml", "ledger.url"),
         ledger_missing=cast("Any", conf.ledger.missing),
         ask_again=_ask_again(conf.ask_again),
+        design=_design(conf.design),
         strict=conf.strict,
         identity=cast("records.Identity", conf.identity),
         budget_usd=_budget(conf.budget.max_usd),
@@ -445,6 +446,17 @@ def _ask_again(conf: schema.AskAgainConf) -> records.AskAgain:
             message = f"'{key}' is no key: 64 hexadecimal digits, or the first eight or more; results.jsonl has them"
             raise ConfigError(message, where=where, key="ask_again.keys", advice="runner ledger list")
     return records.AskAgain(conf.unscorable, tuple(conf.kinds), tuple(conf.keys))
+
+
+def _design(conf: schema.DesignConf) -> records.Design:
+    where = "group design"
+    given = {
+        name: _choice(how, get_args(records.Varied), where, name)
+        for name, how in asdict(conf).items()
+        if name != "seed"
+    }
+    _at_least(conf.seed, 0, where, "seed")
+    return records.Design(**given, seed=conf.seed)
 
 
 # ---- batch ----------------------------------------------------------------------------------------------------------

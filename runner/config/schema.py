@@ -248,6 +248,14 @@ class AskAgainConf:
 
 
 @dataclass
+class DesignConf:
+    """What is held, spread over the trials, or asked in full; see records.Design."""
+
+    question_order: str = "fixed"
+    seed: int = 1
+
+
+@dataclass
 class RunnerConf:
     """The whole config. `model`, `persona`, `text` and `prompt` map the name of each selected file to what it holds."""
 
@@ -264,6 +272,7 @@ class RunnerConf:
     ledger: LedgerConf = field(default_factory=LedgerConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
     ask_again: AskAgainConf = field(default_factory=AskAgainConf)
+    design: DesignConf = field(default_factory=DesignConf)
     report: bool = True
     objective: Optional[str] = None
 

@@ -101,12 +101,20 @@ def identity_of(experiment: Experiment | Mapping[str, Json]) -> str:
     identity["models"] = [_identity_of_a_model(model) for model in whole["models"]]
     if not any(whole.get("ask_again", {}).get(name) for name in ASKS_AGAIN):
         identity.pop("ask_again", None)
+    if design := _identity_of_a_design(identity.pop("design", {})):
+        identity["design"] = design
     identity["prompt"] = _identity_of_a_prompt(whole["prompt"])
     further = [_identity_of_a_prompt(prompt) for prompt in identity.pop("further_prompts", ())]
     identity |= {"further_prompts": further} if further else {}
     for items in ("personas", "texts"):
         identity[items] = [{name: one[name] for name in one if name not in OF_ITEMS} for one in whole[items]]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of_a_design(design: Mapping[str, Json]) -> dict[str, Json]:
+    """What is not as written, with the seed; {} where everything is, so that the hash stays as it was before."""
+    given = {name: how for name, how in design.items() if name != "seed" and how != "fixed"}
+    return given | {"seed": design["seed"]} if given else {}
 
 
 def _identity_of_a_prompt(prompt: Mapping[str, Json]) -> dict[str, Json]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.config.origin import UNKNOWN
 from runner.errors import ConfigError
-from runner.plan import capability
+from runner.plan import capability, nuisance
 from runner.plan.prompt import PromptManager
-from runner.plan.trials import attempt_key, trials_of
+from runner.plan.trials import attempt_key, questions_of, trials_of
 from runner.records import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runner.config.origin import Origin
-    from runner.records import Adapted, Cell, Experiment, Json, Model, PromptTemplate, Text, Trial
+    from runner.records import Adapted, Cell, Design, Experiment, Json, Model, PromptTemplate, Text, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +51,19 @@ class TrialPlan:
         self.experiment = experiment
         self.rekeyed = rekeyed
         self.origin = origin
+        self._prompts: dict[tuple[Json, ...], ReadyPrompt] = {}
         try:
-            self._prompts = {
-                (prompt.name, question): ReadyPrompt(PromptManager(asking))
-                for prompt in experiment.prompts
-                for question, asking in _askings(prompt)
-            }
+            nuisance.check(experiment)
+            for prompt in experiment.prompts:
+                for question in questions_of(prompt):
+                    self.prompt({"prompt": prompt.name}, question).check(experiment.design)
         except ConfigError as error:
             raise origin.placed(error) from error.__cause__
 
     def trials(self, model: Model | None = None) -> Iterator[Trial]:
         """All trials, or those of one model, in the order of the results."""
         experiment = self.experiment if model is None else replace(self.experiment, models=(model,))
-        own = trials_of(experiment, self._adapt, lambda question: partial(self._adapt, question=question))
+        own = trials_of(experiment, self._adapt)
         rekeyed = self.rekeyed
         return own if rekeyed is None else (replace(trial, key=rekeyed(trial.key)) for trial in own)
 
@@ -84,18 +83,27 @@ class TrialPlan:
                 found |= {further[key] for key in lookup([*further])} if further else set()
         return found
 
-    def prompt(self, name: Json, question: str | None = None) -> ReadyPrompt:
-        """The prompt of that name, ready; the first where none bears it. `question`: the one that is asked alone."""
-        return self._prompts[self.experiment.prompt_named(name).name, question]
+    def prompt(self, factors: Mapping[str, Json], question: str | None = None) -> ReadyPrompt:
+        """The prompt of a trial, or a row, of these factors; the first where none bears the name that they say.
+
+        `question`: the one that is asked alone.
+        """
+        prompt = self.experiment.prompt_named(factors.get("prompt"))
+        place = (prompt.name, question, factors.get(nuisance.QUESTION_ORDER))
+        if place not in self._prompts:
+            asking = nuisance.as_given(prompt, factors) if question is None else _alone(prompt, question)
+            self._prompts[place] = ReadyPrompt(PromptManager(asking))
+        return self._prompts[place]
 
     def untold(self) -> dict[str, str]:
         """The sentence that a prompt lacks -> that prompt: of each question whose range or options no request tells."""
-        return {sentence: name for (name, _), ready in self._prompts.items() for sentence in ready.manager.untold()}
+        ready = {(name, question): one for (name, question, _), one in self._prompts.items()}
+        return {sentence: str(name) for (name, _), one in ready.items() for sentence in one.manager.untold()}
 
     def _adapt(
-        self, cell: Cell, text: Text, temperature: float, seed: int | None, question: str | None = None
+        self, cell: Cell, text: Text, temperature: float, seed: int | None, of: tuple[Mapping[str, Json], str | None]
     ) -> Adapted:
-        ready = self.prompt(cell.prompt, question)
+        ready = self.prompt(*of)
         try:
             return capability.adapt(
                 ready.manager.get_prompt(cell.persona, text),
@@ -119,14 +127,17 @@ class ReadyPrompt:
         self.manager = manager
         self.schema = manager.reply_schema()
 
+    def check(self, design: Design) -> None:
+        """ConfigError where the questions are to change places, and the template has them written out in its own."""
+        if design.question_order != "fixed" and len(self.manager.questions) > 1 and not self.manager.names("questions"):
+            message = "the template does not name `questions`, so that design.question_order cannot change their order"
+            advice = "runner design.question_order=fixed"
+            raise ConfigError(message, where=self.manager.where, key="user", advice=advice)
 
-def _askings(prompt: PromptTemplate) -> Iterator[tuple[str | None, PromptTemplate]]:
-    """The prompt as it asks all questions, or by its question each that has a request of its own."""
-    if prompt.ask == "together":
-        yield None, prompt
-        return
-    for question in prompt.questions:
-        yield question.name, replace(prompt, questions=(question,))
+
+def _alone(prompt: PromptTemplate, question: str) -> PromptTemplate:
+    """The prompt as it asks one of its questions in a request of its own."""
+    return replace(prompt, questions=tuple(one for one in prompt.questions if one.name == question))
 
 
 def models_of(experiments: Iterable[Experiment]) -> list[Model]:

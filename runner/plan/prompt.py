@@ -93,6 +93,10 @@ class PromptManager:
         missing = (untold(question, rendered, self.template.language) for question in self.template.questions)
         return [sentence for sentence in missing if sentence is not None]
 
+    def names(self, variable: str) -> bool:
+        """Whether a template makes use of one of VARIABLES."""
+        return any(variable in names for names in self._names.values())
+
     def _description(self, persona: Persona) -> str:
         language = self.template.language
         description = persona.description.get(language) or persona.description.get("*")

@@ -11,14 +11,15 @@ import json
 from itertools import product
 from typing import TYPE_CHECKING
 
+from runner.plan import nuisance
 from runner.records import Cell, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from runner.records import Adapted, Experiment, Model, Persona, PromptTemplate, Request, Sampling, Text
+    from runner.records import Adapted, Experiment, Json, Model, Persona, PromptTemplate, Request, Sampling, Text
 
-    Adapt = Callable[[Cell, Text, float, int | None], Adapted]
+    Adapt = Callable[[Cell, Text, float, int | None, tuple[Mapping[str, Json], str | None]], Adapted]
 
 KEY_VERSION = 1
 """Raised only when the same request would get another key; old answers are then no longer found."""
@@ -112,9 +113,10 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
-    of_prompts = sum(len(questions_of(prompt)) for prompt in experiment.prompts)
-    cells = len(experiment.models) * len(experiment.personas) * of_prompts
-    return cells * len(experiment.texts) * experiment.sampling.trials
+    requests = sum(
+        nuisance.repetitions_of(experiment, prompt) * len(questions_of(prompt)) for prompt in experiment.prompts
+    )
+    return len(experiment.models) * len(experiment.personas) * len(experiment.texts) * requests
 
 
 def questions_of(prompt: PromptTemplate) -> tuple[str | None, ...]:
@@ -122,25 +124,28 @@ def questions_of(prompt: PromptTemplate) -> tuple[str | None, ...]:
     return tuple(question.name for question in prompt.questions) if prompt.ask == "separately" else (None,)
 
 
-def trials_of(experiment: Experiment, adapt: Adapt, alone: Callable[[str], Adapt] | None = None) -> Iterator[Trial]:
-    """All trials in the order of cells, texts, repetitions, made one at a time.
+def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
+    """All trials in the order of cells, texts, repetitions and questions that are asked alone, made one at a time.
 
-    `adapt(cell, text, temperature, seed)` fits the prompt to the cell's model; `alone` gives what does so for a
-    question that has a request of its own. Repetitions share its result unless a seed sets them apart. Prompts that
-    start alike (one persona, many texts) come one after another, which lets a model server reuse what it has already
-    read.
+    `adapt(cell, text, temperature, seed, (factors, question))` fits the prompt to the cell's model; `question` is the
+    one that has a request of its own, or None. Repetitions share its result unless a seed, or what the design gives
+    them, sets them apart. Prompts that start alike (one persona, many texts) come one after another, which lets a model
+    server reuse what it has already read.
     """
-    for cell, text in product(cells_of(experiment), experiment.texts):
+    prompts = {prompt.name: prompt for prompt in experiment.prompts}
+    for cell, (place, text) in product(cells_of(experiment), enumerate(experiment.texts)):
         endpoint = endpoint_of(cell.model)
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
-        factors = {"prompt": cell.prompt}
-        made: dict[str | None, tuple[Adapted, Keys]] = {}
-        asked = questions_of(experiment.prompt_named(cell.prompt))
-        for repetition, question in product(range(1, cell.sampling.trials + 1), asked):
+        prompt = prompts[cell.prompt]
+        made: dict[tuple[Json, ...], tuple[Mapping[str, Json], Adapted, Keys]] = {}
+        repetitions = range(1, nuisance.repetitions_of(experiment, prompt) + 1)
+        for repetition, question in product(repetitions, questions_of(prompt)):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            if question not in made or seed is not None:
-                fit = adapt if question is None or alone is None else alone(question)
-                adapted = fit(cell, text, temperature, seed)
-                made[question] = adapted, Keys(adapted.request, endpoint)
-            adapted, keys = made[question]
+            levels = nuisance.levels_of(experiment, prompt, place, repetition)
+            alike = (seed, question, *levels.values())
+            if alike not in made:
+                factors: Mapping[str, Json] = {"prompt": cell.prompt, **levels}
+                adapted = adapt(cell, text, temperature, seed, (factors, question))
+                made[alike] = factors, adapted, Keys(adapted.request, endpoint)
+            factors, adapted, keys = made[alike]
             yield Trial(cell, text, repetition, adapted, keys.of(repetition), factors, question)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner import score
 from runner.config.pricing import price_of, saving_of
 from runner.errors import ProviderError
+from runner.plan import nuisance
 from runner.providers import identity
 from runner.providers.codec import Decoders
 from runner.providers.embedded import served_name
@@ -91,7 +92,11 @@ class Reader:
         )
 
     def prompt_of(self, trial: Trial) -> PromptTemplate:
-        """The prompt that a trial is asked with."""
+        """The prompt that a trial is asked with, its questions in the order in which it is asked them."""
+        return nuisance.as_given(self._written(trial), trial.factors)
+
+    def _written(self, trial: Trial) -> PromptTemplate:
+        """The same as its file has it."""
         name = trial.cell.prompt
         return next((one for one in self.prompts if one.name == name), self.prompts[0])
 
@@ -110,17 +115,14 @@ class Reader:
 
     def read(self, trial: Trial, reply: Reply) -> Reading:
         """What a reply to a trial says."""
-        prompt = self.prompt_of(trial)
-        return score.read(reply, self._asked(trial), prompt.reply, rescale=prompt.rescale)
-
-    def _asked(self, trial: Trial) -> tuple[Question, ...]:
-        """The questions of a trial: all, or the one that has its request."""
-        every = self.prompt_of(trial).questions
-        return every if trial.question is None else tuple(one for one in every if one.name == trial.question)
+        prompt, written = self.prompt_of(trial), self._written(trial)
+        asked = _alone(prompt.questions, trial.question)
+        reading = score.read(reply, asked, prompt.reply, rescale=prompt.rescale)
+        return reading if prompt is written else nuisance.as_written(reading, written.questions)
 
     def _nothing(self, trial: Trial) -> dict[str, Any]:
         """No score, no answer and no reason for any question that was asked, by the field of a row."""
-        asked = self._asked(trial)
+        asked = _alone(self._written(trial).questions, trial.question)
         return {
             "scores": {question.name: None for question in asked if question.is_numeric},
             "answers": {question.name: None for question in asked if question.is_given},
@@ -131,12 +133,12 @@ class Reader:
         return Unscorable(problem, **self._nothing(trial))
 
     def _factors(self, trial: Trial) -> dict[str, Json]:
-        """The trial's own, the job's, and what is known of its persona and text."""
+        """The trial's own, which say more than a setting of the job does, the job's, and what is known of its items."""
         persona, text = trial.cell.persona, trial.text
         known = self._known.get((id(persona), id(text)))
         if known is None:
             known = self._known[id(persona), id(text)] = factors.covariates(persona, text) | dict(self.factors)
-        return {**trial.factors, **known}
+        return {**trial.factors, **known, **trial.factors}
 
     def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
         """What a row says of its trial and reply, with what `ended` says of how it came to that."""
@@ -167,6 +169,11 @@ class Reader:
             served=None if identity.undeclared(model, reply.model_version) is None else version,
             **ended,
         )
+
+
+def _alone(questions: tuple[Question, ...], question: str | None) -> tuple[Question, ...]:
+    """The questions of a trial: all, or the one that has its request."""
+    return questions if question is None else tuple(one for one in questions if one.name == question)
 
 
 def damaged(key: str, why: str, ledger: str) -> Failure:

@@ -17,6 +17,7 @@ from runner.records import (
     AskAgain,
     Batch,
     Capability,
+    Design,
     Experiment,
     ItemScale,
     Limits,
@@ -82,6 +83,7 @@ def put(base: Experiment, owner: type, **change: Any) -> Experiment:
     outer = {
         AskAgain: "ask_again",
         Sampling: "sampling",
+        Design: "design",
         Batch: "batch",
         Tracking: "tracking",
         PromptTemplate: "prompt",
@@ -115,6 +117,8 @@ class Field:
 NO_PERSONA_TEMPERATURE = put(BASE, Persona, temperature=None)
 HOT = put(BASE, Sampling, temperature=1.5)
 TIERED = put(BASE, Prices, tiers=(PriceTier(100_000, 2.0),))
+TWO_QUESTIONS = put(BASE, PromptTemplate, questions=(Question("joy", "joy", "a"), Question("fear", "fear", "b")))
+BALANCED = put(TWO_QUESTIONS, Design, question_order="balanced")
 ASKING = put(BASE, AskAgain, unscorable=1)
 CHOOSING = put(BASE, Question, kind="choices", options=(Option("a", "calm"), Option("b", "tense"), Option("c", "sad")))
 WRITING = put(BASE, Question, kind="text")
@@ -269,6 +273,10 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
         "kinds": Field(RECORD, ("refused",), ASKING),
         "keys": Field(RECORD, ("0123abcd",)),
     },
+    Design: {
+        "question_order": Field(REQUEST, "crossed", TWO_QUESTIONS),
+        "seed": Field(REQUEST, 2, BALANCED),
+    },
     Tracking: {
         "enabled": Field(AS_STATED, value=False),
         "uri": Field(AS_STATED, "sqlite:///other.db"),
@@ -293,6 +301,7 @@ CONFIG: Mapping[type, type] = {
     schema.SamplingConf: Sampling,
     schema.BatchConf: Batch,
     schema.AskAgainConf: AskAgain,
+    schema.DesignConf: Design,
     schema.TrackingConf: Tracking,
 }
 """Config class -> the record that it becomes, field by field of the same name."""

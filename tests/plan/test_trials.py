@@ -45,7 +45,7 @@ def experiment(**changes: object) -> Experiment:
     return replace(whole, **changes)  # type: ignore[arg-type]  # field names are the callers'
 
 
-def adapt(cell: Cell, text: Text, temperature: float, seed: int | None) -> Adapted:
+def adapt(cell: Cell, text: Text, temperature: float, seed: int | None, _: object) -> Adapted:
     params = {"temperature": temperature, **({} if seed is None else {"seed": seed})}
     message = {"role": "user", "content": f"{cell.persona.name} {text.content}"}
     return Adapted(Request(cell.model.id, (message,), params), "prompt", {}, {})

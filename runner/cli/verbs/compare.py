@@ -13,7 +13,7 @@ from runner.config.settings import shown
 from runner.errors import ConfigError
 from runner.reporting import compare, find_run
 from runner.reporting.formatting import NONE, between, many, p_value, plain, signed
-from runner.reporting.stats.shown.findings import ABOUT
+from runner.reporting.stats.inference import ABOUT
 from runner.reporting.terminal import empty_table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from runner.cli.output import console, say
 from runner.cli.verbs.show import UnknownTrialError, show
 from runner.config import retirement
 from runner.errors import ConfigError
-from runner.plan import estimate
+from runner.plan import estimate, nuisance
 from runner.plan.job import TrialPlan, models_of
 from runner.reporting.formatting import NONE, duration, many, money, short_count
 from runner.reporting.terminal import empty_table
@@ -111,6 +111,8 @@ class Planner:
 
         found = pipeline.estimate_of(self._plans())
         console().print(render_estimate(found))
+        for line in dict.fromkeys(line for job in self.jobs for line in nuisance.priced(job.experiment)):
+            say(line)
         for line in retirement.told(models_of(job.experiment for job in self.jobs), self.today):
             say(line)
         for line in untold(job.experiment for job in self.jobs):

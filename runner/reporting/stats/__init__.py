@@ -34,6 +34,7 @@ from runner.reporting.stats.many_levels import many_levels
 from runner.reporting.stats.omnibus import omnibus
 from runner.reporting.stats.published import one_way, two_way
 from runner.reporting.stats.response_style import response_style
+from runner.reporting.stats.robustness import nuisances, places, robustness
 from runner.reporting.stats.scale_reliability import reliabilities
 from runner.reporting.stats.shares import shares
 from runner.reporting.stats.shown.findings import findings
@@ -128,6 +129,9 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
     by_text, kruskal, skipped = one_way(whole_replies, "text")
     crossed, skipped_too = two_way(whole_replies, ("vendor", "persona"))
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
+    made = {axis: found for axis, found in differences.items() if not isinstance(found, Skipped)}
+    at_levels, too_many = robustness(frame, made, asked)
+    by_place = places(frame, asked)
     said = Statistics(
         findings=(),
         planned=len(frame),
@@ -145,7 +149,7 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         if len(whole)
         else (),
         components=components(frame),
-        differences={axis: found for axis, found in differences.items() if not isinstance(found, Skipped)},
+        differences=made,
         omnibus=omnibus(frame, together),
         anovas=(*by_text, *crossed),
         kruskal=tuple(kruskal),
@@ -154,8 +158,11 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
         weighted=weighted_means(frame, asked.scales),
-        skipped=(*not_made, *skipped, *skipped_too),
+        skipped=(*not_made, *too_many, *skipped, *skipped_too),
         shares=counted,
         scales=reliabilities(frame, asked.item_scales),
+        nuisances=nuisances(frame, by_place, at_levels, asked),
+        places=by_place,
+        robustness=at_levels,
     )
     return replace(said, findings=findings(said))

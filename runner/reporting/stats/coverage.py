@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.plan.nuisance import repetitions_of
 from runner.reporting.stats.frame import SCORE, asked_of, codes_of, further, is_covariate, questions_of
 from runner.reporting.stats.values import Coverage
 from runner.results.frame import CHOICE
@@ -54,7 +55,7 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     import pandas as pd
 
     own = frame[frame["job"] == job]
-    each = experiment.sampling.trials
+    each = repetitions_of(experiment, experiment.prompt)
     items: dict[str, Sequence[Any]] = {
         "model": experiment.models,
         "persona": experiment.personas,

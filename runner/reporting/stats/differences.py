@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
+from runner.plan.nuisance import QUESTION_ORDER
 from runner.reporting.stats.cells import AT_ONCE, CellTable, cells_of
 from runner.reporting.stats.frame import (
     SCORE,
@@ -182,8 +183,11 @@ def _on_question(
 
 
 def compared_in(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The axes whose levels are compared: COMPARED, and each factor beside them that parts cells."""
-    return tuple(dict.fromkeys((*COMPARED, *settings_in(frame))))
+    """The axes whose levels are compared: COMPARED, and each factor beside them that parts cells.
+
+    Orders of questions are compared by place: see robustness.
+    """
+    return tuple(name for name in dict.fromkeys((*COMPARED, *settings_in(frame))) if name != QUESTION_ORDER)
 
 
 def _overlap(sides: tuple[pd.DataFrame, pd.DataFrame], column: str) -> bool:

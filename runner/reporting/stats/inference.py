@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 Scope = Literal["texts", "personas", "fixed"]
+ABOUT: dict[Scope, str] = {
+    "texts": "over texts like these",
+    "personas": "over texts and personas like these",
+    "fixed": "for these texts only",
+}
+"""What an inference is about, in words."""
 LEVEL = 0.95
+SURE = 0.05
+"""A p below it is said to hold."""
 ALIKE = 1e-12
 """Relative spread below which values count as equal: what adding them in another order changes."""
 

@@ -319,6 +319,84 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceEffect:
+    """How much higher a question is scored in the first place of its request than in the last, cell by cell."""
+
+    question: str
+    """"all questions": the mean of those of each text."""
+    pairs: int
+    """Cells (of all questions: each question's) that were asked it in both places."""
+    texts: int
+    first: Number
+    """Mean of these cells where it stands first; likewise `last`."""
+    last: Number
+    difference: Number
+    interval: Interval
+    p: Number
+
+
+@dataclass(frozen=True, slots=True)
+class AtLevel:
+    """One comparison where a nuisance is at one level."""
+
+    level: str
+    difference: Number
+    interval: Interval
+    p_holm: Number
+    """Within this level."""
+    sign: bool | None
+    """Whether it points as the comparison does over all levels; None where one of them does not exist."""
+    agrees: bool | None
+    """Whether it does so and is as sure: both hold (p after Holm's correction < .05), or neither does."""
+    contradicts: bool
+    """Whether it holds the other way round, or one of the two holds and the other is within the margin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """One comparison over all levels of a nuisance, and at each."""
+
+    nuisance: str
+    axis: str
+    question: str
+    left: str
+    right: str
+    difference: Number
+    """Over all levels."""
+    p_holm: Number
+    levels: tuple[AtLevel, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether what is concluded is another at some level."""
+        return any(one.contradicts for one in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Nuisance:
+    """What a nuisance of the design does to scores, and to what is concluded from them."""
+
+    name: str
+    """As on the command line: design.question_order."""
+    levels: int
+    moves: Number
+    """Points between the first and the last place, or between its two levels; over all questions."""
+    interval: Interval
+    p: Number
+    between: tuple[str, str]
+    """What `moves` is the first minus the second of."""
+    comparisons: int
+    """Differences between models, personas and whatever else is compared."""
+    changed: int
+    """Those whose conclusion is another at some level; see AtLevel.contradicts."""
+    estimates: int
+    """Of these comparisons at single levels, those that exist."""
+    sign: int
+    """Of these, those with the sign of the whole; likewise `agree`: sign and significance."""
+    agree: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A family of comparisons that was not made, and why."""
 
@@ -377,6 +455,12 @@ class Statistics:
     """How often each option was given, where an answer is no plain number."""
     scales: tuple[ScaleReliability, ...] = ()
     """How far the items of each scale say the same."""
+    nuisances: tuple[Nuisance, ...] = ()
+    """What the design balances or crosses: how far it moves scores, and whether conclusions change with it."""
+    places: tuple[PlaceEffect, ...] = ()
+    """Of each question, and of all together; () where every trial has one order."""
+    robustness: tuple[Robustness, ...] = ()
+    """Each comparison at each level of each nuisance: a specification curve."""
 
     @property
     def within(self) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from runner.reporting.formatting import between, many, p_value, part, plain, signed
 from runner.reporting.stats.confounding import beside
 from runner.reporting.stats.frame import plural
+from runner.reporting.stats.inference import ABOUT, SURE
+from runner.reporting.stats.robustness.sheets import nuisance_finding
 from runner.reporting.stats.values import Undefined, known
 
 if TYPE_CHECKING:
@@ -17,13 +19,6 @@ if TYPE_CHECKING:
 MOST = 5
 NAMED = 6
 """Most questions whose means one sentence gives."""
-SURE = 0.05
-ABOUT: dict[Scope, str] = {
-    "texts": "over texts like these",
-    "personas": "over texts and personas like these",
-    "fixed": "for these texts only",
-}
-"""What an inference is about, in words."""
 SOURCES = {
     "text": "between texts",
     "model": "between models",
@@ -37,7 +32,7 @@ SOURCES = {
 
 def findings(said: Statistics) -> tuple[str, ...]:
     """The sentences about a run's statistics, the most important first; fewer where there is less to say."""
-    found = [*_means(said), *_variation(said.components)]
+    found = [*_means(said), *_variation(said.components), *nuisance_finding(said.nuisances)]
     for axis, differences in said.differences.items():
         found += _compared(said, axis, differences)
     return (*found[: MOST - 1], *_covered(said))

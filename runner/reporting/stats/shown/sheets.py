@@ -9,15 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runner.plan.nuisance import QUESTION_ORDER
 from runner.reporting.formatting import NONE, part, plain
 from runner.reporting.stats.agreement import agreement_sheet, reliability_sheet
 from runner.reporting.stats.confounding import beside, decided_by
 from runner.reporting.stats.frame import plural
+from runner.reporting.stats.inference import ABOUT, SURE
 from runner.reporting.stats.many_levels import many_levels_sheets
 from runner.reporting.stats.response_style import response_style_sheet
+from runner.reporting.stats.robustness.effects import of_question
+from runner.reporting.stats.robustness.sheets import nuisance_sheet, places_sheet, robustness_sheet
 from runner.reporting.stats.scale_reliability import reliability_sheets
 from runner.reporting.stats.shares import shares_sheets
-from runner.reporting.stats.shown.findings import ABOUT, SURE, findings, pooled
+from runner.reporting.stats.shown.findings import findings, pooled
 from runner.reporting.stats.shown.sheet import Columns, TableData, method_of
 from runner.reporting.stats.values import Interval, Undefined, known
 from runner.reporting.stats.weighted import weighted_sheet
@@ -65,6 +69,8 @@ def about(said: Statistics, question: str) -> Statistics:
             "reliability",
             "style",
             "levels",
+            "places",
+            "robustness",
             "shares",
             "weighted",
         )
@@ -76,13 +82,16 @@ def about(said: Statistics, question: str) -> Statistics:
     alone = replace(said, questions=(question,), differences=differences, scored=scored)
     for name, found in kept.items():
         alone = replace(alone, **{name: found})  # type: ignore[arg-type]
+    alone = replace(alone, nuisances=of_question(said.nuisances, question, said.places, said.robustness))
     return replace(alone, findings=findings(alone))
 
 
 def sheets(said: Statistics, view: View = View()) -> list[TableData]:
     """The tables to show, in order; those without a row are left out."""
-    made = [_variation(said)] if not view.only and view.by is None else []
-    made += shares_sheets(said.shares, everything=view.everything) if not view.only and view.by is None else []
+    whole = not view.only and view.by is None
+    made = [_variation(said), nuisance_sheet(said.nuisances)] if whole else []
+    made += [places_sheet(said.places)] if view.by == QUESTION_ORDER or (view.everything and whole) else []
+    made += shares_sheets(said.shares, everything=view.everything) if whole else []
     omnibus = _omnibus if view.everything or view.by else _omnibus_in_short
     made += [] if view.only else [omnibus(said, view), *_scores(said, view)]
     if said.weighted and not view.only and view.by is None:
@@ -99,6 +108,7 @@ def sheets(said: Statistics, view: View = View()) -> list[TableData]:
             _coverage(said),
             reliability_sheet(said.reliability),
             response_style_sheet(said.style),
+            robustness_sheet(said.robustness),
         ]
         made += [_anovas(said), _kruskal(said), _skipped(said)]
     return [sheet if view.everything else cut(sheet) for sheet in made if sheet.rows]
