@@ -10,7 +10,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from runner.records import whole_pairs
-from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL, Labels
+from runner.results.tally import FLAGS, NUMBERS, OF_CELL, OF_TRIAL, LabelColumn
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -165,9 +165,9 @@ def _of_labels(every: Sequence[tuple[Sequence[Hashable], array[int]]]) -> pd.Cat
     return pd.Categorical.from_codes(whole, categories=pd.Index(list(places), dtype=None if places else object))
 
 
-def _labels(counted: Tally, name: str) -> Labels:
+def _labels(counted: Tally, name: str) -> LabelColumn:
     if name.startswith(CHOICE):
-        return counted.choices.get(name.removeprefix(CHOICE)) or Labels({"": 0}, array("i", [0]) * counted.rows)
+        return counted.choices.get(name.removeprefix(CHOICE)) or LabelColumn({"": 0}, array("i", [0]) * counted.rows)
     return counted.of_trial[name] if name in OF_TRIAL else counted.labels
 
 

@@ -42,7 +42,7 @@ class Served(NamedTuple):
 
 
 @dataclass(slots=True)
-class Labels:
+class LabelColumn:
     """A column of values that rows share, kept as four bytes a row."""
 
     index: dict[Hashable, int] = field(default_factory=dict)
@@ -58,24 +58,24 @@ class Tally:
     """Everything that the tables need of the rows added so far, in about eighty bytes a row."""
 
     rows: int = 0
-    labels: Labels = field(default_factory=Labels)
+    labels: LabelColumn = field(default_factory=LabelColumn)
     """Each row's values of OF_CELL: hardly more than there are cells."""
-    of_trial: dict[str, Labels] = field(default_factory=lambda: {name: Labels() for name in OF_TRIAL})
+    of_trial: dict[str, LabelColumn] = field(default_factory=lambda: {name: LabelColumn() for name in OF_TRIAL})
     flags: bytearray = field(default_factory=bytearray)
     """A bit for each of FLAGS."""
     numbers: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in NUMBERS})
     """NaN where unknown."""
     scores: dict[str, array[float]] = field(default_factory=dict)
     """Question, or scale -> its score in each row, NaN where there is none."""
-    choices: dict[str, Labels] = field(default_factory=dict)
+    choices: dict[str, LabelColumn] = field(default_factory=dict)
     """Question that is no plain number -> its answer in each row, as JSON, or "" where there is none. No words."""
     scales: tuple[ItemScale, ...] = ()
     """Scores that are made of several questions' here: rows do not have them."""
     asked: dict[tuple[int, str], dict[str, None]] = field(default_factory=dict)
     """Job and prompt -> the questions that it asks."""
-    factors: dict[str, Labels] = field(default_factory=dict)
+    factors: dict[str, LabelColumn] = field(default_factory=dict)
     """Each row's factors, as text."""
-    prompts: Labels = field(default_factory=Labels)
+    prompts: LabelColumn = field(default_factory=LabelColumn)
     """Each row's job and prompt, as in `asked`."""
     answers: array[int] = field(default_factory=lambda: array("q"))
     """A hash of what makes two rows of different jobs one answer. Other processes hash otherwise."""
@@ -163,7 +163,7 @@ class Tally:
             self.asked[_prompt_of(row)].setdefault(question)
             column = self.choices.get(question)
             if column is None:
-                column = self.choices[question] = Labels({"": 0}, array("i", [0]) * (self.rows - (not joined)))
+                column = self.choices[question] = LabelColumn({"": 0}, array("i", [0]) * (self.rows - (not joined)))
             if joined:
                 column.codes.pop()
             column.append("" if given is None else fastjson.dumps(given.value).decode())
@@ -185,7 +185,7 @@ class Tally:
     def _add_factors(self, row: Row) -> None:
         for name in row.factors:
             if name not in self.factors:
-                self.factors[name] = Labels({"": 0}, array("i", bytes(4 * self.rows)))
+                self.factors[name] = LabelColumn({"": 0}, array("i", bytes(4 * self.rows)))
         for name, labels in self.factors.items():
             value = row.factors.get(name)
             labels.append(value if type(value) is str else shown(value))

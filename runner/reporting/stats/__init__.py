@@ -124,10 +124,9 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
     together = confounded(frame)
     apart = {name: tuple(map(str, frame[name].unique())) for name in settings_in(frame)}
     axes = dict.fromkeys((*compared_in(frame), *asked.by))
+    axes_of_means = tuple(dict.fromkeys((*AXES, *apart, *asked.by)))
     differences = {axis: differences_within(frame, axis, asked) for axis in axes}
-    whole_replies = frame[frame["outcome"] == "scored"]  # as the study had it
-    by_text, kruskal, skipped = one_way(whole_replies, "text")
-    crossed, skipped_too = two_way(whole_replies, ("vendor", "persona"))
+    as_published, kruskal, skipped = _as_published(frame)
     not_made = [found for found in differences.values() if isinstance(found, Skipped)]
     made = {axis: found for axis, found in differences.items() if not isinstance(found, Skipped)}
     at_levels, too_many = robustness(frame, made, asked)
@@ -145,20 +144,18 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         scope=asked.scope,
         margin=asked.margin,
         margins={question: asked.margin_of(question) for question in questions_of(frame)},
-        summaries=summaries(whole, asked.scales, asked.scope, tuple(dict.fromkeys((*AXES, *apart, *asked.by))))
-        if len(whole)
-        else (),
+        summaries=summaries(whole, asked.scales, asked.scope, axes_of_means) if len(whole) else (),
         components=components(frame),
         differences=made,
         omnibus=omnibus(frame, together),
-        anovas=(*by_text, *crossed),
-        kruskal=tuple(kruskal),
+        anovas=as_published,
+        kruskal=kruskal,
         agreement=agreement(frame),
         reliability=reliability(frame),
         style=response_style(frame, asked.scales),
         levels=many_levels(frame),
         weighted=weighted_means(frame, asked.scales),
-        skipped=(*not_made, *too_many, *skipped, *skipped_too),
+        skipped=(*not_made, *too_many, *skipped),
         shares=counted,
         scales=reliabilities(frame, asked.item_scales),
         nuisances=nuisances(frame, by_place, at_levels, asked),
@@ -166,3 +163,13 @@ def describe(rows: Iterable[Row] | pd.DataFrame, asked: ContrastOptions | None =
         robustness=at_levels,
     )
     return replace(said, findings=findings(said))
+
+
+def _as_published(
+    frame: pd.DataFrame,
+) -> tuple[tuple[Anova, ...], tuple[KruskalWallis, ...], tuple[Skipped, ...]]:
+    """The study's own analyses, of complete replies, as it had them."""
+    whole = frame[frame["outcome"] == "scored"]
+    by_text, kruskal, skipped = one_way(whole, "text")
+    crossed, skipped_too = two_way(whole, ("vendor", "persona"))
+    return (*by_text, *crossed), tuple(kruskal), (*skipped, *skipped_too)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.records import Json
-    from runner.simulator.chat.told import Line, Told
+    from runner.simulator.chat.told import FormLine, WantedAnswer
     from runner.simulator.plan import FaultPlan
 
 Finish = Literal["stop", "length", "refused"]
@@ -199,13 +199,13 @@ def _rated(key: str, span: tuple[float, float], dice: _Dice) -> Json:
     return {"score": round(dice.score(key, *span)), "reason": dice.sentence(key)}
 
 
-def _parts(line: Line, dice: _Dice) -> Json:
+def _parts(line: FormLine, dice: _Dice) -> Json:
     """A question's object as a line of the form tells it."""
     key = line.head
     return {name: dice.sentence(key) if what is None else _answer(what, key, dice) for name, what in line.parts}
 
 
-def _line_value(head: str, what: Told | None, dice: _Dice) -> str:
+def _line_value(head: str, what: WantedAnswer | None, dice: _Dice) -> str:
     question = head.partition("(")[0].partition("（")[0]
     if what is None:
         return dice.sentence(question)
@@ -217,7 +217,7 @@ def _line_value(head: str, what: Told | None, dice: _Dice) -> str:
     return str(answer)
 
 
-def _answer(what: Told, question: str, dice: _Dice) -> Json:
+def _answer(what: WantedAnswer, question: str, dice: _Dice) -> Json:
     """An answer of the kind that is told."""
     match what.kind:
         case "number":
@@ -239,7 +239,7 @@ def _answer(what: Told, question: str, dice: _Dice) -> Json:
     return found
 
 
-def _number(what: Told, score: float) -> Json:
+def _number(what: WantedAnswer, score: float) -> Json:
     """A number on the steps that are told; a whole one where both ends are."""
     if what.step is None:
         return round(score) if what.low.is_integer() and what.high.is_integer() else round(score, 1)

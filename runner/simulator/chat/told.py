@@ -53,7 +53,7 @@ _SEPARATOR = re.compile(r"\s*[,、]\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WantedAnswer:
     """What belongs in one place of a reply."""
 
     kind: Kind
@@ -68,27 +68,27 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FormLine:
     """One question of a form: what stands before the answer, or its key, with its parts in their order."""
 
     head: str
-    parts: tuple[tuple[str, Told | None], ...]
+    parts: tuple[tuple[str, WantedAnswer | None], ...]
     """(score, answer or reason, what belongs there)."""
 
 
 @lru_cache(1024)
-def json_lines(user: str) -> dict[str, Line]:
+def json_lines(user: str) -> dict[str, FormLine]:
     """The lines that tell a question's parts, by its key."""
     found = {}
     for line in _LINE.finditer(user):
         parts = [(name, None if name == "reason" else told_in(words)) for name, words in _PART.findall(line["parts"])]
         if parts:
-            found[line["key"]] = Line(line["key"], tuple(parts))
+            found[line["key"]] = FormLine(line["key"], tuple(parts))
     return found
 
 
 @lru_cache(1024)
-def labelled_lines(user: str) -> tuple[tuple[str, Told | None], ...]:
+def labelled_lines(user: str) -> tuple[tuple[str, WantedAnswer | None], ...]:
     """(what stands before the answer, what belongs there) of each labelled line; None for a reason."""
     return tuple(
         (line["head"], None if line["part"] in ("reason", "理由") else told_in(line["rest"].strip(" <>＜＞")))
@@ -97,30 +97,30 @@ def labelled_lines(user: str) -> tuple[tuple[str, Told | None], ...]:
 
 
 @lru_cache(4096)
-def told_in(words: str) -> Told:
+def told_in(words: str) -> WantedAnswer:
     """What some words of the form tell; a number from 0 to 100 where they tell nothing."""
     for kind, form in _FORMS:
         if found := form.search(words):
             return _told(kind, found)
-    return Told("number")
+    return WantedAnswer("number")
 
 
-def _told(kind: Kind, found: re.Match[str]) -> Told:
+def _told(kind: Kind, found: re.Match[str]) -> WantedAnswer:
     said = {name: value for name, value in found.groupdict().items() if value is not None}
     match kind:
         case "number":
             step = float(said["step"]) if "step" in said else None
-            return Told(kind, float(said["low"]), float(said["high"]), step)
+            return WantedAnswer(kind, float(said["low"]), float(said["high"]), step)
         case "text":
-            return Told(kind, chars=int(said["chars"]))
+            return WantedAnswer(kind, chars=int(said["chars"]))
         case "likert":
             points = tuple(_POINT.findall(re.sub(r"[(（][^()（）]*[)）]", "", said["options"])))
-            return Told(kind, float(points[0]), float(points[-1]), options=points)
+            return WantedAnswer(kind, float(points[0]), float(points[-1]), options=points)
         case _:
             options = _options(said["options"])
             both = said.get("both") or said.get("both2")
             least, most = said.get("least") or said.get("least2"), said.get("most") or said.get("most2")
-            return Told(kind, options=options, least=int(both or least or 1), most=int(both or most or 1))
+            return WantedAnswer(kind, options=options, least=int(both or least or 1), most=int(both or most or 1))
 
 
 def _options(words: str) -> tuple[str, ...]:
