@@ -55,7 +55,7 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     import pandas as pd
 
     own = frame[frame["job"] == job]
-    each = repetitions_of(experiment, experiment.prompt)
+    each = repetitions_of(experiment, experiment.prompt, experiment.models[0])
     items: dict[str, Sequence[Any]] = {
         "model": experiment.models,
         "persona": experiment.personas,

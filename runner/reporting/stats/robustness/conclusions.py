@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.plan.nuisance import DESIGN
 from runner.reporting.stats.differences import differences_within
 from runner.reporting.stats.frame import further
 from runner.reporting.stats.inference import SURE
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from runner.reporting.stats.differences import ContrastOptions
     from runner.reporting.stats.values import Number, PairedDifference
 
-DESIGN = "design."
-"""How the names of nuisances begin."""
 MOST = 20_000
 """Most estimates, of all comparisons at all levels of a nuisance: about ten seconds."""
 
