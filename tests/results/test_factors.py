@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import question_kinds
 from made_tables import as_table
-from report_runs import MODELS, PERSONAS, PROMPT, TEXTS, experiment, row
+from report_runs import MODELS, PERSONAS, PROMPT, TEXTS, experiment, row, write_run
 
+from runner import score
 from runner.cli.verbs.show import chosen, name_of
 from runner.config.origin import Origin
 from runner.config.settings import experiment_from, identity_of
 from runner.plan.job import Job, TrialPlan
-from runner.records import Experiment, PromptTemplate, Question, Sampling, Tracking
+from runner.plan.reply_format import value_key
+from runner.records import Experiment, PromptTemplate, Question, Reply, Sampling, Scored, Tracking
 from runner.reporting import html, stats
 from runner.reporting.compare import compare
 from runner.reporting.stats import known, of_run
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runner.records import Json, Model, Trial
+    from runner.records import Asking, Json, Model, Row, Trial
 
 CALM = PromptTemplate("calm", "en", "{{ persona }}", "{{ text.content }} Calm?", (Question("calm", "c", "c", 0, 10),))
 ASKED = replace(
@@ -238,6 +241,45 @@ def test_several_prompts_of_one_run_go_out_and_in(tmp_path: Path) -> None:
         study.export(run, form, tmp_path / f"a.{form}")
         back = study.write_run(study.read(tmp_path / f"a.{form}"), tmp_path / form).folder
         pd.testing.assert_frame_equal(compared(found), compared(table(back)), check_dtype=False)
+
+
+@pytest.mark.parametrize("ask", ["together", "separately"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_answers_that_are_no_numbers_go_out_and_in(form: str, ask: Asking, tmp_path: Path) -> None:
+    """Options, lists, words, orders and probabilities have their columns, and come in again as they were."""
+    kinds = replace(question_kinds.prompt(), ask=ask)
+    given = {
+        "pace": 5, "moved": 4, "mood": "calm", "moods": ["calm", "sad"], "again": "yes",
+        "order": ["style", "plot", "ending"], "impression": 'Quiet, "as rain"',
+        "chance": {"p1": 20, "p2": 30, "p3": 50}, "guess": {"calm": 70, "tense": 10, "sad": 20},
+    }  # fmt: skip
+
+    def answered(trial: Trial) -> Row:
+        asked = tuple(one for one in kinds.questions if trial.question in (None, one.name))
+        said = {one.name: {value_key(one): given[one.name], "reason": f"why {one.name}"} for one in asked}
+        said = {name: one if name != "impression" else {"answer": one["answer"]} for name, one in said.items()}
+        reading = score.read(Reply(text=json.dumps(said), finish="stop"), asked, "json")
+        assert isinstance(reading, Scored), reading
+        parts = {"scores": reading.scores, "reasons": reading.reasons, "answers": reading.answers}
+        return row(trial, **parts, question=trial.question, factors={"prompt": kinds.name})
+
+    run = write_run(tmp_path / "run", replace(ASKED, prompt=kinds), answered)
+    study.export(run, form, tmp_path / f"a.{form}")
+    back = study.read(tmp_path / f"a.{form}")
+    assert back.unreadable == ()
+    before = [*read_rows(run / "results.jsonl")]
+
+    def told(rows: Sequence[Row]) -> list[Any]:
+        plain = [{name: one and (one.value, one.label) for name, one in each.answers.items()} for each in rows]
+        return [
+            (each.key, each.question, each.outcome, each.scores, each.reasons, answers)
+            for each, answers in zip(rows, plain, strict=True)
+        ]
+
+    assert told(back.rows) == told(before)
+    again = study.write_run(back, tmp_path / "outputs").folder
+    same = ["persona", "text", "repetition", "question", "score", "value", "label", "reason"]
+    pd.testing.assert_frame_equal(table(run)[same], table(again)[same], check_dtype=False)
 
 
 def test_a_sweep_of_an_earlier_version_has_its_axes_too(tmp_path: Path) -> None:

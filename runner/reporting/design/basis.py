@@ -87,7 +87,7 @@ def of_experiment(experiment: Experiment, overrides: Sequence[str], run: Path | 
 
     ConfigError where its prompt cannot be rendered, or the run has no results.
     """
-    widths = {question.name: question.high - question.low for question in experiment.questions}
+    widths = {each.name: each.high - each.low for each in experiment.questions if each.is_numeric}
     found = Measured(dict.fromkeys(widths), widths, {}, 1, {}) if run is None else measured(run)[0]
     levels = {
         "model": len(experiment.models), "persona": len(experiment.personas), TEXT: len(experiment.texts),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from runner.config.sources.encoding import MARKS, decoded
 from runner.errors import ConfigError, nearest
-from runner.records import Problem, Scored, Unscorable
+from runner.records import Given, Problem, Scored, Unscorable
 from runner.results.study import further
 from runner.results.study.form import QUESTIONS, row_of
 from runner.results.study.replies import UnreadableError, repetition_of, temperature_of, time_of
@@ -126,21 +126,30 @@ def _reading(cells: Mapping[str, str], asked: Asked) -> Reading:
     scores: dict[str, float | None] = {}
     reasons: dict[str, str | None] = {}
     problems: list[Problem] = []
+    answers: dict[str, Given | None] = {}
     for question, of_score, of_reason in asked:
+        if question.has_reason:
+            reasons[question.name] = cells.get(of_reason) or None
+        if question.is_given:
+            given = answers[question.name] = further.given_in(question, cells.get(further.ANSWER + question.name, ""))
+            if given is None:
+                problems.append(Problem("missing_question", f"{question.name}: no answer"))
+            if not question.is_numeric:
+                continue
         cell = cells[of_score]
         value = number(cell, question) if cell else None
         scores[question.name] = value if isinstance(value, float) else None
-        reasons[question.name] = cells.get(of_reason) or None
-        if not isinstance(value, float):
+        if not isinstance(value, float) and not question.is_given:
             missing = Problem("missing_question", f"{question.name}: no answer")
             problems.append(value if isinstance(value, Problem) else missing)
     if not problems:
-        return Scored({name: score for name, score in scores.items() if score is not None}, reasons)
+        return Scored({name: score for name, score in scores.items() if score is not None}, reasons, answers=answers)
     kinds = {problem.kind for problem in problems}
     if kinds == {"missing_question"} and len(problems) == len(asked):
-        return Unscorable(Problem("no_score", "the table holds no score"), scores, reasons)
+        return Unscorable(Problem("no_score", "the table holds no score"), scores, reasons, answers=answers)
     kind = next(kind for kind in ("ambiguous", "not_a_number", "out_of_range", "missing_question") if kind in kinds)
-    return Unscorable(Problem(kind, "; ".join(problem.message for problem in problems)), scores, reasons)
+    message = "; ".join(problem.message for problem in problems)
+    return Unscorable(Problem(kind, message), scores, reasons, answers=answers)
 
 
 def header(questions: Sequence[Question], *, studys: bool) -> list[str]:

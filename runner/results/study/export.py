@@ -17,7 +17,7 @@ from runner.results.reply_files import FileNames
 from runner.results.study import further
 from runner.results.study.columns import header, line_of
 from runner.results.study.form import PROMPT
-from runner.results.study.parquet import METADATA
+from runner.results.study.parquet import METADATA, OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -210,7 +210,7 @@ def _of_one_kind(values: list[Json]) -> pd.Series[Any]:
     return pd.Series([None if value is None else shown(value) for value in values], dtype="string")
 
 
-_OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated")
+_OBJECTS = OBJECTS
 _FLOATS = ("latency_s", "price_usd", "saved_usd", "earlier_usd")
 _WHOLE = ("job", "repetition", "attempts")
 
@@ -222,8 +222,10 @@ def _columns(questions: Iterable[str]) -> list[str]:
 
 
 def _kinds(questions: Iterable[str]) -> dict[str, str]:
+    truths = {"redacted": "boolean"}
     numbers = dict.fromkeys((*_FLOATS, *(f"score_{name}" for name in questions)), "float64")
-    kinds = {**numbers, **dict.fromkeys(_WHOLE, "int64"), **dict.fromkeys(("asked", "taken"), "Int64")}
+    kinds = {**numbers, **truths, **dict.fromkeys(_WHOLE, "int64"), **dict.fromkeys(("asked", "taken"), "Int64")}
+    kinds["redacted"] = "boolean"
     return {name: kinds.get(name, "string") for name in _columns(questions)}
 
 

@@ -61,6 +61,7 @@ def row_of(
         outcome="scored" if isinstance(reading, Scored) else "unscorable",
         scores=reading.scores,
         reasons=reading.reasons,
+        answers=reading.answers,
         reply=reply,
         problem=None if isinstance(reading, Scored) else reading.problem,
         requested=sampling,

@@ -1,9 +1,12 @@
 """What a table of a run's rows has beyond the study's columns: its factors, and questions that are not the study's.
 
-scores       score_NAME and reason_NAME for each question, and scale_NAME, "0 to 10", in the rows that were asked it;
-             the study's own four questions stay Q1value to Q4value and Q1reason to Q4reason
+scores       score_NAME and reason_NAME for each question, and scale_NAME in the rows that were asked it: "0 to 10",
+             or the question as JSON where it is no plain number; the study's own four questions stay Q1value to
+             Q4value and Q1reason to Q4reason
+answers      answer_NAME for each question that is no plain number: an option's name, words, or JSON
 factors      each under its own name: prompt, sampling.temperature, persona.age ... (see results.factors)
-identity     job, where there are several; model_name, where it is not the provider's; key
+identity     job, where there are several; model_name, where it is not the provider's; question, where each has a
+             request of its own; key
 problems     problem and message, where a reply could not be read
 """
 
@@ -13,8 +16,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner import fastjson
 from runner.config.sources.typed import typed
-from runner.records import Problem, Question, Unscorable
+from runner.records import Given, Option, Problem, Question, Unscorable
 from runner.results.factors import shown
 from runner.results.study.form import QUESTIONS
 
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
     from runner.records import Json, PromptTemplate, Reading, Row
 
 JOB, MODEL, PROBLEM, MESSAGE, KEY = "job", "model_name", "problem", "message", "key"
-OWN = (JOB, MODEL, PROBLEM, MESSAGE, KEY)
+QUESTION = "question"
+OWN = (JOB, MODEL, QUESTION, PROBLEM, MESSAGE, KEY)
 """Columns beside scores and factors. A table with a key is one that this program wrote."""
-SCORE, REASON, SCALE = "score_", "reason_", "scale_"
+SCORE, REASON, SCALE, ANSWER = "score_", "reason_", "scale_", "answer_"
+PLAIN = {"choice": str, "yes_no": str, "text": str}
+"""Kinds whose answers stand in their cells as they are; others do as JSON."""
+_SAID = ("kind", "low", "high", "step", "least", "most", "reverse")
 _SCALE = re.compile(r"(-?[\d.e+-]+) to (-?[\d.e+-]+)")
 
 
@@ -41,19 +49,35 @@ def is_studys(prompts: Iterable[PromptTemplate]) -> bool:
 
 def scores_header(questions: Sequence[Question]) -> list[str]:
     """The columns of questions that are not the study's."""
-    return [f"{kind}{question.name}" for kind in (SCORE, REASON, SCALE) for question in questions]
+    given = [question for question in questions if question.is_given]
+    plain = [f"{kind}{question.name}" for kind in (SCORE, REASON, SCALE) for question in questions]
+    return [*plain, *(f"{ANSWER}{question.name}" for question in given)]
 
 
 def scores_of(row: Row, asked: PromptTemplate, questions: Sequence[Question]) -> list[str]:
     """Their cells in one row; `asked` is the row's prompt."""
     own = {question.name: question for question in asked.questions}
     scores = (row.scores.get(question.name) for question in questions)
-    scales = (own.get(question.name) for question in questions)
+    scales = (own.get(question.name) if row.question in (None, question.name) else None for question in questions)
+    given = (row.answers.get(question.name) for question in questions if question.is_given)
     return [
         *("" if score is None else f"{score}" for score in scores),
         *(row.reasons.get(question.name) or "" for question in questions),
-        *("" if one is None else f"{shown(one.low)} to {shown(one.high)}" for one in scales),
+        *("" if one is None else _scale_cell(one) for one in scales),
+        *("" if one is None else _answer_cell(one) for one in given),
     ]
+
+
+def _scale_cell(question: Question) -> str:
+    """A question's scale, or all that reading its answers again needs."""
+    if question.kind == "number" and question.step is None and not question.reverse:
+        return f"{shown(question.low)} to {shown(question.high)}"
+    own = {name: getattr(question, name) for name in _SAID}
+    return fastjson.dumps({**own, "options": [[one.name, one.label] for one in question.options]}).decode()
+
+
+def _answer_cell(given: Given) -> str:
+    return given.value if isinstance(given.value, str) else fastjson.dumps(given.value).decode()
 
 
 def header_of(rows: Sequence[Row], factors: Sequence[str]) -> list[str]:
@@ -63,12 +87,13 @@ def header_of(rows: Sequence[Row], factors: Sequence[str]) -> list[str]:
     several = len({row.job for row in rows}) > 1
     named = any(row.model != row.model_id for row in rows)
     unread = [PROBLEM, MESSAGE] if any(row.problem is not None for row in rows) else []
-    return [*factors, *([JOB] if several else []), *([MODEL] if named else []), *unread, KEY]
+    alone = [QUESTION] if any(row.question is not None for row in rows) else []
+    return [*factors, *([JOB] if several else []), *([MODEL] if named else []), *alone, *unread, KEY]
 
 
 def cells_of(row: Row, factors: Mapping[str, Json], header: Sequence[str]) -> list[str]:
     """A row's cells in these columns."""
-    own = {JOB: f"{row.job}", MODEL: row.model, KEY: row.key}
+    own = {JOB: f"{row.job}", MODEL: row.model, QUESTION: row.question or "", KEY: row.key}
     if row.problem is not None:
         own |= {PROBLEM: row.problem.kind, MESSAGE: row.problem.message}
     return [own.get(name, "") if name in OWN else shown(factors.get(name)) for name in header]
@@ -86,7 +111,8 @@ def factors_in(columns: Sequence[str], known: Iterable[str]) -> list[str]:
     """The columns of factors in a table that this program wrote; [] in any other."""
     if KEY not in columns:
         return []
-    taken = {*known, *OWN, *(f"{kind}{name}" for name in questions_in(columns) for kind in (SCORE, REASON, SCALE))}
+    kinds = (SCORE, REASON, SCALE, ANSWER)
+    taken = {*known, *OWN, *(f"{kind}{name}" for name in questions_in(columns) for kind in kinds)}
     return [name for name in columns if name and name not in taken]
 
 
@@ -94,16 +120,33 @@ def scale_of(name: str, cell: str) -> Question | None:
     """The question whose scale a cell says; None where it says none, as in a row that was not asked it."""
     match = _SCALE.fullmatch(cell)
     try:
+        if cell.startswith("{"):
+            said = dict(fastjson.loads(cell))
+            options = tuple(Option(str(own), str(label)) for own, label in said.pop("options"))
+            return Question(name, name, name, options=options, **{key: said[key] for key in _SAID})
         return None if match is None else Question(name, name, name, float(match[1]), float(match[2]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def given_in(question: Question, cell: str) -> Given | None:
+    """The answer that a cell holds; None where it holds none."""
+    if not cell:
+        return None
+    try:
+        value = cell if question.kind in PLAIN else fastjson.loads(cell)
     except ValueError:
         return None
+    labels = {option.name: option.label for option in question.options}
+    return Given(value, labels.get(value if isinstance(value, str) else f"{value}") or None)
 
 
 def reading_of(cells: Mapping[str, str], reading: Reading) -> Reading:
     """A line's reading, with the problem that it says in place of the one that its missing scores suggest."""
     if not (kind := cells.get(PROBLEM)):
         return reading
-    return Unscorable(Problem(kind, cells.get(MESSAGE, "")), dict(reading.scores), reading.reasons)
+    problem = Problem(kind, cells.get(MESSAGE, ""))
+    return Unscorable(problem, dict(reading.scores), reading.reasons, answers=reading.answers)
 
 
 def completed(row: Row, cells: Mapping[str, str], factors: Sequence[str]) -> Row:
@@ -117,6 +160,7 @@ def completed(row: Row, cells: Mapping[str, str], factors: Sequence[str]) -> Row
         cell=f"{cells.get(MODEL) or row.model}/{row.persona}",
         key=cells[KEY] if re.fullmatch(r"[0-9a-f]{64}", cells[KEY]) else row.key,
         factors={name: cells[name] for name in factors if cells.get(name)},
+        question=cells.get(QUESTION) or None,
     )
 
 

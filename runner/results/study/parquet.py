@@ -6,7 +6,7 @@ A line has every field of a row (see export), and the file's metadata what a lin
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from runner import fastjson
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 METADATA = b"persona-runner"
 """Key of the file's metadata: JSON, of each job its overrides and prompts; and the names of the factors."""
-OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated")
+OBJECTS = ("problem", "requested", "sent", "dropped", "tokens", "stated", "answers")
 """Fields that are JSON in a line."""
-SOMETIMES = ("stated", "asked", "taken", "earlier_usd")
+SOMETIMES = frozenset(field.name for field in fields(Row) if not (field.default is MISSING is field.default_factory))
 """Fields that some rows have."""
 SCORE, REASON = "score_", "reason_"
 _FIELDS = frozenset(field.name for field in fields(Row))
@@ -74,8 +74,8 @@ def _row(line: Mapping[str, Any], factors: Sequence[str], prompts: Mapping[tuple
     own = {name: value for name, value in own.items() if value is not None or name not in SOMETIMES}
     of_job = [prompt for (job, _), prompt in prompts.items() if job == line["job"]]
     prompt = prompts.get((line["job"], str(line.get("prompt"))), of_job[0])
-    asked = [question.name for question in prompt.questions]
-    own["scores"] = {name: line[SCORE + name] for name in asked}
-    own["reasons"] = {name: line[REASON + name] for name in asked}
+    asked = [question for question in prompt.questions if line.get("question") in (None, question.name)]
+    own["scores"] = {one.name: line[SCORE + one.name] for one in asked if one.is_numeric}
+    own["reasons"] = {one.name: line[REASON + one.name] for one in asked if one.has_reason}
     own |= {name: line[name] for name in factors if line.get(name) is not None} | {"factors": list(factors)}
     return files.row_from_json(fastjson.dumps(own))
