@@ -155,6 +155,29 @@ def test_two_nuisances_are_told_apart(mine: str, provider: Provider) -> None:
     assert "placement: " in " ".join(found.findings)
 
 
+def test_a_model_without_a_system_role_lacks_nothing(mine: str, provider: Provider) -> None:
+    """Crossed, it is asked half as often as its neighbour, and no trial of the design is missing."""
+    words = ("model=[mini,other]", "persona=[poet]", "model.other.capability.system=merge", "design.placement=crossed")
+    found = runner.run(runner.compose(*words, *QUICK, config_dir=mine)).stats()
+    assert (found.planned, found.trials, provider.count) == (9, 9, 9)
+    (nuisance,) = found.nuisances
+    assert (nuisance.name, nuisance.between) == ("design.placement", ("system", "user"))
+
+
+def test_a_sweep_over_a_nuisance_says_what_each_trial_was_given(mine: str, provider: Provider) -> None:
+    """A trial's own order stands where its job's setting would; and one of its orders is as written, bought once."""
+    some = [
+        runner.compose("model=[mini]", "persona=[poet]", "text=[rain]", f"design.question_order={how}", *QUICK,
+                       config_dir=mine)
+        for how in ("fixed", "crossed")
+    ]  # fmt: skip
+    given = runner.run(some).table().groupby("job")["design.question_order"].unique()
+    assert [*given[0]] == ["fixed"]
+    assert len(given[1]) == 4
+    assert ">".join(QUESTIONS) in given[1]
+    assert provider.count == 4
+
+
 def test_what_is_bought_is_found_and_exported_again(mine: str, provider: Provider, tmp_path: Path) -> None:
     """The same assignment is asked for the second time, read again alike, and comes back from an export."""
     words = ("persona=[poet]", "model=[mini]", "prompt.affect.reply=labelled", "model.mini.capability.structure=prompt")

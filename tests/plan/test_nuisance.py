@@ -172,6 +172,28 @@ def test_as_written_nothing_is_given() -> None:
     assert {trial.cell.prompt for trial in found if nuisance.QUESTION_ORDER in trial.factors} == {"a"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            experiment("balanced", texts=3, trials=4),
+            "4 orders, spread over a cell's 12 trials, 3 each: no further request.",
+        ),
+        (
+            experiment("balanced", texts=5, trials=2),
+            "2 to 3 each: no further request; even where texts or sampling.trials",
+        ),
+        (experiment("balanced", texts=4), "1 each: no further request; its effect shows within a text only from"),
+        (experiment("crossed", count=5), "10 orders multiply its requests by 10."),
+    ],
+    ids=["even", "uneven", "once", "crossed"],
+)
+def test_a_plan_says_what_a_nuisance_costs(asked: Experiment, words: str) -> None:
+    """One sentence: spread over what is bought anyhow, and how evenly, or multiplied by how much."""
+    (said,) = nuisance.priced(asked)
+    assert words in said
+
+
 # ---- where the persona stands ----------------------------------------------------------------------------------------
 
 

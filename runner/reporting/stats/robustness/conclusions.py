@@ -30,8 +30,10 @@ MOST = 20_000
 
 
 def nuisances_in(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Nuisance -> its levels, for those of a table that have two or more. "" is none: it was asked otherwise."""
-    found = {name: sorted({*frame[name].astype(str)} - {""}) for name in further(frame) if name.startswith(DESIGN)}
+    """Nuisance -> its levels, for those of a table that have two or more; "" and "fixed" say that none was given."""
+    found = {
+        name: sorted({*frame[name].astype(str)} - {"", "fixed"}) for name in further(frame) if name.startswith(DESIGN)
+    }
     return {name: levels for name, levels in found.items() if len(levels) > 1}
 
 
