@@ -441,6 +441,9 @@ class Design:
 
     question_order: Varied = "fixed"
     """In which order the questions of one request stand."""
+    placement: Varied = "fixed"
+    """Whether what the prompt has as its system message, the persona, stands there or opens the user message. A model
+    without a system role has it there in any case."""
     seed: int = 1
     """Which balanced assignment it is. Without effect where nothing is balanced."""
 

@@ -252,6 +252,7 @@ class DesignConf:
     """What is held, spread over the trials, or asked in full; see records.Design."""
 
     question_order: str = "fixed"
+    placement: str = "fixed"
     seed: int = 1
 
 

@@ -106,7 +106,7 @@ class TrialPlan:
         ready = self.prompt(*of)
         try:
             return capability.adapt(
-                ready.manager.get_prompt(cell.persona, text),
+                nuisance.placed(ready.manager.get_prompt(cell.persona, text), of[0]),
                 cell.model,
                 temperature=temperature,
                 max_tokens=cell.sampling.max_tokens,

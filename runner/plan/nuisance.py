@@ -27,11 +27,15 @@ from runner.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.records import Design, Experiment, Json, PromptTemplate, Question, Reading
+    from runner.records import Design, Experiment, Json, Model, Prompt, PromptTemplate, Question, Reading
 
     Order = tuple[int, ...]
 
+DESIGN = "design."
+"""How the names of nuisances begin."""
 QUESTION_ORDER = "design.question_order"
+PLACEMENT = "design.placement"
+PLACES = ("system", "user")
 BETWEEN = ">"
 """Stands between the questions' names in the name of an order, as in joy>fear: no name holds it."""
 
@@ -60,15 +64,17 @@ def orders_of(count: int) -> tuple[Order, ...]:
 @lru_cache(maxsize=4096)
 def _pairs_of_block(pairs: int, seed: int, block: int) -> tuple[tuple[int, int], ...]:
     """A block's pairs of mirrored orders, each as the numbers of its two, shuffled. The same on any machine."""
-
-    def drawn(*what: object) -> str:
-        return hashlib.sha256("/".join(map(str, (QUESTION_ORDER, seed, block, *what))).encode("ascii")).hexdigest()
-
-    shuffled = sorted(range(pairs), key=drawn)
+    shuffled = sorted(range(pairs), key=lambda pair: _drawn(QUESTION_ORDER, seed, block, pair))
     return tuple(
-        (2 * pair + 1, 2 * pair) if int(drawn(pair, "mirror"), 16) % 2 else (2 * pair, 2 * pair + 1)
+        (2 * pair + 1, 2 * pair)
+        if int(_drawn(QUESTION_ORDER, seed, block, pair, "mirror"), 16) % 2
+        else (2 * pair, 2 * pair + 1)
         for pair in shuffled
     )
+
+
+def _drawn(*what: object) -> str:
+    return hashlib.sha256("/".join(map(str, what)).encode("ascii")).hexdigest()
 
 
 def balanced(count: int, seed: int, text: int, repetition: int) -> int:
@@ -85,32 +91,61 @@ def balanced(count: int, seed: int, text: int, repetition: int) -> int:
 # ---- of an experiment ------------------------------------------------------------------------------------------------
 
 
-def repetitions_of(experiment: Experiment, prompt: PromptTemplate) -> int:
-    """How often each text is asked of a cell with that prompt: what is crossed multiplies sampling.trials."""
-    crossed = _has_orders(experiment.design, prompt) and experiment.design.question_order == "crossed"
-    return experiment.sampling.trials * (len(orders_of(len(prompt.questions))) if crossed else 1)
-
-
-def levels_of(experiment: Experiment, prompt: PromptTemplate, text: int, repetition: int) -> dict[str, Json]:
-    """What one trial is given: {} where everything is as written."""
+def repetitions_of(experiment: Experiment, prompt: PromptTemplate, model: Model) -> int:
+    """How often each text is asked of a cell: what is crossed multiplies sampling.trials."""
     design = experiment.design
-    if not _has_orders(design, prompt):
-        return {}
-    count = len(prompt.questions)
-    if design.question_order == "crossed":
-        number = (repetition - 1) % len(orders_of(count))
-    else:
-        number = balanced(count, design.seed, text, repetition)
-    return {QUESTION_ORDER: BETWEEN.join(prompt.questions[place].name for place in orders_of(count)[number])}
+    orders = len(orders_of(len(prompt.questions))) if _has_orders(design, prompt) else 1
+    times = orders if design.question_order == "crossed" else 1
+    times *= 2 if design.placement == "crossed" and _has_places(design, prompt, model) else 1
+    return experiment.sampling.trials * times
+
+
+def levels_of(
+    experiment: Experiment, prompt: PromptTemplate, model: Model, text: int, repetition: int
+) -> dict[str, Json]:
+    """What one trial is given: {} where everything is as written. `text` is its place among the texts, from 0."""
+    design = experiment.design
+    found: dict[str, Json] = {}
+    turn, number, orders, stands = repetition - 1, 0, 1, 0
+    has_places = _has_places(design, prompt, model)
+    if has_places and design.placement == "crossed":
+        turn, stands = divmod(turn, len(PLACES))
+    if _has_orders(design, prompt):
+        every = orders_of(len(prompt.questions))
+        if design.question_order == "crossed":
+            turn, number = divmod(turn, len(every))
+        else:
+            number, orders = balanced(len(prompt.questions), design.seed, text, turn + 1), len(every)
+        found[QUESTION_ORDER] = BETWEEN.join(prompt.questions[place].name for place in every[number])
+    if has_places and design.placement == "balanced":
+        stands = _place(design.seed, number, text // orders, turn // orders)
+    if design.placement != "fixed" and prompt.system.strip():
+        found[PLACEMENT] = PLACES[stands if has_places else 1]
+    return found
+
+
+def _place(seed: int, order: int, block: int, round_: int) -> int:
+    """Which of PLACES: another one for an order and its mirror, in the next block of texts, and when all are through.
+
+    So each order has both over two blocks, and a text has both in two repetitions.
+    """
+    return (int(_drawn(PLACEMENT, seed), 16) + order // 2 + order % 2 + block + round_) % 2
 
 
 def _has_orders(design: Design, prompt: PromptTemplate) -> bool:
     return design.question_order != "fixed" and prompt.ask == "together" and len(prompt.questions) > 1
 
 
+def _has_places(design: Design, prompt: PromptTemplate, model: Model) -> bool:
+    return design.placement != "fixed" and bool(prompt.system.strip()) and model.capability.system != "merge"
+
+
 def check(experiment: Experiment) -> None:
     """ConfigError where there is nothing to put in another order."""
     how = experiment.design.question_order
+    if experiment.design.placement != "fixed" and not any(prompt.system.strip() for prompt in experiment.prompts):
+        message = "no prompt has a system template: the persona stands in the user message as it is"
+        raise ConfigError(message, where="group design", key="placement", advice="runner design.placement=fixed")
     if how != "fixed" and not any(_has_orders(experiment.design, prompt) for prompt in experiment.prompts):
         message = f"{how}, and no prompt asks several questions in one request: there is no order"
         raise ConfigError(
@@ -140,7 +175,19 @@ def priced(experiment: Experiment) -> list[str]:
         even = "" if len(counts) == 1 else "; even where texts or sampling.trials are a multiple of the orders"
         once = "" if trials > 1 else "; its effect shows within a text only from sampling.trials=2 on"
         said.append(f"{about}, spread over a cell's {of_cell} trials, {share} each: no further request{even}{once}.")
-    return said
+    return said + _priced_places(experiment)
+
+
+def _priced_places(experiment: Experiment) -> list[str]:
+    if experiment.design.placement == "fixed":
+        return []
+    models = [model.name for model in experiment.models if model.capability.system != "merge"]
+    if not models:
+        return [f"{PLACEMENT}: no model here has a system role, so that the persona opens every user message."]
+    how = "spread over the trials: no further request"
+    if experiment.design.placement == "crossed":
+        how = "multiply requests by 2"
+    return [f"{PLACEMENT}: {' and '.join(PLACES)} message {how} ({', '.join(models)})."]
 
 
 # ---- of a trial ------------------------------------------------------------------------------------------------------
@@ -156,6 +203,13 @@ def as_given(prompt: PromptTemplate, factors: Mapping[str, Json]) -> PromptTempl
     if sorted(names) != sorted(asked):  # "fixed" in a job of a sweep over it
         return prompt
     return _ordered(prompt, tuple(asked[name] for name in names))
+
+
+def placed(prompt: Prompt, factors: Mapping[str, Json]) -> Prompt:
+    """What is sent to a trial, or a row, of these factors: the persona in the system message, or opening the user's."""
+    if factors.get(PLACEMENT) != PLACES[1] or not prompt.system:
+        return prompt
+    return replace(prompt, system="", user=f"{prompt.system}\n\n{prompt.user}")
 
 
 def _ordered(prompt: PromptTemplate, questions: tuple[Question, ...]) -> PromptTemplate:

@@ -114,9 +114,10 @@ def cells_of(experiment: Experiment) -> tuple[Cell, ...]:
 def count_of(experiment: Experiment) -> int:
     """How many trials there are."""
     requests = sum(
-        nuisance.repetitions_of(experiment, prompt) * len(questions_of(prompt)) for prompt in experiment.prompts
+        nuisance.repetitions_of(experiment, prompt, model) * len(questions_of(prompt))
+        for model, prompt in product(experiment.models, experiment.prompts)
     )
-    return len(experiment.models) * len(experiment.personas) * len(experiment.texts) * requests
+    return len(experiment.personas) * len(experiment.texts) * requests
 
 
 def questions_of(prompt: PromptTemplate) -> tuple[str | None, ...]:
@@ -138,10 +139,10 @@ def trials_of(experiment: Experiment, adapt: Adapt) -> Iterator[Trial]:
         temperature = temperature_of(cell.sampling, cell.persona, text, cell.model)
         prompt = prompts[cell.prompt]
         made: dict[tuple[Json, ...], tuple[Mapping[str, Json], Adapted, Keys]] = {}
-        repetitions = range(1, nuisance.repetitions_of(experiment, prompt) + 1)
+        repetitions = range(1, nuisance.repetitions_of(experiment, prompt, cell.model) + 1)
         for repetition, question in product(repetitions, questions_of(prompt)):
             seed = None if cell.sampling.seed is None else cell.sampling.seed + repetition - 1
-            levels = nuisance.levels_of(experiment, prompt, place, repetition)
+            levels = nuisance.levels_of(experiment, prompt, cell.model, place, repetition)
             alike = (seed, question, *levels.values())
             if alike not in made:
                 factors: Mapping[str, Json] = {"prompt": cell.prompt, **levels}

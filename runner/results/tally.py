@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from runner import fastjson
+from runner.plan.nuisance import PLACEMENT, PLACES
 from runner.results.factors import shown
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def _labels_of(row: Row) -> tuple[Hashable, ...]:
 
 def _of_trial(row: Row) -> tuple[str, str, str, str]:
     """In the order of OF_TRIAL."""
-    placement = "user" if any(one.parameter == "system" for one in row.dropped) else "system"
+    merged = row.factors.get(PLACEMENT) == PLACES[1] or any(one.parameter == "system" for one in row.dropped)
+    placement = "user" if merged else "system"
     return row.text, row.rung, row.problem.kind if row.problem else "", placement
 
 

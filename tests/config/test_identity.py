@@ -275,6 +275,7 @@ FIELDS: Mapping[type, Mapping[str, Field]] = {
     },
     Design: {
         "question_order": Field(REQUEST, "crossed", TWO_QUESTIONS),
+        "placement": Field(REQUEST, "crossed"),
         "seed": Field(REQUEST, 2, BALANCED),
     },
     Tracking: {

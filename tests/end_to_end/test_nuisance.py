@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 QUICK = ("report=false", "tracking.enabled=false")
 ASKED = ("model=[mini,other]", "persona=[poet,robot]", "sampling.trials=4", "design.question_order=balanced")
+PLACED = 3
+"""Points that every question gets where the persona stands in the user message."""
 FIRST = 5
 """Points that the first question of a request gets beside what it would get elsewhere."""
 APART = 8
@@ -46,9 +48,14 @@ class Biased:
     def __call__(self, body: dict[str, Any]) -> Turn:
         """One reply, whose order is that of the request's schema."""
         asked = [*body["response_format"]["json_schema"]["schema"]["properties"]]
-        story = body["messages"][-1]["content"].partition("----")[0] + body["messages"][0]["content"]
+        story = "\n\n".join(message["content"] for message in body["messages"]).partition("----")[0]
         self.seen[place := f"{body['model']}{story}"] += 1
-        base = 30 + _drawn(story, 20) + (APART if body["model"] == "other" else 0)
+        base = (
+            30
+            + (PLACED if len(body["messages"]) == 1 else 0)
+            + _drawn(story, 20)
+            + (APART if body["model"] == "other" else 0)
+        )
         noise = [_drawn(f"{place}{self.seen[place]}{name}", 3) for name in asked]
         bias = [FIRST if number == 0 and body["model"] in self.biased else 0 for number in range(len(asked))]
         each = zip(asked, noise, bias, strict=True)
@@ -134,6 +141,41 @@ def test_a_model_with_the_bias_is_told_from_one_without(mine: str, provider: Pro
         if one.axis == "model"
     }
     assert all(abs(by_first[question] - FIRST) < 1.5 for question, by_first in firsts.items())
+
+
+def test_two_nuisances_are_told_apart(mine: str, provider: Provider) -> None:
+    """Order and placement balanced together are each found within a point, and neither is in the other."""
+    provider.answer = Biased(("mini",))
+    words = ("persona=[poet]", "model=[mini]", "text=[lighthouse,parcel]", "design.placement=balanced")
+    found = run(mine, *words, "sampling.trials=8").stats()
+    moved = {one.name: points(one.moves) for one in found.nuisances}
+    assert abs(moved["design.question_order"] - FIRST) < 1
+    assert abs(moved["design.placement"] + PLACED) < 1
+    assert {one.left for one in found.differences["design.placement"]} <= {"system", "user"}
+    assert "placement: " in " ".join(found.findings)
+
+
+def test_a_model_without_a_system_role_lacks_nothing(mine: str, provider: Provider) -> None:
+    """Crossed, it is asked half as often as its neighbour, and no trial of the design is missing."""
+    words = ("model=[mini,other]", "persona=[poet]", "model.other.capability.system=merge", "design.placement=crossed")
+    found = runner.run(runner.compose(*words, *QUICK, config_dir=mine)).stats()
+    assert (found.planned, found.trials, provider.count) == (9, 9, 9)
+    (nuisance,) = found.nuisances
+    assert (nuisance.name, nuisance.between) == ("design.placement", ("system", "user"))
+
+
+def test_a_sweep_over_a_nuisance_says_what_each_trial_was_given(mine: str, provider: Provider) -> None:
+    """A trial's own order stands where its job's setting would; and one of its orders is as written, bought once."""
+    some = [
+        runner.compose("model=[mini]", "persona=[poet]", "text=[rain]", f"design.question_order={how}", *QUICK,
+                       config_dir=mine)
+        for how in ("fixed", "crossed")
+    ]  # fmt: skip
+    given = runner.run(some).table().groupby("job")["design.question_order"].unique()
+    assert [*given[0]] == ["fixed"]
+    assert len(given[1]) == 4
+    assert ">".join(QUESTIONS) in given[1]
+    assert provider.count == 4
 
 
 def test_what_is_bought_is_found_and_exported_again(mine: str, provider: Provider, tmp_path: Path) -> None:

@@ -175,21 +175,92 @@ def test_as_written_nothing_is_given() -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
+        (
+            experiment("balanced", texts=3, trials=4),
+            "4 orders, spread over a cell's 12 trials, 3 each: no further request.",
+        ),
+        (
+            experiment("balanced", texts=5, trials=2),
+            "2 to 3 each: no further request; even where texts or sampling.trials",
+        ),
+        (experiment("balanced", texts=4), "1 each: no further request; its effect shows within a text only from"),
+        (experiment("crossed", count=5), "10 orders multiply its requests by 10."),
+    ],
+    ids=["even", "uneven", "once", "crossed"],
+)
+def test_a_plan_says_what_a_nuisance_costs(asked: Experiment, words: str) -> None:
+    """One sentence: spread over what is bought anyhow, and how evenly, or multiplied by how much."""
+    (said,) = nuisance.priced(asked)
+    assert words in said
+
+
+# ---- where the persona stands ----------------------------------------------------------------------------------------
+
+
+def placement(how: Any, **changes: Any) -> Experiment:
+    merging = replace(MODEL, name="o", id="o-1", capability=Capability(system="merge"))
+    whole = experiment("balanced", texts=8, models=(MODEL, merging), **changes)
+    return replace(whole, design=replace(whole.design, placement=how))
+
+
+def test_the_persona_stands_where_its_trial_says() -> None:
+    """In the system message or at the start of the user's; a model without that role has it there alone."""
+    for trial in trials(placement("crossed")):
+        messages = trial.adapted.request.messages
+        stands = "user" if trial.cell.model.name == "o" else trial.factors[nuisance.PLACEMENT]
+        assert trial.factors[nuisance.PLACEMENT] == stands
+        assert [message["role"] for message in messages] == (["system", "user"] if stands == "system" else ["user"])
+        assert messages[0]["content"].startswith("a poet" if trial.cell.persona.name == "p" else "a robot")
+
+
+def test_crossed_places_multiply_the_requests_of_those_that_have_them() -> None:
+    """Twice as many where a model takes a system message, and as many as ever where it does not."""
+    found = trials(placement("crossed", trials=2))
+    assert Counter(trial.cell.model.name for trial in found) == {"m": 2 * 8 * 2 * 2, "o": 2 * 8 * 2}
+    assert len(found) == count_of(placement("crossed", trials=2)) == len({trial.key for trial in found})
+
+
+def test_places_and_orders_are_balanced_together() -> None:
+    """Over twice as many texts as there are orders each order has each place equally often, in every repetition."""
+    found = [trial for trial in trials(placement("balanced", trials=4)) if trial.cell.name == "m/p"]
+    counts = Counter((trial.repetition, order(trial), trial.factors[nuisance.PLACEMENT]) for trial in found)
+    assert (len(counts), {*counts.values()}) == (4 * 4 * 2, {1})
+
+
+@pytest.mark.parametrize("how", [("balanced", "crossed"), ("crossed", "balanced"), ("crossed", "crossed")], ids=str)
+def test_each_order_is_asked_in_both_places(how: tuple[Any, Any]) -> None:
+    """Whichever of the two is crossed, a cell has every order equally often in both places."""
+    asked = experiment("fixed", count=3, texts=12)
+    found = trials(replace(asked, models=(MODEL,), design=Design(question_order=how[0], placement=how[1])))
+    counts = Counter((trial.cell.name, order(trial), trial.factors[nuisance.PLACEMENT]) for trial in found)
+    assert (len(counts), len({*counts.values()})) == (2 * 6 * 2, 1)
+    assert len({(trial.cell.name, trial.text.name, trial.repetition) for trial in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
         (experiment("balanced", count=1), "no prompt asks several questions in one request"),
         (
             experiment("balanced", prompt=replace(experiment("fixed").prompt, ask="separately")),
             "no prompt asks several questions in one request",
         ),
         (
+            experiment(
+                "fixed", design=Design(placement="balanced"), prompt=replace(experiment("fixed").prompt, system="")
+            ),
+            "no prompt has a system template",
+        ),
+        (
             experiment("crossed", prompt=replace(experiment("fixed").prompt, user="{{ text.content }} How q0? q1?")),
             "the template does not name `questions`",
         ),
     ],
-    ids=["one question", "each in a request of its own", "written out"],
+    ids=["one question", "each in a request of its own", "no persona", "written out"],
 )
 def test_what_cannot_change_places_is_refused(asked: Experiment, words: str) -> None:
     """Where no order could change, planning says so, with what to type."""
     with pytest.raises(ConfigError) as error:
         TrialPlan(asked)
     assert words in str(error.value)
-    assert error.value.advice == "runner design.question_order=fixed"
+    assert error.value.advice in {"runner design.question_order=fixed", "runner design.placement=fixed"}

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
-from runner.plan import capability
+from runner.plan import capability, nuisance
 from runner.plan.job import TrialPlan
 from runner.reporting.stats.frame import further
 from runner.results.factors import of_rows, shown
@@ -185,7 +185,7 @@ class _JobPrompts:
         try:
             model, persona, text = self._models[row.model], self._personas[row.persona], self._texts[row.text]
             ready = self._asker.prompt(row.factors, row.question)
-            prompt = ready.manager.get_prompt(persona, text)
+            prompt = nuisance.placed(ready.manager.get_prompt(persona, text), row.factors)
             adapted = capability.adapt(prompt, model, temperature=0.0, max_tokens=1, seed=None, schema=ready.schema)
         except KeyError as error:
             return (("note", f"experiment.json has no {error}"),)

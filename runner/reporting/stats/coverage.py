@@ -7,6 +7,7 @@ not of what came.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from runner.plan.nuisance import repetitions_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from runner.records import Experiment
+    from runner.records import Experiment, PromptTemplate
 
 ABSENT = "absent"
 """Outcome, and kind of problem, of a trial of the design of which there is no row."""
@@ -49,13 +50,20 @@ def _plain(frame: pd.DataFrame) -> dict[Any, type]:
     return {name: object for name in frame.columns if str(frame[name].dtype) == "category"}
 
 
+def _planned(experiment: Experiment, prompts: Sequence[PromptTemplate]) -> list[int]:
+    """How often each text was to be asked, in the order of models, personas, texts, prompts."""
+    models = experiment.models
+    each = {(one.name, prompt.name): repetitions_of(experiment, prompt, one) for one in models for prompt in prompts}
+    items = models, experiment.personas, experiment.texts, prompts
+    return [each[model.name, prompt.name] for model, _, _, prompt in product(*items)]
+
+
 def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFrame:
     """The lines of one job: none where it has as many rows as trials, whatever models answered."""
     import numpy as np
     import pandas as pd
 
     own = frame[frame["job"] == job]
-    each = repetitions_of(experiment, experiment.prompt)
     items: dict[str, Sequence[Any]] = {
         "model": experiment.models,
         "persona": experiment.personas,
@@ -64,10 +72,12 @@ def _absent(frame: pd.DataFrame, job: int, experiment: Experiment) -> pd.DataFra
     if PROMPT in own.columns and experiment.further_prompts:
         items[PROMPT] = experiment.prompts
     place, names = [*items], [[one.name for one in some] for some in items.values()]
-    if own.empty or len(own) >= int(np.prod([len(items) for items in names])) * each:
+    planned = _planned(experiment, experiment.prompts if PROMPT in items else (experiment.prompt,))
+    if own.empty or len(own) >= sum(planned):
         return own.iloc[:0]
     there = own.groupby([own[name].astype(str) for name in place]).size()
-    wanted = (each - there.reindex(pd.MultiIndex.from_product(names, names=place), fill_value=0)).clip(lower=0)
+    there = there.reindex(pd.MultiIndex.from_product(names, names=place), fill_value=0)
+    wanted = (pd.Series(planned, index=there.index) - there).clip(lower=0)
     lines = wanted[wanted > 0].reset_index(name="count")
     lines = lines.loc[lines.index.repeat(lines["count"])].drop(columns="count")
     of_cell = own.astype({"model": str, "persona": str}).drop_duplicates(["model", "persona"])

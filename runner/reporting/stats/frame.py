@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.plan.nuisance import DESIGN
 from runner.records import is_factor
 from runner.results import frame as of_tallies
 from runner.results.factors import FACTORS
@@ -110,13 +111,16 @@ def pairing_of(frame: pd.DataFrame, axis: str) -> tuple[str, ...]:
     """What two cells must share to be compared on an axis: all factors but the axis, and those that go with it.
 
     A factor goes with an axis where, at each of its levels, every cell stands at one level of the axis. A model, a
-    persona or a text always counts, unless the axis is what is known of it.
+    persona or a text always counts, unless the axis is what is known of it. One nuisance of the design is not matched
+    by another: each is spread evenly over the other's levels, and a text may have no cell that shares one.
     """
     own = axis.partition(".")[0] if is_covariate(frame, axis) else axis
     found = [name for name in BASIC if name not in {axis, own}]
     for name in settings_in(frame):
         strata = codes_of(frame, [*found, name])
-        if name != axis and len(frame) and codes_of(frame, (axis,), strata).max() > strata.max():
+        if name == axis or (axis.startswith(DESIGN) and name.startswith(DESIGN)):
+            continue
+        if len(frame) and codes_of(frame, (axis,), strata).max() > strata.max():
             found.append(name)
     return tuple(found)
 

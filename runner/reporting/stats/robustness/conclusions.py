@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.plan.nuisance import DESIGN
 from runner.reporting.stats.differences import differences_within
 from runner.reporting.stats.frame import further
 from runner.reporting.stats.inference import SURE
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     from runner.reporting.stats.differences import ContrastOptions
     from runner.reporting.stats.values import Number, PairedDifference
 
-DESIGN = "design."
-"""How the names of nuisances begin."""
 MOST = 20_000
 """Most estimates, of all comparisons at all levels of a nuisance: about ten seconds."""
 
 
 def nuisances_in(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Nuisance -> its levels, for those of a table that have two or more. "" is none: it was asked otherwise."""
-    found = {name: sorted({*frame[name].astype(str)} - {""}) for name in further(frame) if name.startswith(DESIGN)}
+    """Nuisance -> its levels, for those of a table that have two or more; "" and "fixed" say that none was given."""
+    found = {
+        name: sorted({*frame[name].astype(str)} - {"", "fixed"}) for name in further(frame) if name.startswith(DESIGN)
+    }
     return {name: levels for name, levels in found.items() if len(levels) > 1}
 
 
