@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from runner.ledger.batch_records import BatchRecord
     from runner.ledger.batches import BatchStore
     from runner.providers.batch.api import BatchApi
+    from runner.providers.fallback import Fallback
     from runner.records import Batch, Model
 
 __all__ = ["BatchContext", "Outcome", "Wanted", "dispatch"]
@@ -113,11 +114,9 @@ async def dispatch(
             stops: dict[str, Problem] = {}
             accounts = accounts or AccountBreakers()
             for each in wanted:
-                attached = {key: open_keys[key] for key in each.keys if key in open_keys}
                 try:
                     lifecycle = context.lifecycle(each.model, http, waiting)
-                    # In a thread: a first codec may import LiteLLM, which takes seconds that others can use.
-                    codec = await asyncio.to_thread(codec_for, each.model, lifecycle.account.api_key)
+                    codec = await _codec_of(lifecycle)
                 except ProviderError as error:
                     _fail_all(each, Problem(error.kind, error.explained), observer, outcome)
                     continue
@@ -125,7 +124,7 @@ async def dispatch(
                     queues.append(
                         BatchQueue(
                             wanted=each,
-                            attached=attached,
+                            attached={key: open_keys[key] for key in each.keys if key in open_keys},
                             run_id=run,
                             codec=codec,
                             lifecycle=lifecycle,
@@ -142,6 +141,11 @@ async def dispatch(
         raise first_of(errors) from errors
     await asyncio.to_thread(_tidy, context, run)
     return outcome
+
+
+async def _codec_of(lifecycle: BatchLifecycle) -> Codec | Fallback:
+    """In a thread: a first codec may import LiteLLM, which takes seconds that others can use."""
+    return await asyncio.to_thread(codec_for, lifecycle.model, lifecycle.account.api_key)
 
 
 def _tidy(context: BatchContext, run: str | None = None) -> None:
