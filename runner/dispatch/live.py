@@ -371,9 +371,17 @@ class _ModelQueue:
             self._fail(trial, Problem(error.kind, error.explained), attempts, error)
             return
         self.breaker.record_success()
+        answer = self._answer(trial.key, raw, attempts, latency_s)
+        stored = self.keeping.put(answer)
+        self.observer.answered(trial, answer)
+        await stored
+        self.limiter.leave(place)
+
+    def _answer(self, key: str, raw: bytes, attempts: int, latency_s: float) -> Answer:
+        """A reply as it is kept."""
         kept = self._kept(raw)
-        answer = Answer(
-            key=trial.key,
+        return Answer(
+            key=key,
             raw=kept,
             route="live",
             model_id=self.model.id,
@@ -383,10 +391,6 @@ class _ModelQueue:
             time=_now(),
             redacted=kept is not raw,
         )
-        stored = self.keeping.put(answer)
-        self.observer.answered(trial, answer)
-        await stored
-        self.limiter.leave(place)
 
     def _wire(self, adapted: Adapted, codec: Codec | Fallback) -> Wire:
         """FatalError (bad_request) where the provider's format cannot hold the request."""
