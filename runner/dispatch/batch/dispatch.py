@@ -102,8 +102,7 @@ async def dispatch(
 
     Returns when every batch has ended or, with `batch.wait=false` or once `stop` asks, leaves them running: the same
     call with the same keys goes on from there. `accounts` are shared with what goes live meanwhile. ConfigError, before
-    anything is sent, where a batch that holds a wanted key belongs to another account. LedgerError passes through at
-    once.
+    anything is sent, where a batch that holds a wanted key belongs to another account. LedgerError passes through.
     """
     outcome = Outcome()
     await asyncio.to_thread(_tidy, context)
