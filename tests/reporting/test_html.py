@@ -228,6 +228,16 @@ def hostile(folder: Path) -> Path:
     return runs.write_run(folder, asked, answer, command=f"runner {HOSTILE[2]}", error=None)
 
 
+def test_a_rehearsal_is_said_to_be_one(tmp_path: Path) -> None:
+    """What simulated providers made up is no data, and cost nobody anything; a real run's page does not say so."""
+    asked = runs.experiment(runs.MODELS[:1], runs.PERSONAS[:1], runs.TEXTS[:1], trials=1)
+    for command in ("runner rehearse model=gpt-4o-mini", "runner model=gpt-4o-mini"):
+        page = made(runs.write_run(tmp_path / command.split()[1], asked, command=command))
+        simulated = "rehearse" in command
+        assert ("SIMULATED" in page.text) == ("nobody paid: simulated" in page.text) == simulated
+        assert ("spent by this run" in page.text) == (not simulated)
+
+
 def test_nothing_that_was_said_becomes_markup(tmp_path: Path) -> None:
     """Script, images and handlers in names, texts, replies and reasons stay text; the page's own scripts are all."""
     found = made(hostile(tmp_path))

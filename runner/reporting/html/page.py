@@ -24,7 +24,7 @@ from runner.reporting.html import explorer, palette
 from runner.reporting.html import figures as numbers
 from runner.reporting.html.answers import range_of
 from runner.reporting.stats.shown.findings import pooled
-from runner.results import served
+from runner.results import manifest, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,6 +111,7 @@ def page(found: Gathered, computed: Figures) -> str:
             trials=json_in_html(explorer.embedded(found, _asked_questions(found))),
             status=STATUS,
             served=served.told(found.tally.served),
+            simulated=manifest.is_rehearsal(str(found.launch["command"])),
             files=list(_files(found)),
             measured=any(_measured(row) for row in computed.verification),
         )
@@ -190,7 +191,8 @@ def _tiles(found: Gathered) -> Iterator[Tile]:
     yield Tile("from the ledger", formatting.count(launch["from_ledger"]), bought)
     known = launch["price_usd"] is not None
     saved = launch.get("saved_usd")
-    note = f"${formatting.money(saved)} saved by batches" if saved else "spent by this run" if known else ""
+    paid = "nobody paid: simulated" if manifest.is_rehearsal(launch["command"]) else "spent by this run"
+    note = f"${formatting.money(saved)} saved by batches" if saved else paid if known else ""
     yield Tile("price", f"${formatting.money(launch['price_usd'])}" if known else "unknown", note)
 
 
