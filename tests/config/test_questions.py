@@ -37,7 +37,7 @@ REFUSED = (
     Case("points of a number", {"points": POINTS}, "points", "of the kind likert or distribution it has"),
     Case("likert without points", {"kind": "likert"}, "points", "needs points"),
     Case("one point", {"kind": "likert", "points": {1: "yes"}}, "points", "needs 2 or more"),
-    Case("points and another range", {"kind": "likert", "points": POINTS, "high": 7}, "low", "is 1 to 3"),
+    Case("points and another range", {"kind": "likert", "points": POINTS, "high": 7}, "high", "is 1 to 3"),
     Case("choice without options", {"kind": "choice"}, "options", "needs options"),
     Case("choice with points", {"kind": "choice", "points": POINTS}, "points", "has no points"),
     Case("a range of options", {"kind": "choice", "options": ["a", "b"], "low": 1}, "low", "has no range"),
