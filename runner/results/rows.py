@@ -138,7 +138,7 @@ class Reader:
         known = self._known.get((id(persona), id(text)))
         if known is None:
             known = self._known[id(persona), id(text)] = factors.covariates(persona, text) | dict(self.factors)
-        return {**trial.factors, **known, **trial.factors}
+        return {**trial.factors, **known, **trial.factors} if known else dict(trial.factors)
 
     def _row(self, trial: Trial, reply: Reply, **ended: Any) -> Row:
         """What a row says of its trial and reply, with what `ended` says of how it came to that."""

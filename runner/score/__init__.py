@@ -51,8 +51,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runner import fastjson
 from runner.plan.reply_format import value_key
@@ -139,12 +138,13 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
         found = fastjson.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, questions):
+    form = _form_of(questions)
+    if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, form):
         return None
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
     given: dict[str, Given | None] = {}
-    for key, question in zip(reply_keys(questions), questions, strict=True):
+    for key, question in zip(form.keys, questions, strict=True):
         answer = _part_as_asked(found.get(key), question)
         if answer is None:
             return None
@@ -177,26 +177,46 @@ def _part_as_asked(answer: Json, question: Question) -> tuple[float | Given, str
     return float(value), reason.strip() or None
 
 
-def _is_plain(text: str, questions: tuple[Question, ...]) -> bool:
+def _is_plain(text: str, form: _Form) -> bool:
     """Whether every key of a reply stands in it once: of a key that comes twice JSON's readers keep the last value.
 
     A key in quotes that also stands as a value counts twice, which only sends the reply the long way round; so does
     any escape in which a key's letters could hide.
     """
-    reasons, wanted = _keys_of(questions)
-    if "\\u00" in text or text.count('"reason"') not in (0, reasons):
+    if "\\u00" in text or text.count('"reason"') not in (0, form.reasons):
         return False
-    return all(text.count(key) == count for key, count in wanted)
+    return all(text.count(key) == count for key, count in form.quoted)
 
 
-@lru_cache(maxsize=64)
-def _keys_of(questions: tuple[Question, ...]) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """How many reasons a reply as it is asked for has, and each of its other keys, in quotes, with how often."""
+class _Form(NamedTuple):
+    """A reply as it is asked for."""
+
+    questions: tuple[Question, ...]
+    keys: tuple[str, ...]
+    """Each question's."""
+    reasons: int
+    """How many it has."""
+    quoted: tuple[tuple[str, int], ...]
+    """Each of its other keys, in quotes, with how often it stands there."""
+
+
+_forms: list[_Form] = []
+"""The one that was used last: replies to one prompt come together, and hashing its questions takes longer than reading
+a reply does."""
+
+
+def _form_of(questions: tuple[Question, ...]) -> _Form:
+    for form in _forms:
+        if form.questions is questions:
+            return form
     wanted = Counter(map(value_key, questions))
     wanted.update(reply_keys(questions))
     wanted.update(key for one in questions if one.kind == "distribution" for key in option_keys(one))
     quoted = tuple((f'"{key}"', count) for key, count in wanted.items())
-    return sum(question.has_reason for question in questions), quoted
+    reasons = sum(question.has_reason for question in questions)
+    form = _Form(questions, reply_keys(questions), reasons, quoted)
+    _forms[:] = [form]
+    return form
 
 
 def _best(text: str, sheet: Sheet, fmt: ReplyFormat, finish: str | None, *, rescale: bool) -> Answers:
