@@ -66,6 +66,8 @@ from runner.score.reasoning import spoken
 from runner.score.surroundings import is_refusal, refuses_task, scales_in_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runner.score.names import Sheet
     from runner.score.reasoning import Spoken
 
@@ -74,6 +76,7 @@ __all__ = ["read"]
 MOST_OF_OTHER_SCALES = 20
 """A score above it is on no other scale that a reason may name: most are above, and cost no second look."""
 _WORDS = re.compile(r"(?!json)\w{2}|\|", re.IGNORECASE)
+_SCORE, _REASON = frozenset({"score"}), frozenset({"reason"})
 _SHOWN = 200
 """Characters that a message shows of words that are in the wrong place."""
 _SEVERITY = (
@@ -141,6 +144,8 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
     form = _form_of(questions)
     if not isinstance(found, dict) or len(found) != len(questions) or not _is_plain(text, form):
         return None
+    if form.is_numbers:
+        return _numbers_as_asked(found, form)
     scores: dict[str, float] = {}
     reasons: dict[str, str | None] = {}
     given: dict[str, Given | None] = {}
@@ -157,6 +162,26 @@ def _as_asked(text: str, questions: tuple[Question, ...]) -> Scored | None:
             scores[question.name] = score + 0.0
     same = len({*scores.values()}) <= 1 and all(reason and refuses_task(reason) for reason in reasons.values())
     return None if same and reasons else Scored(scores, reasons, answers=given)
+
+
+def _numbers_as_asked(found: Mapping[str, Json], form: _Form) -> Scored | None:
+    """The same where every question is a plain number, as in nearly every run: the shortest way through."""
+    scores: dict[str, float] = {}
+    reasons: dict[str, str | None] = {}
+    for key, question in zip(form.keys, form.questions, strict=True):
+        answer = found.get(key)
+        if not isinstance(answer, dict) or answer.keys() - _REASON != _SCORE:
+            return None
+        value, reason = answer["score"], answer.get("reason", "")
+        if type(reason) is not str or type(value) not in (int, float) or not question.low <= value <= question.high:
+            return None
+        if value <= MOST_OF_OTHER_SCALES and scales_in_reason(reason, value, question):
+            return None
+        scores[question.name] = float(value) + 0.0
+        reasons[question.name] = reason.strip() or None
+    if len({*scores.values()}) <= 1 and all(reason and refuses_task(reason) for reason in reasons.values()):
+        return None
+    return Scored(scores, reasons)
 
 
 def _part_as_asked(answer: Json, question: Question) -> tuple[float | Given, str | None] | None:
@@ -198,6 +223,8 @@ class _Form(NamedTuple):
     """How many it has."""
     quoted: tuple[tuple[str, int], ...]
     """Each of its other keys, in quotes, with how often it stands there."""
+    is_numbers: bool
+    """Whether every question is a number without steps, as it is stated."""
 
 
 _forms: list[_Form] = []
@@ -214,7 +241,8 @@ def _form_of(questions: tuple[Question, ...]) -> _Form:
     wanted.update(key for one in questions if one.kind == "distribution" for key in option_keys(one))
     quoted = tuple((f'"{key}"', count) for key, count in wanted.items())
     reasons = sum(question.has_reason for question in questions)
-    form = _Form(questions, reply_keys(questions), reasons, quoted)
+    is_numbers = all(not question.is_given and question.step is None for question in questions)
+    form = _Form(questions, reply_keys(questions), reasons, quoted, is_numbers)
     _forms[:] = [form]
     return form
 
